@@ -1,0 +1,54 @@
+# The short way in; the work is done by scripts/ and CMake. `make help` lists what there is.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+export JOBS
+
+# Everything the program is made from. Folders stand for files that went away.
+SOURCES := CMakeLists.txt CMakePresets.json scripts/build \
+           $(wildcard include/* include/*/* src src/* src/*/*.c src/*/*.h src/*/*.def cli cli/*)
+PROGRAM := build/release/driftless
+DEMO := -n 64 --solver deis:order=3 --steps 10 --grid power:kappa=2 --seed 0
+
+.PHONY: help demo all test test-quick lint format clean setup-demo setup-test
+
+help:
+	@echo 'make demo        install what is missing, build, draw 64 pictures to driftless-demo.png'
+	@echo 'make all         install what is missing, build library and program in build/release'
+	@echo 'make test        every test: two compilers, sanitizers, lint, C and Python tests'
+	@echo 'make test-quick  the C and Python tests of the release build'
+	@echo 'make lint        formatting, layers and sizes of the sources'
+	@echo 'make format      format the C sources'
+	@echo 'make clean       remove build/ (with the private Python environment)'
+
+# Nothing but the program itself runs when all is up to date: scripts/setup is done in milliseconds,
+# and make itself sees that the program is newer than its sources.
+demo: all
+	@$(PROGRAM) sample models/fashion-vp $(DEMO) --model-cache build/model-cache \
+	    -o driftless-demo.png
+
+all: setup-demo
+	@$(MAKE) -s --no-print-directory build/release/.built
+
+build/release/.built: build/.setup-demo $(SOURCES)
+	@scripts/build release driftless driftless_program
+	@touch $@
+
+setup-demo:
+	@scripts/setup demo
+
+setup-test:
+	@scripts/setup test
+
+test: setup-test
+	@scripts/test all
+
+test-quick: setup-test
+	@scripts/test quick
+
+lint: setup-test
+	@scripts/lint
+
+format:
+	@clang-format -i include/driftless/*.h src/*/*.[ch] cli/*.[ch] tests/*.[ch]
+
+clean:
+	@rm -rf build

@@ -1,0 +1,232 @@
+/* What is told about a finished run: a short summary for people, and the run record, a JSON text
+   with everything needed to repeat the run and to know what it cost. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sample.h"
+#include "spec.h"
+
+/* Building of JSON: the first failure sticks in `bad`. */
+typedef struct {
+    bool bad;
+} builder;
+
+static void put(builder *b, json_t *object, const char *key, json_t *value) {
+    if (json_object_set_new(object, key, value) != 0) b->bad = true;
+}
+
+static void push(builder *b, json_t *list, json_t *value) {
+    if (json_array_append_new(list, value) != 0) b->bad = true;
+}
+
+/* Command lines and paths are bytes; those that are not UTF-8 lose what JSON cannot hold. */
+static json_t *words(const char *s) {
+    json_t *value = json_string(s);
+    if (value) return value;
+    char *copy = text_copy(s);
+    for (char *p = copy; p && *p; p++)
+        if ((unsigned char)*p >= 128) *p = '?';
+    value = copy ? json_string(copy) : NULL;
+    free(copy);
+    return value;
+}
+
+static json_t *size(size_t n) {
+    return json_integer((json_int_t)n);
+}
+
+/* ---- parts of the record
+ * ------------------------------------------------------------------------- */
+
+static json_t *arguments(builder *b, const args *a) {
+    json_t *list = json_array();
+    for (int i = 1; i < a->argc; i++) push(b, list, words(a->argv[i]));
+    return list;
+}
+
+static dfl_status get_info(const void *model, char *buf, size_t cap, size_t *need) {
+    return dfl_model_info(model, buf, cap, need);
+}
+
+static dfl_status put_digest(builder *b, json_t *object, const char *key, const char *path) {
+    char hex[DIGEST_HEX];
+    TRY(digest_file(path, hex));
+    put(b, object, key, json_string(hex));
+    return DFL_OK;
+}
+
+static dfl_status put_card_digest(builder *b, json_t *object, const char *folder) {
+    text path = {0};
+    text_add(&path, "%s/model.json", folder);
+    const dfl_status status =
+        path.failed ? fail_memory() : put_digest(b, object, "card_sha256", path.data);
+    text_free(&path);
+    return status;
+}
+
+static dfl_status put_model(builder *b, json_t *root, const job *j) {
+    json_t *model = json_object();
+    const card *c = &j->model->card;
+    char *info = NULL;
+    put(b, root, "model", model);
+    put(b, model, "where", words(j->where));
+    if (mixture_path(j->where))
+        TRY(put_digest(b, model, "mixture_sha256", mixture_path(j->where)));
+    else
+        TRY(put_card_digest(b, model, j->where));
+    if (c->network_file) TRY(put_digest(b, model, "network_sha256", c->network_file));
+    TRY(fetch_text(get_info, j->model, &info));
+    put(b, model, "info", json_loads(info, 0, NULL));
+    free(info);
+    return DFL_OK;
+}
+
+static void put_plan(builder *b, json_t *root, const job *j) {
+    json_t *plan = json_object();
+    char hex[DIGEST_HEX];
+    digest_bytes(j->plan_text, strlen(j->plan_text), hex);
+    put(b, root, "plan", plan);
+    put(b, plan, "sha256", json_string(hex));
+    if (arg_given(j->args, "plan"))
+        put(b, plan, "file", words(arg(j->args, "plan")->text));
+    else
+        put(b, plan, "spec", words(j->spec.data));
+    put(b, plan, "steps", size(dfl_plan_steps(j->plan)));
+    put(b, plan, "nfe", size(dfl_plan_nfe(j->plan)));
+    put(b, plan, "draws", size(dfl_plan_draws(j->plan)));
+    if (j->meta) put(b, plan, "meta", json_incref(j->meta));
+}
+
+static void put_run(builder *b, json_t *root, const job *j) {
+    json_t *run = json_object(), *options = json_object();
+    put(b, root, "run", run);
+    put(b, run, "seed", json_integer((json_int_t)j->seed));
+    put(b, run, "first", json_integer((json_int_t)j->first));
+    put(b, run, "count", size(j->count));
+    put(b, run, "dtype", json_string(j->dtype == DFL_FLOAT64 ? "float64" : "float32"));
+    if (j->labelled) put(b, run, "class", json_integer(j->label));
+    put(b, run, "nfe", size(dfl_plan_nfe(j->plan)));
+    put(b, run, "network_calls_per_sample",
+        size(dfl_plan_nfe(j->plan) * (size_t)dfl_model_calls(j->model)));
+    put(b, run, "options", options);
+    const arg_row *rows = j->args->command->rows;
+    for (int i = 0; rows[i].name; i++) {
+        const arg_value *v = &j->args->value[i];
+        if (v->given) put(b, options, rows[i].name, v->text ? words(v->text) : json_true());
+    }
+}
+
+static void put_seconds(builder *b, json_t *root, const job *j) {
+    static const char *const names[TIMES] = {"open", "plan", "sample", "write"};
+    json_t *seconds = json_object();
+    put(b, root, "seconds", seconds);
+    for (int i = 0; i < TIMES; i++) put(b, seconds, names[i], json_real(j->seconds[i]));
+    put(b, seconds, "model", json_real(dfl_run_model_seconds(j->run)));
+    put(b, seconds, "total", json_real(seconds_now() - j->began));
+    const double s = j->seconds[TIME_SAMPLE];
+    put(b, root, "samples_per_second", json_real(s > 0 ? (double)j->count / s : 0));
+}
+
+typedef struct {
+    builder *b;
+    json_t *list;
+    const char *role;
+} file_list;
+
+static dfl_status add_file(void *user, const char *path) {
+    const file_list *f = user;
+    json_t *file = json_object();
+    push(f->b, f->list, file);
+    put(f->b, file, "role", json_string(f->role));
+    put(f->b, file, "path", words(path));
+    return put_digest(f->b, file, "sha256", path);
+}
+
+static dfl_status put_files(builder *b, json_t *root, const job *j) {
+    static const char *const inputs[] = {"init", "noise", "plan"};
+    static const char *const outputs[] = {"trajectory", "save-noise"};
+    file_list in = {b, json_array(), NULL}, out = {b, json_array(), "samples"};
+    put(b, root, "inputs", in.list);
+    put(b, root, "outputs", out.list);
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        in.role = inputs[i];
+        if (arg_given(j->args, in.role)) TRY(add_file(&in, arg(j->args, in.role)->text));
+    }
+    TRY(sink_files(j->sink, add_file, &out));
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        out.role = outputs[i];
+        if (arg_given(j->args, out.role)) TRY(add_file(&out, arg(j->args, out.role)->text));
+    }
+    return DFL_OK;
+}
+
+static dfl_status fill(builder *b, json_t *root, const job *j) {
+    put(b, root, "format", json_string("driftless-run/1"));
+    put(b, root, "version", json_string(dfl_version()));
+    put(b, root, "arguments", arguments(b, j->args));
+    TRY(put_model(b, root, j));
+    put_plan(b, root, j);
+    put_run(b, root, j);
+    TRY(put_files(b, root, j));
+    put_seconds(b, root, j);
+    return DFL_OK;
+}
+
+dfl_status record_make(const job *j, char **out) {
+    builder b = {false};
+    text t = {0};
+    char *dump = NULL;
+    json_t *root = json_object();
+    dfl_status status = fill(&b, root, j);
+    *out = NULL;
+    if (status == DFL_OK) {
+        dump = b.bad ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+        text_add(&t, "%s\n", dump ? dump : "");
+        if (!dump || t.failed) status = fail_memory();
+    }
+    if (status == DFL_OK)
+        *out = t.data;
+    else
+        text_free(&t);
+    free(dump);
+    json_decref(root);
+    return status;
+}
+
+/* ---- the summary
+ * ------------------------------------------------------------------------------------- */
+
+const char *job_noun(const job *j) {
+    return card_has_images(&j->model->card) ? "images" : "samples";
+}
+
+const char *job_meta(const job *j, const char *key) {
+    return j->meta ? json_string_value(json_object_get(j->meta, key)) : NULL;
+}
+
+static void summary_solver(const job *j, text *out) {
+    const char *solver = job_meta(j, "solver"), *grid = job_meta(j, "grid");
+    const size_t steps = dfl_plan_steps(j->plan);
+    text_add(out, "solver       %s, %zu step%s", solver ? solver : "(from a plan)", steps,
+             steps == 1 ? "" : "s");
+    if (grid) text_add(out, ", grid %s", grid);
+    text_add(out, "\n");
+}
+
+dfl_status summary_make(const job *j, text *out) {
+    const char *name = j->model->card.name, *noun = job_noun(j);
+    const size_t nfe = dfl_plan_nfe(j->plan), calls = (size_t)dfl_model_calls(j->model);
+    const double s = j->seconds[TIME_SAMPLE];
+    text_add(out, "model        %s\n", name ? name : j->where);
+    summary_solver(j, out);
+    text_add(out, "evaluations  %zu per %.*s", nfe, (int)strlen(noun) - 1, noun);
+    if (calls != 1) text_add(out, " (%zu network calls)", nfe * calls);
+    text_add(out, "\n%-11s  %zu", noun, j->count);
+    if (j->first > 0) text_add(out, " from number %llu", (unsigned long long)j->first);
+    text_add(out, "\ntime         %.3g s, of which the model %.3g s\n", s,
+             dfl_run_model_seconds(j->run));
+    const double rate = s > 0 ? (double)j->count / s : 0;
+    if (s > 0) text_add(out, "rate         %.*f %s/s\n", rate < 100 ? 1 : 0, rate, noun);
+    text_add(out, "output       %s\n", j->output);
+    return out->failed ? fail_memory() : DFL_OK;
+}

@@ -1,0 +1,63 @@
+/* One run of "driftless sample": what was asked, what was made, how long it took. */
+#ifndef CLI_SAMPLE_H
+#define CLI_SAMPLE_H
+
+#include <jansson.h>
+
+#include "cli.h"
+#include "output.h"
+#include "progress.h"
+#include "replay.h"
+#include "trajectory.h"
+
+enum { TIME_OPEN, TIME_PLAN, TIME_SAMPLE, TIME_WRITE, TIMES };
+enum { PICTURE_TEXTS = 3 }; /* text entries of a .png */
+
+typedef struct {
+    const args *args;
+    const char *where, *output; /* model and output path as given */
+    uint64_t seed, first;
+    size_t count, chunk; /* samples in all, and per call */
+    int dtype;
+    array_type type;
+    bool labelled; /* --class was given, as `label` */
+    int64_t label;
+    dfl_model *model;
+    text spec; /* what the plan was made from; empty for --plan */
+    dfl_plan *plan;
+    char *plan_text; /* its JSON */
+    json_t *meta;    /* its "meta" object, or NULL */
+    dfl_run *run;
+    array init;
+    noise_source noise;
+    trajectory track;
+    sink *sink;
+    int64_t *labels; /* [chunk] or NULL */
+    void *samples;   /* [chunk][dim] */
+    text software;
+    const char *picture_texts[PICTURE_TEXTS];
+    progress bar;
+    double began, seconds[TIMES];
+} job;
+
+/* An option's text as typed, NULL if not given; and its number, or a fallback. */
+const char *job_text(const job *j, const char *name);
+long long job_int(const job *j, const char *name, long long fallback);
+
+/* Stages: sets up the run and all outputs; draws all samples into the sink. */
+dfl_status job_prepare(job *j);
+dfl_status job_draw(job *j);
+
+/* "images" or "samples". */
+const char *job_noun(const job *j);
+
+/* A text of the plan's meta object, or NULL. */
+const char *job_meta(const job *j, const char *key);
+
+/* The run record as JSON, to be freed. */
+dfl_status record_make(const job *j, char **out);
+
+/* The lines that are printed after success. */
+dfl_status summary_make(const job *j, text *out);
+
+#endif

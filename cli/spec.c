@@ -1,0 +1,85 @@
+/* From options to the text of a specification, and plans from and to JSON. */
+#include "spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum { PLAN_FILE_MAX = 64 << 20 };
+
+/* Option of the program, key of the specification. */
+static const struct {
+    const char *option, *key;
+} words[] = {{"solver", "solver"},   {"steps", "steps"},     {"nfe", "nfe"},    {"grid", "grid"},
+             {"process", "process"}, {"t-start", "t_start"}, {"t-end", "t_end"}};
+
+enum { WORDS = sizeof words / sizeof *words };
+
+/* A blank that no quotes or brackets enclose would begin another key of the specification. */
+static bool has_loose_blank(const char *s) {
+    char quote = 0;
+    int depth = 0;
+    for (; *s; s++) {
+        if (quote) {
+            if (*s == quote) quote = 0;
+        } else if (*s == '\'' || *s == '"') {
+            quote = *s;
+        } else {
+            depth += (*s == '[') - (*s == ']');
+            if (depth == 0 && strchr(" \t\r\n", *s)) return true;
+        }
+    }
+    return false;
+}
+
+dfl_status spec_make(const args *a, text *out) {
+    if (arg_given(a, "steps") && arg_given(a, "nfe"))
+        return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
+    for (int i = 0; i < WORDS; i++) {
+        const arg_value *v = arg(a, words[i].option);
+        if (!v->given) continue;
+        if (has_loose_blank(v->text))
+            return fail(DFL_E_ARG, "--%s: \"%s\" has a blank outside quotes", words[i].option,
+                        v->text);
+        text_add(out, "%s%s=%s", out->len ? " " : "", words[i].key, v->text);
+    }
+    if (arg_given(a, "denoise")) text_add(out, "%sdenoise=1", out->len ? " " : "");
+    text_add(out, "%s", "");
+    return out->failed ? fail_memory() : DFL_OK;
+}
+
+dfl_status spec_refuse(const args *a) {
+    for (int i = 0; i < WORDS; i++)
+        if (arg_given(a, words[i].option))
+            return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
+                        words[i].option);
+    if (arg_given(a, "denoise"))
+        return fail(DFL_E_ARG, "--denoise cannot stand beside --plan: the plan has settled it");
+    return DFL_OK;
+}
+
+dfl_status plan_load(const char *path, dfl_plan **out) {
+    char *data = NULL;
+    size_t size = 0;
+    *out = NULL;
+    TRY(file_read(path, PLAN_FILE_MAX, &data, &size));
+    dfl_status status = dfl_plan_from_json(data, size, out);
+    free(data);
+    if (status == DFL_OK) return DFL_OK;
+    if (status != DFL_E_MEMORY) status = DFL_E_FORMAT;
+    return fail_in(status, "%s", path);
+}
+
+static dfl_status get_json(const void *plan, char *buf, size_t cap, size_t *need) {
+    return dfl_plan_to_json(plan, buf, cap, need);
+}
+
+dfl_status plan_json(const dfl_plan *plan, char **out) {
+    return fetch_text(get_json, plan, out);
+}
+
+const char *mixture_path(const char *where) {
+    static const char prefix[] = "mixture:";
+    return strncmp(where, prefix, sizeof prefix - 1) == 0 ? where + sizeof prefix - 1 : NULL;
+}

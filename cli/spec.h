@@ -1,0 +1,40 @@
+/* The options that describe a sampler, shared by "sample" and "plan", and what is made of them. */
+#ifndef CLI_SPEC_H
+#define CLI_SPEC_H
+
+#include "model/model.h"
+#include "options.h"
+
+/* Rows of the option table. */
+/* clang-format off */
+#define SPEC_ROWS                                                                                  \
+    {0, "solver", "sampling-method", "TEXT", "deis", "solver and its options, e.g. deis:order=2",  \
+     ARG_TEXT, 0, 0},                                                                              \
+    {0, "steps", NULL, "N", "10", "number of steps", ARG_INT, 1, 1e5},                             \
+    {0, "nfe", NULL, "N", NULL, "budget of network evaluations per sample, in place of --steps",   \
+     ARG_INT, 1, 1e5},                                                                             \
+    {0, "grid", "scheduler", "TEXT", "power:kappa=2", "time grid and its options", ARG_TEXT, 0, 0},\
+    {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0}, \
+    {0, "t-start", NULL, "T", "the card's t_max", "time to start from", ARG_REAL, 0, 1},           \
+    {0, "t-end", NULL, "T", "the card's t_min", "time to end at", ARG_REAL, 0, 1},                 \
+    {0, "denoise", NULL, NULL, NULL, "one more evaluation, to land on clean samples", ARG_FLAG,    \
+     0, 0}
+/* clang-format on */
+
+/* The text that dfl_plan_new reads. E_ARG where the options contradict each other. */
+dfl_status spec_make(const args *a, text *out);
+
+/* E_ARG if any of the options above stands beside a plan that was read from a file. */
+dfl_status spec_refuse(const args *a);
+
+/* A plan from a file's JSON text; what is wrong with it is E_FORMAT or E_IO, never a usage error.
+ */
+dfl_status plan_load(const char *path, dfl_plan **out);
+
+/* The plan as JSON text, to be freed. */
+dfl_status plan_json(const dfl_plan *plan, char **out);
+
+/* "mixture:FILE.json" gives FILE.json, anything else NULL. */
+const char *mixture_path(const char *where);
+
+#endif

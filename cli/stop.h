@@ -1,0 +1,18 @@
+/* Interruption by Ctrl-C or SIGTERM: the first signal ends the run in good order, the second
+   kills the program at once. */
+#ifndef CLI_STOP_H
+#define CLI_STOP_H
+
+#include <stdbool.h>
+
+#include "driftless/driftless.h"
+
+void stop_install(void);
+
+/* A signal has arrived. */
+bool stop_requested(void);
+
+/* The run a signal cancels; NULL before it is freed. */
+void stop_target(dfl_run *run);
+
+#endif

@@ -1,0 +1,230 @@
+/* driftless: few-evaluation samplers for pretrained diffusion models.
+ *
+ * The only public header. C11; opaque handles; nothing here has visible fields.
+ *
+ * Conventions, valid everywhere:
+ *  - Every function that can fail returns a dfl_status: DFL_OK (0), a negative DFL_E_..., or a
+ *    positive value that came out of one of your callbacks. dfl_last_message() then holds one
+ *    sentence (what, where, what is allowed) for the calling thread.
+ *  - Results come back through the last pointer, which is set to NULL on failure.
+ *  - `..._free(NULL)` does nothing. What you get from `..._new` or `..._open`, you free.
+ *  - Text results are written to (buf, cap), always terminated if cap > 0; *need (may be NULL)
+ *    receives the length without the terminator. cap = 0 just asks for the length.
+ *  - Time is library time t in (0, 1]: the noise grows with t, and sampling runs from 1 down.
+ *    Index i of an N-step discrete model is t = (i + 1) / N. t = 0 is clean data.
+ *  - A state is x_t = a(t) x_0 + b(t) n; lambda = log(a/b) is half the log-SNR, rho = b/a.
+ *  - NFE counts network evaluations per sample; guidance doubles the network calls behind it.
+ *  - The library never prints, never exits, and keeps no global state. Callbacks run on the thread
+ *    that called dfl_run_sample. Numbers are read and written independent of the locale.
+ */
+#ifndef DRIFTLESS_H
+#define DRIFTLESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define DFL_API
+#else
+#define DFL_API __attribute__((visibility("default")))
+#endif
+
+#define DFL_VERSION_MAJOR 0
+#define DFL_VERSION_MINOR 1
+#define DFL_VERSION_PATCH 0
+
+/* ---- status ---------------------------------------------------------------------------------- */
+
+typedef int dfl_status;
+
+enum {
+#define DFL_STATUS(name, value, text) DFL_##name = value,
+#include "driftless/status.def"
+#undef DFL_STATUS
+};
+
+/* "0.1.0": the version of the library that runs, which may differ from the header's. */
+DFL_API const char *dfl_version(void);
+
+/* Name ("DFL_E_RANGE") and general meaning of a code; never NULL, also for unknown codes. */
+DFL_API const char *dfl_status_name(dfl_status status);
+DFL_API const char *dfl_status_text(dfl_status status);
+
+/* The sentence that belongs to this thread's most recent failure; never NULL. */
+DFL_API const char *dfl_last_message(void);
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+/* A denoiser together with its card. Belongs to one thread at a time. */
+typedef struct dfl_model dfl_model;
+
+/* One evaluation: what the network is asked. Valid only during the callback. */
+typedef struct dfl_request dfl_request;
+
+enum { DFL_FLOAT32 = 0, DFL_FLOAT64 = 1 };
+
+/* Evaluates the network for every sample of the request and fills its whole output.
+   Returns 0; any other value ends the run, and dfl_run_sample returns that value. */
+typedef int (*dfl_denoise_fn)(void *user, const dfl_request *request);
+
+/* Opens `where`: a model folder (model.json + ONNX network), or "mixture:FILE.json", an analytic
+   Gaussian mixture whose answers are exact. `options` is text, may be NULL; keys, separated by
+   commas: threads (default 0: all), precision (f32 | bf16 | f16), microbatch (default 16: samples
+   per network call, always padded to it), cache (folder for compiled networks, default none).
+   Errors: E_IO, E_FORMAT, E_KEY, E_RANGE, E_MODEL, E_RUNTIME (the message says how to get it). */
+DFL_API dfl_status dfl_model_open(const char *where, const char *options, dfl_model **out);
+
+/* A model around your own function. `card` is the JSON text of a model card (docs/model-card.md)
+   without "network"; `user` is handed to every call and stays yours. */
+DFL_API dfl_status dfl_model_callback(const char *card, dfl_denoise_fn fn, void *user,
+                                      dfl_model **out);
+
+/* Classifier-free guidance around a model whose card has a null class, on the raw network output:
+   y = y_null + scale (y_class - y_null); scale 1 is no guidance. Takes `inner` over, also on
+   failure; freeing the result frees it. (Ho and Salimans, arXiv 2207.12598, with their w + 1 =
+   scale.) */
+DFL_API dfl_status dfl_model_guide(dfl_model *inner, double scale, dfl_model **out);
+
+/* The card and the facts of the runtime as JSON text. */
+DFL_API dfl_status dfl_model_info(const dfl_model *model, char *buf, size_t cap, size_t *need);
+
+/* Numbers in one sample, the product of the card's sample shape. */
+DFL_API size_t dfl_model_dim(const dfl_model *model);
+
+/* Network calls per sample behind one evaluation: 1, or 2 under guidance. */
+DFL_API int dfl_model_calls(const dfl_model *model);
+
+DFL_API void dfl_model_free(dfl_model *model);
+
+/* ---- what a request holds --------------------------------------------------------------------- */
+
+/* Number of samples, and the type of input and output: DFL_FLOAT32 or DFL_FLOAT64. */
+DFL_API size_t dfl_request_count(const dfl_request *request);
+DFL_API int dfl_request_dtype(const dfl_request *request);
+
+/* Numbers per sample of the input and of the output (they differ only in phase space and for
+   networks that predict a variance too). */
+DFL_API size_t dfl_request_input_dim(const dfl_request *request);
+DFL_API size_t dfl_request_output_dim(const dfl_request *request);
+
+/* Input [count][input_dim], yours to read, and output [count][output_dim], yours to fill; dense,
+   row-major, never overlapping. */
+DFL_API const void *dfl_request_input(const dfl_request *request);
+DFL_API void *dfl_request_output(const dfl_request *request);
+
+/* Library time t, and tau, what the card's time_map makes of it for the network. */
+DFL_API double dfl_request_time(const dfl_request *request);
+DFL_API double dfl_request_network_time(const dfl_request *request);
+
+/* The label of the input, x = a x_0 + b n: a has 1 or 2 numbers, b has 1 or 4 (a row-major 2x2
+   factor in phase space); input scaling of preconditioned networks is included. */
+DFL_API const double *dfl_request_a(const dfl_request *request);
+DFL_API const double *dfl_request_b(const dfl_request *request);
+
+/* Absolute index of sample i of the request (0 <= i < count) in the run. */
+DFL_API uint64_t dfl_request_sample(const dfl_request *request, size_t i);
+
+/* Class label of sample i, or -1 where the model has no classes. */
+DFL_API int64_t dfl_request_label(const dfl_request *request, size_t i);
+
+/* ---- plans ----------------------------------------------------------------------------------- */
+
+/* A compiled sampler: rows of coefficients. Immutable; share it freely between threads. */
+typedef struct dfl_plan dfl_plan;
+
+/* Compiles a plan for `model` (borrowed during the call). `spec` is text, keys separated by blanks:
+     solver=NAME[:key=value,...]    default deis
+     grid=NAME[:key=value,...]      default power:kappa=2
+     steps=N | nfe=N                default steps=10; nfe is a budget the solver spends
+     process=NAME[:key=value,...]   default: the card's
+     t_start=T t_end=T              default: the card's t_max and t_min
+     denoise=0|1                    one more evaluation to land on x_0; default 0
+   e.g. "solver=deis:order=3 steps=10 grid=power:kappa=2". dfl_describe() lists all options.
+   Errors: E_KEY, E_RANGE, E_COMBINATION, E_MEMORY. */
+DFL_API dfl_status dfl_plan_new(const dfl_model *model, const char *spec, dfl_plan **out);
+
+/* Reads a plan from JSON text (docs/plan-format.md). The text may come from a stranger: it is
+   accepted only if the verifier finds nothing wrong. Errors: E_FORMAT, E_KEY, E_RANGE, E_MEMORY. */
+DFL_API dfl_status dfl_plan_from_json(const char *text, size_t length, dfl_plan **out);
+
+/* The plan as JSON text (17 digits: reading it back gives the same plan), and as a table for
+   people: step, t, lambda, order, coefficients. */
+DFL_API dfl_status dfl_plan_to_json(const dfl_plan *plan, char *buf, size_t cap, size_t *need);
+DFL_API dfl_status dfl_plan_to_text(const dfl_plan *plan, char *buf, size_t cap, size_t *need);
+
+/* Known before anything runs: evaluations per sample, steps, draws of noise per sample, state
+   buffers, components of the state (1, or 2 in phase space). */
+DFL_API size_t dfl_plan_nfe(const dfl_plan *plan);
+DFL_API size_t dfl_plan_steps(const dfl_plan *plan);
+DFL_API size_t dfl_plan_draws(const dfl_plan *plan);
+DFL_API size_t dfl_plan_slots(const dfl_plan *plan);
+DFL_API int dfl_plan_components(const dfl_plan *plan);
+
+DFL_API void dfl_plan_free(dfl_plan *plan);
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+/* A plan, a model and the memory to run one on the other. One thread at a time. */
+typedef struct dfl_run dfl_run;
+
+/* Called when the start state (step 0) and each following state is complete. t falls. state:
+   [count][state_dim] of the run's dtype, valid during the call, first sample `first`.
+   Non-zero ends the run with that value. */
+typedef int (*dfl_observe_fn)(void *user, size_t step, size_t steps, double t, uint64_t first,
+                              size_t count, const void *state);
+
+/* Kinds of random numbers a run asks for. */
+enum { DFL_DRAW_START = 0, DFL_DRAW_NOISE = 1, DFL_DRAW_PICK = 2, DFL_DRAW_TABLE = 3 };
+
+/* Replaces the built-in random numbers: fill dst, [count][dim] doubles, for samples first,
+   first + 1, ... of draw number `draw`. Kind START and NOISE: standard normals; PICK: one uniform
+   in [0, 1) per sample (dim 1); TABLE: standard normals that a mixture kernel's offsets are made of,
+   sample 0 only, dim = components x numbers of a state. Non-zero ends the run with that value. */
+typedef int (*dfl_noise_fn)(void *user, int kind, uint32_t draw, uint64_t first, size_t count,
+                            size_t dim, double *dst);
+
+/* Prepares a run; plan and model are borrowed until dfl_run_free. `options` is text, may be NULL;
+   keys, separated by commas: seed (default 0), dtype (float32 | float64), batch (samples held in
+   memory at once, default 64; results do not depend on it).
+   Errors: E_KEY, E_RANGE, E_COMBINATION (plan and model do not go together), E_MEMORY. */
+DFL_API dfl_status dfl_run_new(const dfl_plan *plan, dfl_model *model, const char *options,
+                               dfl_run **out);
+
+DFL_API void dfl_run_observe(dfl_run *run, dfl_observe_fn fn, void *user);
+DFL_API void dfl_run_noise(dfl_run *run, dfl_noise_fn fn, void *user);
+
+/* The tensor that GIVEN rows of that name read: one state, shared by all samples, of the run's dtype;
+   borrowed until the run is freed. E_KEY if the plan asks for no such name. */
+DFL_API dfl_status dfl_run_given(dfl_run *run, const char *name, const void *values);
+
+/* Ends the run at its next row with DFL_E_STOPPED. The one call that is allowed from another
+   thread or from a signal handler. Stays in force until the next dfl_run_sample begins. */
+DFL_API void dfl_run_cancel(dfl_run *run);
+
+/* Draws samples first .. first + count - 1 of the run's seed.
+     labels   [count], each in 0 .. classes or the null class; NULL: sample i gets i mod classes
+     start    [count][state_dim] of the run's dtype, states at the plan's start; NULL: drawn
+     samples  [count][sample dim] of the run's dtype, filled by the call
+   Sample i depends only on (plan, model, seed, i, its label), never on batch, threads or first. */
+DFL_API dfl_status dfl_run_sample(dfl_run *run, uint64_t first, size_t count,
+                                  const int64_t *labels, const void *start, void *samples);
+
+/* Seconds spent inside the model since dfl_run_new. */
+DFL_API double dfl_run_model_seconds(const dfl_run *run);
+
+DFL_API void dfl_run_free(dfl_run *run);
+
+/* ---- what there is --------------------------------------------------------------------------- */
+
+/* Options, defaults, ranges and papers of a family as text: family "solvers", "grids" or
+   "processes", made from the tables that parse them. E_ARG for another family. */
+DFL_API dfl_status dfl_describe(const char *family, char *buf, size_t cap, size_t *need);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,63 @@
+/* Parsing and listing of the families' tables. */
+#include "base/family.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const opt_row family_no_options[] = {{0}};
+
+static dfl_status find(const family *f, const char *name, const family_row **row) {
+    enum { NAMES_MAX = 64 };
+    const char *names[NAMES_MAX];
+    for (size_t i = 0; i < f->n && i < NAMES_MAX; i++) {
+        names[i] = f->rows[i]->name;
+        if (strcmp(name, names[i]) == 0) {
+            *row = f->rows[i];
+            return DFL_OK;
+        }
+    }
+    const char *close = text_closest(name, names, f->n < NAMES_MAX ? f->n : NAMES_MAX);
+    if (close)
+        return fail(DFL_E_KEY, "%s: there is no '%s'; did you mean '%s'?", f->singular, name,
+                    close);
+    text all = {0};
+    for (size_t i = 0; i < f->n; i++) text_add(&all, "%s%s", i ? ", " : "", f->rows[i]->name);
+    const dfl_status status = fail(DFL_E_KEY, "%s: there is no '%s'; choose one of %s", f->singular,
+                                   name, all.data ? all.data : "those listed");
+    text_free(&all);
+    return status;
+}
+
+dfl_status family_parse(const family *f, const char *spec, const family_row **row, opts *o) {
+    *row = NULL;
+    memset(o, 0, sizeof *o);
+    char *name = NULL;
+    const char *body;
+    TRY(opt_head(spec, &name, &body));
+    dfl_status status = find(f, name, row);
+    if (status == DFL_OK) {
+        char what[64];
+        snprintf(what, sizeof what, "%s %s", f->singular, (*row)->name);
+        status = opts_parse(what, (*row)->options, body, o);
+    }
+    free(name);
+    return status;
+}
+
+void family_describe(const family *f, text *out) {
+    for (size_t i = 0; i < f->n; i++) {
+        const family_row *row = f->rows[i];
+        text_add(out, "%s%s - %s\n", i ? "\n" : "", row->name, row->about);
+        if (row->paper[0]) text_add(out, "  %s\n", row->paper);
+        opts_help(row->options, "  ", out);
+    }
+}
+
+void family_print(const family_row *row, const opts *o, text *out) {
+    text_add(out, "%s", row->name);
+    bool any = false;
+    for (int i = 0; i < o->n; i++) any = any || o->v[i].set;
+    if (any) text_add(out, ":");
+    opts_print(o, out);
+}

@@ -1,0 +1,46 @@
+/* Reading JSON objects key by key, with one sentence for everything that can be wrong; and the two
+   pieces of writing that need care. Jansson does the parsing; everything read is untrusted. */
+#ifndef DFL_JSON_H
+#define DFL_JSON_H
+
+#include <jansson.h>
+
+#include "base/base.h"
+
+enum { JSON_WHERE = 240 };
+
+/* An object (borrowed) and where it stands, for messages: "model.json, sample". */
+typedef struct {
+    const json_t *object;
+    char where[JSON_WHERE];
+} json_in;
+
+/* Parses a text that must be one object without repeated keys. *root is to be given to
+   json_decref; *in refers to it. Errors: E_FORMAT with line and column, E_MEMORY. */
+dfl_status json_open(const char *where, const char *data, size_t length, json_t **root,
+                     json_in *in);
+
+bool json_has(const json_in *in, const char *key);
+
+/* Required members. A missing one is E_KEY, another type E_FORMAT, out of range E_RANGE. */
+dfl_status json_get_real(const json_in *in, const char *key, double *out); /* finite */
+dfl_status json_get_int(const json_in *in, const char *key, long long lo, long long hi,
+                        long long *out);
+dfl_status json_get_text(const json_in *in, const char *key, const char **out); /* borrowed */
+dfl_status json_get_choice(const json_in *in, const char *key, const char *choices, int *out);
+dfl_status json_get_object(const json_in *in, const char *key, json_in *out);
+dfl_status json_get_array(const json_in *in, const char *key, const json_t **out);
+
+/* An array of finite numbers; *out is to be freed. At most `max` numbers, at least one. */
+dfl_status json_get_reals(const json_in *in, const char *key, size_t max, double **out, size_t *n);
+
+/* Exactly n numbers into memory of the caller. */
+dfl_status json_get_pair(const json_in *in, const char *key, size_t n, double *out);
+
+/* One line in `warnings` for each key that is not in `known` ("a|b|c"), with the closest known. */
+void json_unknown(const json_in *in, const char *known, text *warnings);
+
+/* A string in quotes with everything escaped that must be. */
+void json_add_text(text *out, const char *s);
+
+#endif

@@ -1,0 +1,31 @@
+/* Grids: the decreasing times a sampler visits, t[0] = t_start > ... > t[steps] = t_end. */
+#ifndef DFL_GRID_H
+#define DFL_GRID_H
+
+#include "process/process.h"
+
+typedef struct {
+    family_row is;
+    /* Time number i of `steps`, 0 < i < steps. NULL for grids that bring their own times. */
+    double (*time)(const process *p, const opts *o, double start, double end, double fraction);
+    bool reaches_zero; /* may end at t_end = 0 */
+} grid_row;
+
+extern const family grid_family; /* its rows are grid_rows */
+
+/* What to build. A network that takes integer times only (unit > 0) has times t with
+   (t - origin) / unit an integer: interior times are moved to the nearest one. */
+typedef struct {
+    const char *spec;  /* option text */
+    double start, end; /* as asked; NAN: not asked, the model's own apply */
+    double model_start, model_end;
+    int steps;         /* as asked; 0: not asked, "list" counts its own, others take: */
+    int default_steps; /* >= 1 */
+    double unit, origin;
+} grid_wish;
+
+/* *times is [*steps + 1], to be freed. Ends exact; strictly decreasing, else E_RANGE naming the
+   largest usable number of steps. */
+dfl_status grid_new(const process *p, const grid_wish *wish, double **times, int *steps);
+
+#endif

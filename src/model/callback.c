@@ -1,0 +1,47 @@
+/* A denoiser that is a function of the caller's. */
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    dfl_model base;
+    dfl_denoise_fn fn;
+    void *user;
+} callback;
+
+static int callback_eval(dfl_model *self, const dfl_request *rq) {
+    const callback *const m = (const callback *)self;
+    return m->fn(m->user, rq);
+}
+
+static void callback_describe(const dfl_model *self, text *out) {
+    (void)self;
+    text_add(out, "\"kind\": \"callback\"");
+}
+
+dfl_status dfl_model_callback(const char *json, dfl_denoise_fn fn, void *user, dfl_model **out) {
+    if (!out)
+        return fail(DFL_E_ARG, "dfl_model_callback: out is NULL; a place for the model is "
+                               "needed");
+    *out = NULL;
+    if (!json || !fn)
+        return fail(DFL_E_ARG,
+                    "dfl_model_callback: %s is NULL; a card's JSON text and a function "
+                    "are needed",
+                    json ? "fn" : "card");
+    callback *m = mem_array(1, sizeof *m);
+    if (!m) return fail_memory();
+    const dfl_status status = card_parse("card", json, strlen(json), &m->base.card);
+    if (status != DFL_OK) {
+        free(m);
+        return status;
+    }
+    m->base.eval = callback_eval;
+    m->base.describe = callback_describe;
+    m->base.calls = 1;
+    m->fn = fn;
+    m->user = user;
+    *out = &m->base;
+    return DFL_OK;
+}

@@ -1,0 +1,70 @@
+/* Denoisers: "the network" behind one function. This layer sees base only. */
+#ifndef DFL_MODEL_H
+#define DFL_MODEL_H
+
+#include "base/base.h"
+#include "base/netform.h"
+
+enum { CARD_RANK_MAX = 8, CARD_NAME = 128 };
+
+/* A model card (model.json), read and checked. docs/model-card.md documents the keys. */
+typedef struct {
+    char *name, *license, *data, *training; /* text, may be NULL */
+    char *folder;                           /* where model.json lies; NULL for callbacks */
+    char *network_file;                     /* absolute path, inside the folder; NULL: none */
+    char sha256[DIGEST_HEX];                /* "" if the card has none */
+    char *input_sample, *input_time, *input_class, *output; /* graph names; NULL: first guess */
+    char *process; /* as option text: "vp_linear:beta_min=0.1,beta_max=20" */
+    netform form;  /* prediction type, time map, preconditioning */
+    int time_rank; /* 0: scalar, 1: [batch] */
+    double t_min, t_max;
+    size_t shape[CARD_RANK_MAX]; /* of one sample */
+    int rank;
+    double range[2];    /* of the values of a finished sample; range[0] < range[1] */
+    int64_t classes;    /* 0: unconditional */
+    int64_t null_class; /* -1: none */
+    char **class_names; /* [classes] or NULL */
+    bool has_moments;
+    double mean, std; /* of the data, over samples and elements */
+    text warnings;    /* unknown keys, one per line */
+} card;
+
+/* Reads a card from a folder's model.json / from JSON text (`where` names it in messages). */
+dfl_status card_read(const char *folder, card *out);
+dfl_status card_parse(const char *where, const char *json, size_t length, card *out);
+void card_free(card *c);
+size_t card_dim(const card *c);
+/* The card as a jansson-written JSON object text appended to out. */
+dfl_status card_print(const card *c, text *out);
+
+/* One evaluation (the public dfl_request). Everything is borrowed. */
+struct dfl_request {
+    size_t count, input_dim, output_dim;
+    int dtype; /* DFL_FLOAT32 or DFL_FLOAT64, of both arrays */
+    const void *input;
+    void *output;
+    double t, tau;
+    marginal at;           /* the label of `input`, input scaling included */
+    netgives gives;        /* what `output` is to be: cx x_0 + cn n */
+    int components;        /* of the input: 1, or 2 in phase space (x half, then m half) */
+    int output_components; /* 1 or 2; input_dim / components numbers each */
+    uint64_t first;        /* sample i of the request has index first + i */
+    const int64_t *labels; /* [count] or NULL */
+};
+
+/* A denoiser. `eval` answers for all samples of the request, on the calling thread; returns 0 or
+   the code to end the run with. An implementation embeds this as its first member. */
+struct dfl_model {
+    card card;
+    int (*eval)(dfl_model *self, const dfl_request *rq);
+    void (*free)(dfl_model *self); /* everything but the card and the block itself */
+    void (*describe)(const dfl_model *self, text *out); /* `"key": value` JSON members, or NULL */
+    int calls;                                          /* network calls per evaluation */
+};
+
+/* Constructors. Options as in dfl_model_open. Each takes over the card, also on failure. */
+dfl_status model_mixture(const char *path, dfl_model **out);
+dfl_status model_openvino(card *c, const opts *o, dfl_model **out);
+extern const opt_row model_options[];
+
+#endif

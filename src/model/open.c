@@ -1,0 +1,80 @@
+/* Opening, describing and freeing models of any kind. */
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const opt_row model_options[] = {
+    {"threads", OPT_INT, "0", 0, 1024, NULL, "CPU threads of the network; 0: all"},
+    {"precision", OPT_CHOICE, "f32", 0, 0, "f32|bf16|f16", "arithmetic of the network"},
+    {"microbatch", OPT_INT, "16", 1, 4096, NULL,
+     "samples per network call; every call is padded to it"},
+    {"cache", OPT_TEXT, NULL, 0, 0, NULL, "folder for compiled networks (made if missing)"},
+    {NULL, OPT_INT, NULL, 0, 0, NULL, NULL}};
+
+static dfl_status open_folder(const char *where, const opts *o, dfl_model **out) {
+    card c;
+    char hex[DIGEST_HEX];
+    TRY(card_read(where, &c));
+    if (*c.sha256) {
+        dfl_status status = digest_file(c.network_file, hex);
+        if (status == DFL_OK && strcmp(hex, c.sha256) != 0)
+            status = fail(DFL_E_MODEL,
+                          "%s: the sha256 is %s, but the card says %s; the file was changed or "
+                          "damaged",
+                          c.network_file, hex, c.sha256);
+        if (status != DFL_OK) {
+            card_free(&c);
+            return status;
+        }
+    }
+    return model_openvino(&c, o, out);
+}
+
+dfl_status dfl_model_open(const char *where, const char *options, dfl_model **out) {
+    static const char mixture[] = "mixture:";
+    opts o;
+    if (!out)
+        return fail(DFL_E_ARG, "dfl_model_open: out is NULL; a place for the model is needed");
+    *out = NULL;
+    if (!where || !*where)
+        return fail(DFL_E_ARG, "dfl_model_open: where is empty; a model folder or "
+                               "mixture:FILE.json is needed");
+    TRY(opts_parse("model", model_options, options ? options : "", &o));
+    const bool analytic = strncmp(where, mixture, sizeof mixture - 1) == 0;
+    const dfl_status status =
+        analytic ? model_mixture(where + sizeof mixture - 1, out) : open_folder(where, &o, out);
+    opts_free(&o);
+    return status;
+}
+
+void dfl_model_free(dfl_model *model) {
+    if (!model) return;
+    if (model->free) model->free(model);
+    card_free(&model->card);
+    free(model);
+}
+
+dfl_status dfl_model_info(const dfl_model *model, char *buf, size_t cap, size_t *need) {
+    text out = {0};
+    if (!model || (!buf && cap > 0))
+        return fail(DFL_E_ARG, "dfl_model_info: %s is NULL", model ? "buf" : "model");
+    const dfl_status status = card_print(&model->card, &out);
+    if (status != DFL_OK) {
+        text_free(&out);
+        return status;
+    }
+    out.data[--out.len] = '\0'; /* the card's closing brace: more members follow */
+    text_add(&out, ", \"calls\": %d, \"runtime\": {", model->calls);
+    if (model->describe) model->describe(model, &out);
+    text_add(&out, "}}");
+    return text_result(&out, buf, cap, need);
+}
+
+size_t dfl_model_dim(const dfl_model *model) {
+    return model ? card_dim(&model->card) : 0;
+}
+
+int dfl_model_calls(const dfl_model *model) {
+    return model ? model->calls : 0;
+}

@@ -1,0 +1,31 @@
+/* Inputs and outputs of a graph against what the card says, whatever runtime read the graph; and
+   the folder its compiled forms may be kept in. */
+#ifndef DFL_PORT_H
+#define DFL_PORT_H
+
+#include "model/model.h"
+
+enum { ROLE_SAMPLE, ROLE_TIME, ROLE_CLASS, ROLES };
+extern const char *const port_roles[ROLES];
+
+enum { PORT_UNKNOWN = -1, PORT_OTHER = -2 };
+
+typedef struct {
+    int type;                        /* a net_dtype, or PORT_OTHER */
+    int rank;                        /* or PORT_UNKNOWN */
+    int64_t dims[CARD_RANK_MAX + 1]; /* or PORT_UNKNOWN */
+} net_port;
+
+/* The port of a role with `rows` samples, as the card wants it. `type` is the graph's. */
+void port_static(const card *c, int role, size_t rows, int type, net_port *out);
+
+size_t port_bytes(const net_port *port); /* of a static port; SIZE_MAX if that overflows */
+
+/* What the graph says of an input / of the output of the static graph. E_MODEL: does not match. */
+dfl_status port_check_input(const card *c, int role, const char *name, const net_port *found);
+dfl_status port_check_output(const card *c, size_t rows, const char *name, const net_port *found);
+
+/* Makes the folder and its parents, for this user only; refuses one that others may write to. */
+dfl_status cache_folder(const char *path);
+
+#endif

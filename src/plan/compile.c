@@ -1,0 +1,144 @@
+/* From a specification and a model's facts to a plan: process, grid, solver, rows. */
+#include "plan/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "grid/grid.h"
+#include "solver/solver.h"
+
+enum { STEPS_MAX = 100000 };
+
+const opt_row plan_options[] = {
+    {"solver", OPT_TEXT, "deis", 0, 0, NULL, "see the list of solvers"},
+    {"grid", OPT_TEXT, "power:kappa=2", 0, 0, NULL, "see the list of grids"},
+    {"steps", OPT_INT, NULL, 1, STEPS_MAX, NULL, "steps; 10 if neither steps nor nfe is given"},
+    {"nfe", OPT_INT, NULL, 1, STEPS_MAX, NULL, "budget of evaluations per sample"},
+    {"process", OPT_TEXT, NULL, 0, 0, NULL, "instead of the model's; see the list of processes"},
+    {"t_start", OPT_REAL, NULL, 0, 1, NULL, "first time; the model's t_max if not given"},
+    {"t_end", OPT_REAL, NULL, 0, 1, NULL, "last time; the model's t_min if not given"},
+    {"denoise", OPT_BOOL, "0", 0, 0, NULL, "one more evaluation, to land on x_0"},
+    {0},
+};
+
+/* Everything between a spec and its rows. */
+typedef struct {
+    const plan_source *source;
+    opts spec, solver_opts;
+    process *process;
+    const solver_row *solver;
+    double *t;
+    int steps;
+} front;
+
+static void front_free(front *f) {
+    opts_free(&f->spec);
+    opts_free(&f->solver_opts);
+    process_free(f->process);
+    free(f->t);
+}
+
+static double real_or_nan(const opts *o, const char *key) {
+    return opt_get(o, key)->set ? opt_real(o, key) : NAN;
+}
+
+/* steps as asked, or what the budget pays for; 0 if neither is given. */
+static dfl_status count_steps(front *f, int *steps) {
+    const opt_value *asked = opt_get(&f->spec, "steps"), *budget = opt_get(&f->spec, "nfe");
+    *steps = asked->set ? (int)asked->number : 0;
+    if (!budget->set) return DFL_OK;
+    if (asked->set)
+        return fail(DFL_E_COMBINATION, "steps=%d and nfe=%d are both given; choose one", *steps,
+                    (int)budget->number);
+    const double asked_end = real_or_nan(&f->spec, "t_end");
+    const bool to_zero = (isnan(asked_end) ? f->source->t_min : asked_end) == 0;
+    const int nfe = (int)budget->number - (opt_bool(&f->spec, "denoise") ? 1 : 0);
+    *steps = f->solver->steps ? f->solver->steps(&f->solver_opts, nfe, to_zero) : nfe;
+    if (*steps < 1)
+        return fail(DFL_E_RANGE, "nfe=%d is too small a budget for one step of %s",
+                    (int)budget->number, f->solver->is.name);
+    return DFL_OK;
+}
+
+static dfl_status front_build(front *f, const char *spec) {
+    TRY(opts_parse_words("plan", plan_options, spec, &f->spec));
+    const char *asked = opt_text(&f->spec, "process");
+    TRY(process_new(asked ? asked : f->source->process, &f->process));
+    const family_row *found;
+    TRY(family_parse(&solver_family, opt_text(&f->spec, "solver"), &found, &f->solver_opts));
+    f->solver = (const solver_row *)found;
+    const netform *form = &f->source->form;
+    const bool integers = form->time_dtype == NET_INT32 || form->time_dtype == NET_INT64;
+    grid_wish wish = {
+        .spec = opt_text(&f->spec, "grid"),
+        .start = real_or_nan(&f->spec, "t_start"),
+        .end = real_or_nan(&f->spec, "t_end"),
+        .model_start = f->source->t_max,
+        .model_end = f->source->t_min,
+        .default_steps = 10,
+        .unit = integers ? 1 / form->scale : 0,
+        .origin = integers ? -form->offset / form->scale : 0,
+    };
+    TRY(count_steps(f, &wish.steps));
+    return grid_new(f->process, &wish, &f->t, &f->steps);
+}
+
+static dfl_status write_rows(const front *f, program *code) {
+    code->components = f->process->row->components;
+    rows r = {.process = f->process, .form = &f->source->form, .out = code};
+    val x = 0;
+    TRY(program_add_value(code, code->components, &x));
+    plan_input start = {.id = x, .t = f->t[0], .scale = blk_real(1)};
+    process_marginal(f->process, start.t, &start.at);
+    TRY(program_add_input(code, &start));
+    const problem pb = {f->process, f->t, f->steps, &f->solver_opts};
+    x = f->solver->fill(&pb, &r, x);
+    if (opt_bool(&f->spec, "denoise") && f->t[f->steps] > 0) {
+        x = rows_x0(&r, x, f->t[f->steps]);
+        rows_step(&r, x, 0, 1);
+    }
+    TRY(r.status);
+    return program_add_output(code, x);
+}
+
+static dfl_status keep(char **to, text *from) {
+    const bool failed = from->failed || !from->data;
+    *to = failed ? NULL : from->data;
+    if (failed) text_free(from);
+    return failed ? fail_memory() : DFL_OK;
+}
+
+static dfl_status write_meta(const front *f, plan_meta *meta) {
+    text part[4] = {{0}, {0}, {0}, {0}};
+    family_print(&f->solver->is, &f->solver_opts, &part[0]);
+    family_print(&f->process->row->is, &f->process->options, &part[1]);
+    text_add(&part[2], "%s", opt_text(&f->spec, "grid"));
+    text_add(&part[3], "%s", dfl_version());
+    char **const to[4] = {&meta->solver, &meta->process, &meta->grid, &meta->version};
+    dfl_status status = DFL_OK;
+    for (int i = 0; i < 4; i++) {
+        const dfl_status one = keep(to[i], &part[i]);
+        if (status == DFL_OK) status = one;
+    }
+    return status;
+}
+
+dfl_status plan_compile(const char *spec, const plan_source *source, dfl_plan **out) {
+    *out = NULL;
+    front f = {.source = source};
+    program code = {0};
+    dfl_status status = front_build(&f, spec);
+    if (status == DFL_OK) status = write_rows(&f, &code);
+    if (status == DFL_OK)
+        status = plan_finish(&code, out);
+    else
+        program_free(&code);
+    if (status == DFL_OK) status = write_meta(&f, &(*out)->meta);
+    front_free(&f);
+    if (status != DFL_OK) {
+        plan_free(*out);
+        *out = NULL;
+    }
+    return status;
+}

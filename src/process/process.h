@@ -1,0 +1,69 @@
+/* Forward processes: x_t = a(t) x_0 + b(t) n, linear and Gaussian. Library time t in (0, 1], noise
+   grows with t, t = 0 is clean data (a = 1, b = 0, answered here and never by a table).
+
+   One family is one file and one row in process.def. A scalar process (one component) answers with
+   a scalar_at; an augmented one (phase space, two components) with 2-vectors and 2x2 blocks. Code
+   that does not care uses process_marginal, process_drift and process_noise, which admit both. */
+#ifndef DFL_PROCESS_H
+#define DFL_PROCESS_H
+
+#include "base/family.h"
+#include "base/netform.h"
+
+/* A scalar process at one time. All entries are accurate to rounding also for t -> 0. */
+typedef struct {
+    double a, b;   /* signal and noise coefficient */
+    double rho;    /* b / a */
+    double lambda; /* log(a / b), half the log-SNR; +inf at t = 0 */
+    double drift;  /* f = d log a / dt, of the forward SDE dx = f x dt + g dw */
+    double g2;     /* g^2 = 2 a b d rho/dt */
+} scalar_at;
+
+typedef struct process process;
+
+typedef struct {
+    family_row is;
+    int components;             /* of the state: 1, or 2 in phase space */
+    const char *reference_grid; /* where a solver's claimed order is measured, as option text */
+    dfl_status (*init)(process *p, const opts *o);
+    void (*at)(const process *p, double t, scalar_at *out);    /* t in (0, 1] */
+    double (*time_of_rho)(const process *p, double rho);       /* rho > 0 */
+    void (*marginal)(const process *p, double t, marginal *m); /* augmented processes only */
+    blk (*drift)(const process *p, double t);                  /* augmented processes only */
+    blk (*noise)(const process *p, double t);                  /* augmented processes only */
+} process_row;
+
+struct process {
+    const process_row *row;
+    opts options;  /* as parsed; printed into records */
+    double t_lo;   /* smallest time above 0 that is part of the model */
+    double par[4]; /* a family's own numbers */
+    int mode;      /* a family's own choice */
+    size_t nknots; /* times where derivatives jump, rising, knots[0] = 0; 0 where smooth */
+    double *knots; /* [nknots] */
+    double *table; /* a family's own table, [3][nknots]; */
+};
+
+extern const family process_family; /* its rows are process_rows */
+
+/* From option text such as "vp_linear:beta_min=0.1". */
+dfl_status process_new(const char *spec, process **out);
+void process_free(process *p);
+
+/* E_RANGE unless t is 0 or in [t_lo, 1]. */
+dfl_status process_check_time(const process *p, const char *what, double t);
+
+/* t in [0, 1]. Scalar processes. */
+scalar_at process_at(const process *p, double t);
+/* The time at which b/a = rho; rho = 0 gives 0. Inverse of process_at(...).rho. */
+double process_time_of_rho(const process *p, double rho);
+
+/* Any process: the label of a state, and the forward SDE dz = F z dt + G dw. */
+void process_marginal(const process *p, double t, marginal *m);
+blk process_drift(const process *p, double t);
+blk process_noise(const process *p, double t);
+
+/* Fills out from L = -log a^2 and dL/dt, for variance-preserving families. */
+void process_from_log(double L, double slope, scalar_at *out);
+
+#endif

@@ -1,0 +1,209 @@
+/* The executor: rows in, states out. It stops at each evaluation, so that whoever owns the loop can
+   answer it; nothing is allocated here. */
+#include "run/run.h"
+
+#include <math.h>
+#include <string.h>
+
+static size_t numbers(const dfl_run *run, val v) {
+    return run->plan->code.comp[v] * run->dim;
+}
+
+void *exec_value(const dfl_run *run, val v) {
+    const size_t slot = (size_t)run->plan->slot[v];
+    return run->slots + slot * run->batch * run->stride * vec_size(run->type);
+}
+
+/* Where sample i of the batch begins in a value. */
+static void *sample_of(const dfl_run *run, void *value, size_t i) {
+    return (char *)value + i * run->stride * vec_size(run->type);
+}
+
+static val source(const execution *e, const row *r, size_t j) {
+    return e->run->plan->code.terms[r->src + j].v;
+}
+
+dfl_status run_draw(const dfl_run *run, int kind, uint32_t draw, uint64_t sample, size_t n,
+                    double *dst) {
+    if (run->noise) {
+        const int code = run->noise(run->noise_user, kind, draw, sample, 1, n, dst);
+        if (code)
+            return fail(code, "the noise source returned %d (kind %d, draw %u)", code, kind, draw);
+        for (size_t i = 0; i < n; i++)
+            if (!isfinite(dst[i]))
+                return fail(DFL_E_NONFINITE,
+                            "the noise source gave a number that is not finite (kind %d, draw %u, "
+                            "sample %llu)",
+                            kind, draw, (unsigned long long)sample);
+        return DFL_OK;
+    }
+    if (kind == DFL_DRAW_PICK)
+        *dst = noise_uniform(run->seed, kind, draw, sample);
+    else
+        noise_normals(run->seed, kind, draw, sample, 0, n, dst);
+    return DFL_OK;
+}
+
+/* Values narrower than their slot are copied so that the other side sees dense arrays. */
+static void pack(const dfl_run *run, char *dense, void *value, size_t n, size_t count) {
+    const size_t bytes = n * vec_size(run->type);
+    for (size_t i = 0; i < count; i++) memcpy(dense + i * bytes, sample_of(run, value, i), bytes);
+}
+
+static void unpack(const dfl_run *run, void *value, const char *dense, size_t n, size_t count) {
+    const size_t bytes = n * vec_size(run->type);
+    for (size_t i = 0; i < count; i++) memcpy(sample_of(run, value, i), dense + i * bytes, bytes);
+}
+
+static void ask(execution *e, const row *r) {
+    const dfl_run *run = e->run;
+    const val src = source(e, r, 0);
+    const size_t in = numbers(run, src), out = numbers(run, r->dst);
+    const bool dense_in = in == run->stride, dense_out = out == run->stride;
+    if (!dense_in) pack(run, run->input, exec_value(run, src), in, e->count);
+    e->request = (dfl_request){
+        .count = e->count,
+        .input_dim = in,
+        .output_dim = out,
+        .dtype = run->type,
+        .input = dense_in ? exec_value(run, src) : run->input,
+        .output = dense_out ? exec_value(run, r->dst) : run->output,
+        .t = r->t,
+        .tau = r->tau,
+        .at = r->at,
+        .gives = r->gives,
+        .components = run->plan->code.components,
+        .output_components = run->plan->code.comp[r->dst],
+        .first = e->first,
+        .labels = run->model->card.classes ? run->labels : NULL,
+    };
+}
+
+dfl_status exec_answered(execution *e) {
+    const dfl_run *run = e->run;
+    const row *r = &run->plan->code.rows[e->pc++];
+    const size_t n = e->request.output_dim, bytes = n * vec_size(run->type);
+    const char *output = e->request.output;
+    if (!vec_is_finite(run->type, output, n * e->count)) {
+        size_t i = 0;
+        while (vec_is_finite(run->type, output + i * bytes, n)) i++;
+        return fail(
+            DFL_E_NONFINITE,
+            "the network's output is not finite in step %zu of %zu, at t = %.6g (sample %llu)",
+            e->step + 1, run->plan->steps, r->t, (unsigned long long)(e->first + i));
+    }
+    if (n != run->stride) unpack(run, exec_value(run, r->dst), output, n, e->count);
+    return DFL_OK;
+}
+
+static void combine(execution *e, const row *r) {
+    const dfl_run *run = e->run;
+    lin_job job = {.type = run->type,
+                   .count = e->count,
+                   .stride = run->stride,
+                   .dim = run->dim,
+                   .dst = exec_value(run, r->dst),
+                   .components = run->plan->code.comp[r->dst],
+                   .n = r->nsrc,
+                   .terms = run->plan->code.terms + r->src};
+    for (size_t j = 0; j < r->nsrc; j++) {
+        job.src[j] = exec_value(run, source(e, r, j));
+        job.from[j] = run->plan->code.comp[source(e, r, j)];
+    }
+    lin_run(&job);
+}
+
+static dfl_status draw_noise(execution *e, const row *r) {
+    const dfl_run *run = e->run;
+    const size_t n = numbers(run, r->dst);
+    for (size_t i = 0; i < e->count; i++) {
+        TRY(run_draw(run, DFL_DRAW_NOISE, r->draw, e->first + i, n, run->scratch));
+        vec_from_double(run->type, sample_of(run, exec_value(run, r->dst), i), run->scratch, n);
+    }
+    return DFL_OK;
+}
+
+static dfl_status mix_samples(execution *e, const row *r) {
+    const dfl_run *run = e->run;
+    const size_t n = numbers(run, r->dst);
+    for (size_t i = 0; i < e->count; i++) {
+        double u;
+        TRY(run_draw(run, DFL_DRAW_PICK, r->draw, e->first + i, 1, &u));
+        if (r->nsrc)
+            vec_to_double(run->type, run->scratch,
+                          sample_of(run, exec_value(run, source(e, r, 0)), i), n);
+        mix_apply(run->mix, r->index, u, run->scratch);
+        vec_from_double(run->type, sample_of(run, exec_value(run, r->dst), i), run->scratch, n);
+    }
+    return DFL_OK;
+}
+
+/* CLIP, LIMIT, GIVEN, SELECT: sample by sample. */
+static dfl_status apply_by_sample(execution *e, const row *r) {
+    const dfl_run *run = e->run;
+    const size_t n = numbers(run, r->dst);
+    if (r->op == ROW_GIVEN && !run->given[r->index])
+        return fail(DFL_E_ARG, "the plan needs a tensor \"%s\"; give it with dfl_run_given",
+                    run->plan->code.names[r->index]);
+    for (size_t i = 0; i < e->count; i++) {
+        void *dst = sample_of(run, exec_value(run, r->dst), i);
+        const void *src[3] = {0};
+        for (size_t j = 0; j < r->nsrc; j++)
+            src[j] = sample_of(run, exec_value(run, source(e, r, j)), i);
+        if (r->op == ROW_CLIP) vec_clip(run->type, dst, src[0], n, r->lo, r->hi);
+        if (r->op == ROW_SELECT) vec_select(run->type, dst, src, n);
+        if (r->op == ROW_GIVEN) memcpy(dst, run->given[r->index], n * vec_size(run->type));
+        if (r->op == ROW_LIMIT) {
+            const double s = fmax(r->hi, vec_quantile(run->type, src[0], n, r->lo, run->scratch));
+            vec_clip(run->type, dst, src[0], n, -s, s);
+            vec_to_double(run->type, run->scratch, dst, n);
+            for (size_t k = 0; k < n; k++) run->scratch[k] /= s;
+            vec_from_double(run->type, dst, run->scratch, n);
+        }
+    }
+    return DFL_OK;
+}
+
+/* Tells the observer that value v is the state at t. */
+static dfl_status observe(execution *e, val v, double t) {
+    const dfl_run *run = e->run;
+    if (!run->observe) return DFL_OK;
+    const size_t n = numbers(run, v);
+    void *state = exec_value(run, v);
+    if (n != run->stride) {
+        pack(run, run->input, state, n, e->count);
+        state = run->input;
+    }
+    const int code =
+        run->observe(run->observe_user, e->step, run->plan->steps, t, e->first, e->count, state);
+    return code ? fail(code, "the observer returned %d at step %zu", code, e->step) : DFL_OK;
+}
+
+static dfl_status perform(execution *e, const row *r) {
+    switch (r->op) {
+    case ROW_LIN: combine(e, r); return DFL_OK;
+    case ROW_NOISE: return draw_noise(e, r);
+    case ROW_MIX: return mix_samples(e, r);
+    case ROW_STEP: e->step++; return observe(e, source(e, r, 0), r->t);
+    default: return apply_by_sample(e, r);
+    }
+}
+
+dfl_status exec_next(execution *e, int *state) {
+    const program *code = &e->run->plan->code;
+    *state = EXEC_DONE;
+    if (e->pc == 0) TRY(observe(e, code->inputs[0].id, code->inputs[0].t));
+    for (; e->pc < code->nrows; e->pc++) {
+        if (atomic_load(&e->run->cancelled))
+            return fail(DFL_E_STOPPED, "cancelled in step %zu of %zu", e->step + 1,
+                        e->run->plan->steps);
+        const row *r = &code->rows[e->pc];
+        if (r->op == ROW_EVAL) {
+            ask(e, r);
+            *state = EXEC_ASKS;
+            return DFL_OK;
+        }
+        TRY(perform(e, r));
+    }
+    return DFL_OK;
+}

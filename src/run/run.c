@@ -1,0 +1,257 @@
+/* Life of a run, its memory, and the loop over batches. */
+#include "run/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const opt_row options[] = {
+    {"seed", OPT_TEXT, "0", 0, 0, NULL, "seed of all random numbers, 0 to 2^64 - 1"},
+    {"dtype", OPT_CHOICE, "float32", 0, 0, "float32|float64", "type of the states"},
+    {"batch", OPT_INT, "64", 1, 1 << 20, NULL, "samples held in memory at once"},
+    {0},
+};
+
+static dfl_status read_seed(const char *digits, uint64_t *seed) {
+    *seed = 0;
+    bool good = *digits != 0;
+    for (const char *c = digits; *c && good; c++) {
+        const uint64_t digit = (uint64_t)(*c - '0');
+        good = digit <= 9 && *seed <= (UINT64_MAX - digit) / 10;
+        if (good) *seed = *seed * 10 + digit;
+    }
+    return good ? DFL_OK
+                : fail(DFL_E_RANGE, "run: seed=%.40s; a whole number from 0 to 2^64 - 1 is needed",
+                       digits);
+}
+
+/* The plan converts the raw output by `gives`; a network that predicts something else would give
+   plausible nonsense. Preconditioned and phase-space plans carry scalings of their own. */
+static dfl_status check_pair(const dfl_plan *plan, const dfl_model *model) {
+    const program *code = &plan->code;
+    if (code->ninputs != 1)
+        return fail(DFL_E_COMBINATION, "the plan has %zu inputs; a run starts from exactly one",
+                    code->ninputs);
+    if (code->components != 1 || model->card.form.precond != PRECOND_NONE) return DFL_OK;
+    for (size_t i = 0; i < code->nrows; i++) {
+        const row *r = &code->rows[i];
+        if (r->op != ROW_EVAL) continue;
+        double cx, cn;
+        netform_gives(&model->card.form, r->at.a[0], r->at.b[0], &cx, &cn);
+        const double off = fabs(cx - r->gives.cx[0]) + fabs(cn - r->gives.cn[0]);
+        if (!(off <= 1e-6 * (1 + fabs(cn))))
+            return fail(DFL_E_COMBINATION,
+                        "the plan expects a network of another prediction type than this model's "
+                        "card says (row %zu)",
+                        i);
+    }
+    return DFL_OK;
+}
+
+/* All the memory a run needs; nothing is allocated while it samples. */
+static dfl_status allocate(dfl_run *run) {
+    const size_t size = vec_size(run->type), wide = run->stride;
+    const size_t slot = mem_product(run->batch, wide, size);
+    const size_t total = mem_product(slot, run->plan->nslots, 1);
+    if (total == SIZE_MAX) return fail_memory();
+    run->slots = mem_array(total, 1);
+    run->labels = mem_array(run->batch, sizeof *run->labels);
+    run->scratch = mem_array(wide, sizeof *run->scratch);
+    run->given = mem_array(run->plan->code.nnames, sizeof *run->given);
+    const bool gaps = run->plan->widest != 1;
+    if (gaps) run->input = mem_array(slot, 1);
+    if (gaps) run->output = mem_array(slot, 1);
+    const bool ok = run->slots && run->labels && run->scratch && run->given &&
+                    (!gaps || (run->input && run->output));
+    return ok ? DFL_OK : fail_memory();
+}
+
+dfl_status dfl_run_new(const dfl_plan *plan, dfl_model *model, const char *text_options,
+                       dfl_run **out) {
+    if (!out) return fail(DFL_E_ARG, "dfl_run_new: out is NULL");
+    *out = NULL;
+    if (!plan || !model) return fail(DFL_E_ARG, "dfl_run_new: plan and model must not be NULL");
+    opts o;
+    dfl_run *run = NULL;
+    dfl_status status = opts_parse("run", options, text_options ? text_options : "", &o);
+    if (status == DFL_OK) status = check_pair(plan, model);
+    if (status == DFL_OK) {
+        run = mem_array(1, sizeof *run);
+        status = run ? read_seed(opt_text(&o, "seed"), &run->seed) : fail_memory();
+    }
+    if (status == DFL_OK) {
+        run->plan = plan;
+        run->model = model;
+        run->type = opt_choice(&o, "dtype") == 0 ? DFL_FLOAT32 : DFL_FLOAT64;
+        run->batch = (size_t)opt_int(&o, "batch");
+        run->dim = card_dim(&model->card);
+        run->stride = (size_t)plan->widest * run->dim;
+        status = allocate(run);
+    }
+    opts_free(&o);
+    if (status != DFL_OK)
+        dfl_run_free(run);
+    else
+        *out = run;
+    return status;
+}
+
+void dfl_run_free(dfl_run *run) {
+    if (!run) return;
+    free(run->slots);
+    free(run->input);
+    free(run->output);
+    free(run->labels);
+    free(run->scratch);
+    free(run->given);
+    mix_free(run->mix);
+    free(run);
+}
+
+void dfl_run_observe(dfl_run *run, dfl_observe_fn fn, void *user) {
+    run->observe = fn;
+    run->observe_user = user;
+}
+
+void dfl_run_noise(dfl_run *run, dfl_noise_fn fn, void *user) {
+    run->noise = fn;
+    run->noise_user = user;
+    mix_free(run->mix); /* its tables came from the old source */
+    run->mix = NULL;
+}
+
+void dfl_run_cancel(dfl_run *run) {
+    atomic_store(&run->cancelled, 1);
+}
+
+dfl_status dfl_run_given(dfl_run *run, const char *name, const void *values) {
+    if (!run || !name) return fail(DFL_E_ARG, "dfl_run_given: run and name must not be NULL");
+    for (size_t i = 0; i < run->plan->code.nnames; i++)
+        if (strcmp(run->plan->code.names[i], name) == 0) {
+            run->given[i] = values;
+            return DFL_OK;
+        }
+    return fail(DFL_E_KEY, "dfl_run_given: the plan asks for no tensor \"%.80s\"", name);
+}
+
+double dfl_run_model_seconds(const dfl_run *run) {
+    return run->model_seconds;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static dfl_status check_labels(const dfl_run *run, const int64_t *labels, size_t count) {
+    const card *c = &run->model->card;
+    for (size_t i = 0; labels && i < count; i++) {
+        const bool known = labels[i] >= 0 && labels[i] < c->classes;
+        if (!known && !(c->null_class >= 0 && labels[i] == c->null_class))
+            return fail(DFL_E_RANGE, "label %lld of sample %zu: the model has classes 0 to %lld%s",
+                        (long long)labels[i], i, (long long)c->classes - 1,
+                        c->null_class >= 0 ? " and a null class" : "");
+    }
+    return DFL_OK;
+}
+
+/* A sample without a label gets class i mod C. */
+static void set_labels(const dfl_run *run, const execution *e, const int64_t *labels) {
+    const int64_t classes = run->model->card.classes;
+    for (size_t i = 0; i < e->count && classes; i++)
+        run->labels[i] = labels ? labels[i] : (int64_t)((e->first + i) % (uint64_t)classes);
+}
+
+/* The batch's start states: given, or the input's scale times standard normals. */
+static dfl_status set_start(const dfl_run *run, const execution *e, const char *start) {
+    const plan_input *in = &run->plan->code.inputs[0];
+    const size_t n = run->plan->code.comp[in->id] * run->dim, size = vec_size(run->type);
+    char *slot = exec_value(run, in->id);
+    const uint8_t components = run->plan->code.comp[in->id];
+    for (size_t i = 0; i < e->count; i++) {
+        char *sample = slot + i * run->stride * size;
+        if (start) {
+            memcpy(sample, start + i * n * size, n * size);
+            continue;
+        }
+        TRY(run_draw(run, DFL_DRAW_START, 0, e->first + i, n, run->scratch));
+        vec_from_double(run->type, sample, run->scratch, n);
+        const term scale = {in->id, in->scale};
+        lin_job job = {.type = run->type,
+                       .count = 1,
+                       .stride = run->stride,
+                       .dim = run->dim,
+                       .dst = sample,
+                       .components = components,
+                       .n = 1,
+                       .src = {sample},
+                       .from = {components},
+                       .terms = &scale};
+        if (!blk_is_one(in->scale)) lin_run(&job);
+    }
+    return DFL_OK;
+}
+
+static dfl_status answer(dfl_run *run, execution *e) {
+    const double begin = now();
+    const int code = run->model->eval(run->model, &e->request);
+    run->model_seconds += now() - begin;
+    return code ? code : exec_answered(e);
+}
+
+static dfl_status run_batch(dfl_run *run, execution *e, char *samples) {
+    int state = EXEC_DONE;
+    do {
+        TRY(exec_next(e, &state));
+        if (state == EXEC_ASKS) TRY(answer(run, e));
+    } while (state == EXEC_ASKS);
+    const val result = run->plan->code.outputs[0];
+    const size_t size = vec_size(run->type);
+    const char *value = exec_value(run, result);
+    for (size_t i = 0; i < e->count; i++) { /* in phase space the momentum stays behind */
+        const char *x = value + i * run->stride * size;
+        if (!vec_is_finite(run->type, x, run->dim))
+            return fail(DFL_E_NONFINITE, "sample %llu is not finite after the last step",
+                        (unsigned long long)(e->first + i));
+        memcpy(samples + i * run->dim * size, x, run->dim * size);
+    }
+    return DFL_OK;
+}
+
+static dfl_status table_normals(void *user, uint32_t table, size_t n, double *dst) {
+    return run_draw(user, DFL_DRAW_TABLE, table, 0, n, dst);
+}
+
+static dfl_status prepare(dfl_run *run) {
+    if (run->mix || run->plan->code.nkernels == 0) return DFL_OK;
+    const size_t dim = (size_t)run->plan->code.components * run->dim;
+    return mix_new(run->plan, dim, table_normals, run, &run->mix);
+}
+
+dfl_status dfl_run_sample(dfl_run *run, uint64_t first, size_t count, const int64_t *labels,
+                          const void *start, void *samples) {
+    if (!run || (!samples && count))
+        return fail(DFL_E_ARG, "dfl_run_sample: run and samples must not be NULL");
+    if (first > UINT64_MAX - count)
+        return fail(DFL_E_RANGE, "dfl_run_sample: first + count is above 2^64 - 1");
+    if (labels && !run->model->card.classes)
+        return fail(DFL_E_COMBINATION, "labels are given, but the model has no classes");
+    TRY(check_labels(run, labels, count));
+    atomic_store(&run->cancelled, 0);
+    TRY(prepare(run));
+    const size_t size = vec_size(run->type);
+    const size_t state = (size_t)run->plan->code.components * run->dim * size;
+    for (size_t done = 0; done < count;) {
+        /* batches end at multiples of the batch size, so that few network calls are padded */
+        execution e = {.run = run, .first = first + done};
+        e.count = run->batch - (size_t)(e.first % run->batch);
+        if (e.count > count - done) e.count = count - done;
+        set_labels(run, &e, labels ? labels + done : NULL);
+        TRY(set_start(run, &e, start ? (const char *)start + done * state : NULL));
+        TRY(run_batch(run, &e, (char *)samples + done * run->dim * size));
+        done += e.count;
+    }
+    return DFL_OK;
+}

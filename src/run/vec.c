@@ -1,0 +1,202 @@
+/* The only loops over state data. Sums run in double, left to right, without contraction, so that
+   their bits do not depend on how the data is cut into tiles. */
+#include "run/run.h"
+
+#include <math.h>
+#include <string.h>
+
+size_t vec_size(int type) {
+    return type == DFL_FLOAT32 ? sizeof(float) : sizeof(double);
+}
+
+void vec_from_double(int type, void *dst, const double *src, size_t n) {
+    if (type == DFL_FLOAT64) {
+        memcpy(dst, src, n * sizeof *src);
+        return;
+    }
+    float *out = dst;
+    for (size_t i = 0; i < n; i++) out[i] = (float)src[i];
+}
+
+void vec_to_double(int type, double *dst, const void *src, size_t n) {
+    if (type == DFL_FLOAT64) {
+        memcpy(dst, src, n * sizeof *dst);
+        return;
+    }
+    const float *in = src;
+    for (size_t i = 0; i < n; i++) dst[i] = (double)in[i];
+}
+
+/* An exponent of all ones is an infinity or a NaN; integers vectorise where isfinite does not. */
+bool vec_is_finite(int type, const void *src, size_t n) {
+    const char *bytes = src;
+    int bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (type == DFL_FLOAT32) {
+            uint32_t bits;
+            memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
+            bad |= (bits & 0x7f800000u) == 0x7f800000u;
+        } else {
+            uint64_t bits;
+            memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
+            bad |= (bits & 0x7ff0000000000000u) == 0x7ff0000000000000u;
+        }
+    }
+    return !bad;
+}
+
+void vec_clip(int type, void *dst, const void *src, size_t n, double lo, double hi) {
+    if (type == DFL_FLOAT32) {
+        const float *in = src;
+        float *out = dst;
+        for (size_t i = 0; i < n; i++) out[i] = fminf(fmaxf(in[i], (float)lo), (float)hi);
+    } else {
+        const double *in = src;
+        double *out = dst;
+        for (size_t i = 0; i < n; i++) out[i] = fmin(fmax(in[i], lo), hi);
+    }
+}
+
+void vec_select(int type, void *dst, const void *const src[3], size_t n) {
+    if (type == DFL_FLOAT32) {
+        const float *one = src[0], *other = src[1], *mask = src[2];
+        float *out = dst;
+        for (size_t i = 0; i < n; i++) out[i] = mask[i] * one[i] + (1 - mask[i]) * other[i];
+    } else {
+        const double *one = src[0], *other = src[1], *mask = src[2];
+        double *out = dst;
+        for (size_t i = 0; i < n; i++) out[i] = mask[i] * one[i] + (1 - mask[i]) * other[i];
+    }
+}
+
+/* Hoare's selection: puts the k-th smallest of x[0..n) in its place, nothing larger before it. */
+static double nth(double *x, size_t n, size_t k) {
+    size_t lo = 0, hi = n - 1;
+    while (lo < hi) {
+        const double pivot = x[lo + (hi - lo) / 2];
+        size_t i = lo, j = hi;
+        while (i <= j) {
+            while (x[i] < pivot) i++;
+            while (x[j] > pivot) j--;
+            if (i > j) break;
+            const double swap = x[i];
+            x[i++] = x[j];
+            x[j] = swap;
+            if (j == 0) break;
+            j--;
+        }
+        if (k <= j)
+            hi = j;
+        else if (k >= i)
+            lo = i;
+        else
+            break;
+    }
+    return x[k];
+}
+
+double vec_quantile(int type, const void *src, size_t n, double q, double *scratch) {
+    vec_to_double(type, scratch, src, n);
+    for (size_t i = 0; i < n; i++) scratch[i] = fabs(scratch[i]);
+    const double position = q * (double)(n - 1), whole = floor(position);
+    const size_t k = (size_t)whole;
+    const double below = nth(scratch, n, k);
+    if (k + 1 >= n) return below;
+    double above = INFINITY; /* the smallest of what stands behind the k-th */
+    for (size_t i = k + 1; i < n; i++) above = fmin(above, scratch[i]);
+    return below + (position - whole) * (above - below);
+}
+
+/* ---- fused sums
+ * ---------------------------------------------------------------------------------- */
+
+enum { TILE = 1024, GROUP = 4, ENTRIES = 2 * PLAN_SOURCES_MAX };
+
+/* sum[0..n) += up to GROUP products; defined for both types of state. */
+#define DEFINE_ADD(name, real)                                                                     \
+    static void name(double *restrict sum, const void *const *src, const double *c, size_t k,      \
+                     size_t n) {                                                                   \
+        const real *s0 = src[0], *s1 = k > 1 ? src[1] : s0, *s2 = k > 2 ? src[2] : s0,             \
+                   *s3 = k > 3 ? src[3] : s0;                                                      \
+        const double c0 = c[0], c1 = k > 1 ? c[1] : 0, c2 = k > 2 ? c[2] : 0;                      \
+        switch (k) {                                                                               \
+        case 1:                                                                                    \
+            for (size_t i = 0; i < n; i++) sum[i] = sum[i] + c0 * (double)s0[i];                   \
+            break;                                                                                 \
+        case 2:                                                                                    \
+            for (size_t i = 0; i < n; i++)                                                         \
+                sum[i] = sum[i] + c0 * (double)s0[i] + c1 * (double)s1[i];                         \
+            break;                                                                                 \
+        case 3:                                                                                    \
+            for (size_t i = 0; i < n; i++)                                                         \
+                sum[i] = sum[i] + c0 * (double)s0[i] + c1 * (double)s1[i] + c2 * (double)s2[i];    \
+            break;                                                                                 \
+        default:                                                                                   \
+            for (size_t i = 0; i < n; i++)                                                         \
+                sum[i] = sum[i] + c0 * (double)s0[i] + c1 * (double)s1[i] + c2 * (double)s2[i] +   \
+                         c[3] * (double)s3[i];                                                     \
+        }                                                                                          \
+    }
+
+DEFINE_ADD(add_floats, float)
+DEFINE_ADD(add_doubles, double)
+
+/* One component of the result: the entries of its row of the blocks that are not zero. */
+typedef struct {
+    size_t n;
+    size_t offset[ENTRIES]; /* numbers from the start of the source's sample */
+    const char *src[ENTRIES];
+    double c[ENTRIES];
+} lin_line;
+
+static void collect(const lin_job *job, int component, lin_line *line) {
+    line->n = 0;
+    for (size_t j = 0; j < job->n; j++) {
+        const blk *c = &job->terms[j].c;
+        for (int k = 0; k < job->from[j]; k++) {
+            const double entry = c->m ? c->v[component * c->n + k] : k == component ? c->v[0] : 0;
+            if (entry == 0) continue;
+            line->offset[line->n] = (size_t)k * job->dim;
+            line->src[line->n] = job->src[j];
+            line->c[line->n++] = entry;
+        }
+    }
+}
+
+/* sum[0..n) of a line, from number `at` of the slots on. */
+static void sum_line(const lin_job *job, const lin_line *line, size_t at, size_t n, double *sum) {
+    const size_t size = vec_size(job->type);
+    memset(sum, 0, n * sizeof *sum);
+    for (size_t j = 0; j < line->n; j += GROUP) {
+        const size_t k = line->n - j < GROUP ? line->n - j : GROUP;
+        const void *src[GROUP];
+        for (size_t i = 0; i < k; i++)
+            src[i] = line->src[j + i] + (line->offset[j + i] + at) * size;
+        (job->type == DFL_FLOAT32 ? add_floats : add_doubles)(sum, src, line->c + j, k, n);
+    }
+}
+
+/* One stretch of n numbers of each component; both are summed before either is stored, because
+   dst may be a source. */
+static void run_stretch(const lin_job *job, const lin_line *lines, size_t at, size_t n) {
+    double sum[2][TILE];
+    const size_t size = vec_size(job->type);
+    for (size_t done = 0; done < n; done += TILE) {
+        const size_t part = n - done < TILE ? n - done : TILE;
+        for (int i = 0; i < job->components; i++) sum_line(job, &lines[i], at + done, part, sum[i]);
+        for (int i = 0; i < job->components; i++) {
+            char *dst = (char *)job->dst + (at + done + (size_t)i * job->dim) * size;
+            vec_from_double(job->type, dst, sum[i], part);
+        }
+    }
+}
+
+void lin_run(const lin_job *job) {
+    lin_line lines[2];
+    for (int i = 0; i < job->components; i++) collect(job, i, &lines[i]);
+    if (job->components == 1 && job->stride == job->dim) { /* no gaps: one stretch for the batch */
+        run_stretch(job, lines, 0, job->count * job->stride);
+        return;
+    }
+    for (size_t s = 0; s < job->count; s++) run_stretch(job, lines, s * job->stride, job->dim);
+}

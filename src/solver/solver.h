@@ -1,0 +1,44 @@
+/* Solvers: front ends that write plans. One family is one file and one row in solver.def.
+   A solver sees the process, the grid's times and the row builder; it never sees sample data, a
+   network, or memory. What it claims here is what the tests measure. */
+#ifndef DFL_SOLVER_H
+#define DFL_SOLVER_H
+
+#include "base/family.h"
+#include "process/process.h"
+#include "solver/rows.h"
+
+/* What a solver with given options promises; every test reads it. */
+typedef struct {
+    double order;    /* global order on the process's reference grid: of the trajectory, or of
+                        mean and covariance for a stochastic solver */
+    int from, to;    /* range of steps over which that order shows */
+    bool stochastic; /* draws noise */
+    bool exact;      /* exact wherever the network knows x_0: labels hold at every STEP */
+} solver_claims;
+
+typedef struct {
+    const process *process;
+    const double *t; /* [steps + 1], falling */
+    int steps;
+    const opts *o;
+} problem;
+
+typedef struct {
+    family_row is;
+    solver_claims (*claims)(const opts *o);
+    /* Steps that a budget of evaluations pays for (0: it is too small), given whether the last step
+       lands on t = 0. NULL: one evaluation per step. */
+    int (*steps)(const opts *o, int nfe, bool to_zero);
+    /* Writes one step after the other from state x; returns the last state. */
+    val (*fill)(const problem *pb, rows *r, val x);
+} solver_row;
+
+extern const family solver_family; /* its rows are solver_rows */
+
+/* Exact first-order step x(t) -> x(s) along constant noise n: x' = (a_s/a_t) x + d n, with
+   d = b_s - (a_s/a_t) b_t = a_s (rho_s - rho_t), computed without cancellation. */
+double solver_psi(const scalar_at *from, const scalar_at *to);
+double solver_gap(const scalar_at *from, const scalar_at *to);
+
+#endif
