@@ -100,7 +100,8 @@ DFL_API int dfl_model_calls(const dfl_model *model);
 
 DFL_API void dfl_model_free(dfl_model *model);
 
-/* ---- what a request holds --------------------------------------------------------------------- */
+/* ---- what a request holds ---------------------------------------------------------------------
+ */
 
 /* Number of samples, and the type of input and output: DFL_FLOAT32 or DFL_FLOAT64. */
 DFL_API size_t dfl_request_count(const dfl_request *request);
@@ -182,8 +183,9 @@ enum { DFL_DRAW_START = 0, DFL_DRAW_NOISE = 1, DFL_DRAW_PICK = 2, DFL_DRAW_TABLE
 
 /* Replaces the built-in random numbers: fill dst, [count][dim] doubles, for samples first,
    first + 1, ... of draw number `draw`. Kind START and NOISE: standard normals; PICK: one uniform
-   in [0, 1) per sample (dim 1); TABLE: standard normals that a mixture kernel's offsets are made of,
-   sample 0 only, dim = components x numbers of a state. Non-zero ends the run with that value. */
+   in [0, 1) per sample (dim 1); TABLE: standard normals that a mixture kernel's offsets are made
+   of, sample 0 only, dim = components x numbers of a state. Non-zero ends the run with that value.
+ */
 typedef int (*dfl_noise_fn)(void *user, int kind, uint32_t draw, uint64_t first, size_t count,
                             size_t dim, double *dst);
 
@@ -197,8 +199,8 @@ DFL_API dfl_status dfl_run_new(const dfl_plan *plan, dfl_model *model, const cha
 DFL_API void dfl_run_observe(dfl_run *run, dfl_observe_fn fn, void *user);
 DFL_API void dfl_run_noise(dfl_run *run, dfl_noise_fn fn, void *user);
 
-/* The tensor that GIVEN rows of that name read: one state, shared by all samples, of the run's dtype;
-   borrowed until the run is freed. E_KEY if the plan asks for no such name. */
+/* The tensor that GIVEN rows of that name read: one state, shared by all samples, of the run's
+   dtype; borrowed until the run is freed. E_KEY if the plan asks for no such name. */
 DFL_API dfl_status dfl_run_given(dfl_run *run, const char *name, const void *values);
 
 /* Ends the run at its next row with DFL_E_STOPPED. The one call that is allowed from another
@@ -210,8 +212,8 @@ DFL_API void dfl_run_cancel(dfl_run *run);
      start    [count][state_dim] of the run's dtype, states at the plan's start; NULL: drawn
      samples  [count][sample dim] of the run's dtype, filled by the call
    Sample i depends only on (plan, model, seed, i, its label), never on batch, threads or first. */
-DFL_API dfl_status dfl_run_sample(dfl_run *run, uint64_t first, size_t count,
-                                  const int64_t *labels, const void *start, void *samples);
+DFL_API dfl_status dfl_run_sample(dfl_run *run, uint64_t first, size_t count, const int64_t *labels,
+                                  const void *start, void *samples);
 
 /* Seconds spent inside the model since dfl_run_new. */
 DFL_API double dfl_run_model_seconds(const dfl_run *run);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 typedef struct {
-    dfl_model base; /* its card is the inner model's, moved here */
+    dfl_model base; /* its card is the inner model's; both read it, this one frees it */
     dfl_model *inner;
     double scale;
     void *null_output; /* grown by the first evaluations, then kept */
@@ -60,6 +60,7 @@ static int guide_eval(dfl_model *self, const dfl_request *rq) {
 
 static void guide_free(dfl_model *self) {
     guide *const m = (guide *)self;
+    m->inner->card = (card){.null_class = -1}; /* the outer model still has it, and frees it */
     dfl_model_free(m->inner);
     free(m->null_output);
     free(m->null_labels);
@@ -107,7 +108,6 @@ dfl_status dfl_model_guide(dfl_model *inner, double scale, dfl_model **out) {
                           .free = guide_free,
                           .describe = guide_describe,
                           .calls = scale == 1 ? inner->calls : 2 * inner->calls};
-    inner->card = (card){.null_class = -1};
     m->inner = inner;
     m->scale = scale;
     *out = &m->base;

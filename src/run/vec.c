@@ -112,13 +112,18 @@ double vec_quantile(int type, const void *src, size_t n, double q, double *scrat
 
 enum { TILE = 1024, GROUP = 4, ENTRIES = 2 * PLAN_SOURCES_MAX };
 
-/* sum[0..n) += up to GROUP products; defined for both types of state. */
-#define DEFINE_ADD(name, real)                                                                     \
-    static void name(double *restrict sum, const void *const *src, const double *c, size_t k,      \
-                     size_t n) {                                                                   \
-        const real *s0 = src[0], *s1 = k > 1 ? src[1] : s0, *s2 = k > 2 ? src[2] : s0,             \
-                   *s3 = k > 3 ? src[3] : s0;                                                      \
-        const double c0 = c[0], c1 = k > 1 ? c[1] : 0, c2 = k > 2 ? c[2] : 0;                      \
+/* sum[0..n) += up to GROUP products, for one type of state and one instruction set. The sums have
+   the same bits in all of them: nothing is contracted or reordered. */
+typedef void add_fn(double *restrict sum, const void *const *src, const double *c, size_t k,
+                    size_t n);
+
+#define DEFINE_ADD(name, real, target)                                                             \
+    target static void name(double *restrict sum, const void *const *src, const double *c,         \
+                            size_t k, size_t n) {                                                  \
+        const real *s0 = src[0], *s1 = src[k > 1 ? 1 : 0], *s2 = src[k > 2 ? 2 : 0],               \
+                   *s3 = src[k > 3 ? 3 : 0];                                                       \
+        const double c0 = c[0], c1 = c[k > 1 ? 1 : 0], c2 = c[k > 2 ? 2 : 0],                      \
+                     c3 = c[k > 3 ? 3 : 0];                                                        \
         switch (k) {                                                                               \
         case 1:                                                                                    \
             for (size_t i = 0; i < n; i++) sum[i] = sum[i] + c0 * (double)s0[i];                   \
@@ -134,12 +139,28 @@ enum { TILE = 1024, GROUP = 4, ENTRIES = 2 * PLAN_SOURCES_MAX };
         default:                                                                                   \
             for (size_t i = 0; i < n; i++)                                                         \
                 sum[i] = sum[i] + c0 * (double)s0[i] + c1 * (double)s1[i] + c2 * (double)s2[i] +   \
-                         c[3] * (double)s3[i];                                                     \
+                         c3 * (double)s3[i];                                                       \
         }                                                                                          \
     }
 
-DEFINE_ADD(add_floats, float)
-DEFINE_ADD(add_doubles, double)
+DEFINE_ADD(add_floats, float, )
+DEFINE_ADD(add_doubles, double, )
+
+#if defined(__x86_64__)
+DEFINE_ADD(add_floats_avx2, float, __attribute__((target("avx2"))))
+DEFINE_ADD(add_doubles_avx2, double, __attribute__((target("avx2"))))
+
+/* A function pointer chosen at run time: ifunc-based clones crash under the thread sanitizer. */
+static add_fn *add_for(int type) {
+    if (__builtin_cpu_supports("avx2"))
+        return type == DFL_FLOAT32 ? add_floats_avx2 : add_doubles_avx2;
+    return type == DFL_FLOAT32 ? add_floats : add_doubles;
+}
+#else
+static add_fn *add_for(int type) {
+    return type == DFL_FLOAT32 ? add_floats : add_doubles;
+}
+#endif
 
 /* One component of the result: the entries of its row of the blocks that are not zero. */
 typedef struct {
@@ -166,13 +187,14 @@ static void collect(const lin_job *job, int component, lin_line *line) {
 /* sum[0..n) of a line, from number `at` of the slots on. */
 static void sum_line(const lin_job *job, const lin_line *line, size_t at, size_t n, double *sum) {
     const size_t size = vec_size(job->type);
+    add_fn *const add = add_for(job->type);
     memset(sum, 0, n * sizeof *sum);
     for (size_t j = 0; j < line->n; j += GROUP) {
         const size_t k = line->n - j < GROUP ? line->n - j : GROUP;
         const void *src[GROUP];
         for (size_t i = 0; i < k; i++)
             src[i] = line->src[j + i] + (line->offset[j + i] + at) * size;
-        (job->type == DFL_FLOAT32 ? add_floats : add_doubles)(sum, src, line->c + j, k, n);
+        add(sum, src, line->c + j, k, n);
     }
 }
 
