@@ -176,7 +176,7 @@ bool blk_is_finite(blk a);
 /* ---- quad.c: quadrature ------------------------------------------------------------------------
  */
 
-/* Integral of f over [lo, hi] by n-point Gauss-Legendre, n in {16, 48}. */
+/* Integral of f over [lo, hi] by n-point Gauss-Legendre, n from 1 to 48. */
 double quad_gauss(double (*f)(double x, void *user), void *user, double lo, double hi, int n);
 
 /* Lagrange basis l_j(x) = prod_{k != j} (x - node_k) / (node_j - node_k), as a product of ratios.

@@ -23,7 +23,7 @@ typedef struct process process;
 
 typedef struct {
     family_row is;
-    int components;             /* of the state: 1, or 2 in phase space */
+    int components; /* of the state: 1, or 2 in phase space */
     /* Where a solver's claimed order is measured: grid, start and, beyond the defaults, options. A
        table must be fine against the steps, or its kinks are all there is to see. */
     const char *reference_grid, *reference_options;
