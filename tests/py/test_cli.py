@@ -450,14 +450,12 @@ def long_run(program, images, tmp_path):
 
 
 def rest_of(master, seen):
-    """Adds what is written to a terminal until its last writer ends; returns everything."""
+    """Everything on a terminal, up to the end of its last writer."""
     while True:
         assert select.select([master], [], [], 60)[0], "the program does not stop"
         try:
             more = os.read(master, 4096)
         except OSError:
-            more = b""
-        if not more:
             return "".join(seen)
         seen.append(more.decode())
 
