@@ -169,6 +169,9 @@ blk blk_2x2(double a, double b, double c, double d);
 blk blk_add(blk a, blk b); /* a number added to a block adds to its diagonal */
 blk blk_mul(blk a, blk b); /* shapes must fit (asserted) */
 blk blk_scale(double s, blk a);
+blk blk_exp(blk a); /* of a number or a 2x2 block, in closed form */
+blk blk_transpose(blk a);
+blk blk_inverse(blk a); /* of a number or a 2x2 block */
 bool blk_is_zero(blk a);
 bool blk_is_one(blk a); /* the number 1, or the 2x2 identity */
 bool blk_is_finite(blk a);
@@ -176,8 +179,13 @@ bool blk_is_finite(blk a);
 /* ---- quad.c: quadrature ------------------------------------------------------------------------
  */
 
-/* Integral of f over [lo, hi] by n-point Gauss-Legendre, n in {16, 48}. */
+/* Integral of f over [lo, hi] by n-point Gauss-Legendre, n up to 48. */
 double quad_gauss(double (*f)(double x, void *user), void *user, double lo, double hi, int n);
+
+/* The same for a function with m values: out[0..m), m up to 16; sum[0..m) receives the integrals.
+ */
+void quad_gauss_n(void (*f)(double x, void *user, double *out), void *user, double lo, double hi,
+                  int n, int m, double *sum);
 
 /* Lagrange basis l_j(x) = prod_{k != j} (x - node_k) / (node_j - node_k), as a product of ratios.
  */

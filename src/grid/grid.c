@@ -94,6 +94,11 @@ static dfl_status check_wish(const process *p, const grid_row *row, const grid_w
     if (!(wish->start > wish->end))
         return fail(DFL_E_RANGE, "grid %s: t_start=%.17g must be above t_end=%.17g", row->is.name,
                     wish->start, wish->end);
+    if (row == &logsnr && p->row->components != 1)
+        return fail(DFL_E_COMBINATION,
+                    "grid logsnr: process %s is in phase space and has no log-SNR; choose another "
+                    "grid",
+                    p->row->is.name);
     if (wish->end == 0 && !row->reaches_zero)
         return fail(
             DFL_E_COMBINATION,

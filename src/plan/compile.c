@@ -61,6 +61,14 @@ static dfl_status count_steps(front *f, int *steps) {
     return DFL_OK;
 }
 
+static dfl_status check_space(const front *f) {
+    const bool phase = f->process->row->components == 2;
+    if (f->solver->spaces & (phase ? SOLVER_PHASE : SOLVER_SCALAR)) return DFL_OK;
+    return fail(DFL_E_COMBINATION, "solver %s works %s; process %s %s", f->solver->is.name,
+                phase ? "on scalar processes only" : "in phase space only",
+                f->process->row->is.name, phase ? "is in phase space" : "is not");
+}
+
 static dfl_status front_build(front *f, const char *spec) {
     TRY(opts_parse_words("plan", plan_options, spec, &f->spec));
     const char *asked = opt_text(&f->spec, "process");
@@ -68,6 +76,7 @@ static dfl_status front_build(front *f, const char *spec) {
     const family_row *found;
     TRY(family_parse(&solver_family, opt_text(&f->spec, "solver"), &found, &f->solver_opts));
     f->solver = (const solver_row *)found;
+    TRY(check_space(f));
     const netform *form = &f->source->form;
     const bool integers = form->time_dtype == NET_INT32 || form->time_dtype == NET_INT64;
     grid_wish wish = {
@@ -84,19 +93,38 @@ static dfl_status front_build(front *f, const char *spec) {
     return grid_new(f->process, &wish, &f->t, &f->steps);
 }
 
+/* One more evaluation at the last time t: x_0 itself, or in phase space, which cannot land on it,
+   one Euler step of length t: along the reverse SDE without noise for stochastic solvers, along the
+   probability flow for the others (PSLD's released code). */
+static val land(const front *f, rows *r, val x) {
+    const double t = f->t[f->steps];
+    if (r->out->components == 1) {
+        x = rows_x0(r, x, t);
+    } else {
+        const rows_ode ode = rows_ode_at(r, t);
+        const double twice = f->solver->claims(&f->solver_opts, f->process).stochastic ? 2 : 1;
+        const term terms[] = {{x, blk_add(blk_real(1), blk_scale(-t, ode.on_z))},
+                              {rows_predict(r, x, t), blk_scale(-t * twice, ode.on_y)}};
+        x = rows_lin(r, terms, 2);
+    }
+    rows_step(r, x, 0, 1);
+    return x;
+}
+
 static dfl_status write_rows(const front *f, program *code) {
     code->components = f->process->row->components;
     rows r = {.process = f->process, .form = &f->source->form, .out = code};
     val x = 0;
     TRY(program_add_value(code, code->components, &x));
-    plan_input start = {.id = x, .t = f->t[0], .scale = blk_real(1)};
+    plan_input start = {.id = x, .t = f->t[0], .scale = process_prior(f->process)};
     process_marginal(f->process, start.t, &start.at);
     TRY(program_add_input(code, &start));
     const problem pb = {f->process, f->t, f->steps, &f->solver_opts};
     x = f->solver->fill(&pb, &r, x);
-    if (opt_bool(&f->spec, "denoise") && f->t[f->steps] > 0) {
-        x = rows_x0(&r, x, f->t[f->steps]);
-        rows_step(&r, x, 0, 1);
+    if (opt_bool(&f->spec, "denoise") && f->t[f->steps] > 0) x = land(f, &r, x);
+    if (code->components == 2) { /* the momentum has done its work */
+        const term position = {x, {1, 2, {1, 0}}};
+        x = rows_lin(&r, &position, 1);
     }
     TRY(r.status);
     return program_add_output(code, x);

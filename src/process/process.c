@@ -39,6 +39,7 @@ void process_free(process *p) {
     opts_free(&p->options);
     free(p->knots);
     free(p->table);
+    free(p->own);
     free(p);
 }
 
@@ -75,6 +76,10 @@ blk process_drift(const process *p, double t) {
 
 blk process_noise(const process *p, double t) {
     return p->row->noise ? p->row->noise(p, t) : blk_real(sqrt(process_at(p, t).g2));
+}
+
+blk process_prior(const process *p) {
+    return p->row->prior ? p->row->prior(p) : blk_real(1);
 }
 
 void process_from_log(double L, double slope, scalar_at *out) {

@@ -31,6 +31,7 @@ typedef struct {
     void (*marginal)(const process *p, double t, marginal *m); /* augmented processes only */
     blk (*drift)(const process *p, double t);                  /* augmented processes only */
     blk (*noise)(const process *p, double t);                  /* augmented processes only */
+    blk (*prior)(const process *p); /* standard deviation of the start state; NULL: 1 */
 } process_row;
 
 struct process {
@@ -41,7 +42,8 @@ struct process {
     int mode;      /* a family's own choice */
     size_t nknots; /* times where derivatives jump, rising, knots[0] = 0; 0 where smooth */
     double *knots; /* [nknots] */
-    double *table; /* a family's own table, [3][nknots]; */
+    double *table; /* a family's own table, [3][nknots] */
+    void *own;     /* a family's own block, given to free() */
 };
 
 extern const family process_family; /* its rows are process_rows */
@@ -62,6 +64,7 @@ double process_time_of_rho(const process *p, double rho);
 void process_marginal(const process *p, double t, marginal *m);
 blk process_drift(const process *p, double t);
 blk process_noise(const process *p, double t);
+blk process_prior(const process *p);
 
 /* Fills out from L = -log a^2 and dL/dt, for variance-preserving families. */
 void process_from_log(double L, double slope, scalar_at *out);

@@ -17,7 +17,8 @@ static const opt_row options[] = {
     {0},
 };
 
-static solver_claims claims(const opts *o) {
+static solver_claims claims(const opts *o, const process *p) {
+    (void)p;
     const bool stochastic = opt_real(o, "eta") > 0;
     return (solver_claims){
         .order = 1, .from = 40, .to = 320, .stochastic = stochastic, .exact = true};
@@ -46,6 +47,7 @@ static val fill(const problem *pb, rows *r, val x) {
 const solver_row solver_ddim = {
     .is = {"ddim", "first order, deterministic or partly stochastic", "arXiv:2010.02502 eq. (12)",
            options},
+    .spaces = SOLVER_SCALAR,
     .claims = claims,
     .fill = fill,
 };

@@ -21,7 +21,8 @@ static const opt_row options[] = {
     {0},
 };
 
-static solver_claims claims(const opts *o) {
+static solver_claims claims(const opts *o, const process *p) {
+    (void)p;
     const bool small = opt_choice(o, "variance_type") == SMALL;
     return (solver_claims){
         .order = 1, .from = small ? 40 : 80, .to = 640, .stochastic = true, .exact = small};
@@ -47,6 +48,7 @@ static val fill(const problem *pb, rows *r, val x) {
 
 const solver_row solver_ddpm = {
     .is = {"ddpm", "ancestral sampling with a fixed variance", "arXiv:2006.11239 eq. (7)", options},
+    .spaces = SOLVER_SCALAR,
     .claims = claims,
     .fill = fill,
 };

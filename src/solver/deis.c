@@ -11,18 +11,21 @@
  * vp_linear, 10 steps, power:kappa=2, t_end 1e-3, order 3, step 3: C = -1.5387333853314507,
  * 1.2236739535395929, -0.6328196702650146, 0.12856643945916985. */
 #include "solver/solver.h"
+#include "solver/deis_phase.h"
 
 #include <math.h>
 
-enum { ORDER_MAX = 3 };
+enum { ORDER_MAX = DEIS_ORDER_MAX };
 
 static const opt_row options[] = {
     {"kind", OPT_CHOICE, "tab", 0, 0, "tab", "tab: Adams-Bashforth, polynomial in t"},
     {"order", OPT_INT, "3", 0, ORDER_MAX, NULL, "degree of the polynomial"},
+    NOISE_FACTOR_OPTION,
     {0},
 };
 
-static solver_claims claims(const opts *o) {
+static solver_claims claims(const opts *o, const process *p) {
+    (void)p;
     const int order = (int)opt_int(o, "order");
     return (solver_claims){
         .order = order + 1, .from = 40, .to = order == 3 ? 160 : 320, .exact = true};
@@ -79,6 +82,8 @@ static double over_smooth(basis *l, double t, double s) {
 
 static val fill(const problem *pb, rows *r, val x) {
     const int order = (int)opt_int(pb->o, "order");
+    if (r->out->components == 2)
+        return deis_phase_fill(pb, r, x, order, (noise_factor)opt_choice(pb->o, "factor"));
     val eps[ORDER_MAX + 1] = {0}; /* newest first */
     for (int n = 0; n < pb->steps; n++) {
         const double t = pb->t[n], s = pb->t[n + 1];
@@ -102,6 +107,7 @@ static val fill(const problem *pb, rows *r, val x) {
 const solver_row solver_deis = {
     .is = {"deis", "exponential integrator, extrapolates the predicted noise",
            "arXiv:2204.13902 eq. (14)-(15)", options},
+    .spaces = SOLVER_SCALAR | SOLVER_PHASE,
     .claims = claims,
     .fill = fill,
 };

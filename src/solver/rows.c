@@ -142,6 +142,77 @@ static val convert(rows *r, val x, double t, bool want_eps) {
     return 0;
 }
 
+/* ---- phase space -------------------------------------------------------------------------------
+ */
+
+/* The network predicts L-whitened noise (epsilon) or the score, of both halves or of one. */
+static blk half_selector(const netform *form) { /* k x 2: eps -> the half that is predicted */
+    if (form->half == NET_X) return (blk){1, 2, {1, 0}};
+    if (form->half == NET_M) return (blk){1, 2, {0, 1}};
+    return blk_2x2(1, 0, 0, 1);
+}
+
+static blk factor_at(const rows *r, double t) {
+    marginal m;
+    process_marginal(r->process, t, &m);
+    return blk_2x2(m.b[0], m.b[1], m.b[2], m.b[3]);
+}
+
+blk rows_eps_map(const rows *r, double t) {
+    const blk spread = blk_transpose(half_selector(r->form)); /* the half not predicted is unused */
+    if (r->form->predicts == PRED_EPSILON) return spread;
+    return blk_scale(-1, blk_mul(blk_transpose(factor_at(r, t)), spread));
+}
+
+blk rows_score_map(const rows *r, double t) {
+    const blk spread = blk_transpose(half_selector(r->form));
+    if (r->form->predicts == PRED_SCORE) return spread;
+    return blk_scale(-1, blk_mul(blk_transpose(blk_inverse(factor_at(r, t))), spread));
+}
+
+static val ask_phase(rows *r, val z, double t) {
+    if (r->status != DFL_OK) return 0;
+    const netform *form = r->form;
+    if ((form->predicts != PRED_EPSILON && form->predicts != PRED_SCORE) ||
+        form->precond != PRECOND_NONE || form->map != TIME_LINEAR) {
+        rows_fail(r, fail(DFL_E_COMBINATION,
+                          "in phase space a network predicts epsilon or score, without "
+                          "preconditioning, and takes a linear time_map"));
+        return 0;
+    }
+    if (t == 0) {
+        rows_fail(r, fail(DFL_E_COMBINATION,
+                          "in phase space the network has no answer at t = 0; "
+                          "choose t_end above 0, or a solver without a stage there"));
+        return 0;
+    }
+    row w = {.op = ROW_EVAL, .nsrc = 1, .t = t, .tau = netform_time(form, t, 1, 1)};
+    process_marginal(r->process, t, &w.at);
+    const blk pick = half_selector(form);
+    const blk gives =
+        form->predicts == PRED_EPSILON
+            ? pick
+            : blk_scale(-1, blk_mul(pick, blk_transpose(blk_inverse(factor_at(r, t)))));
+    for (int i = 0; i < gives.m * gives.n; i++) w.gives.cn[i] = gives.v[i];
+    const term input = {z, blk_real(1)};
+    return write_row(r, &w, &input, gives.m);
+}
+
+val rows_predict(rows *r, val z, double t) {
+    return r->out->components == 1 ? rows_eps(r, z, t) : ask_phase(r, z, t);
+}
+
+/* dz/dt = F z - G G^T s / 2, with s = -eps/b or S y. */
+rows_ode rows_ode_at(const rows *r, double t) {
+    const blk G = process_noise(r->process, t), GG = blk_mul(G, blk_transpose(G));
+    const blk s =
+        r->out->components == 1 ? blk_real(-1 / process_at(r->process, t).b) : rows_score_map(r, t);
+    return (rows_ode){process_drift(r->process, t), blk_scale(-0.5, blk_mul(GG, s))};
+}
+
+/* ---- predictions -------------------------------------------------------------------------------
+ */
+
 val rows_eps(rows *r, val x, double t) {
     return convert(r, x, t, true);
 }

@@ -112,6 +112,21 @@ typedef struct {
 val rows_eps(rows *r, val x, double t);
 val rows_x0(rows *r, val x, double t);
 
+/* What solvers in plain time work with: one evaluation, as noise prediction on a scalar process and
+   as the raw output in phase space, and the ODE's right-hand side in terms of it. */
+val rows_predict(rows *r, val z, double t);
+
+typedef struct {
+    blk on_z,
+        on_y; /* dz/dt = on_z z + on_y y along the probability flow; y as rows_predict gives */
+} rows_ode;
+
+rows_ode rows_ode_at(const rows *r, double t);
+
+/* Phase space: the score is s = S y, eps = E y with eps = -L^T s; y is the raw output. */
+blk rows_score_map(const rows *r, double t);
+blk rows_eps_map(const rows *r, double t);
+
 /* sum of c_i v_i. Zero coefficients are dropped, repeated values merged, a plain copy costs
    nothing (the source comes back). */
 val rows_lin(rows *r, const term *terms, size_t n);

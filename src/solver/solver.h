@@ -24,9 +24,12 @@ typedef struct {
     const opts *o;
 } problem;
 
+enum { SOLVER_SCALAR = 1, SOLVER_PHASE = 2 }; /* spaces a solver works in */
+
 typedef struct {
     family_row is;
-    solver_claims (*claims)(const opts *o);
+    unsigned spaces; /* SOLVER_SCALAR | SOLVER_PHASE */
+    solver_claims (*claims)(const opts *o, const process *p);
     /* Steps that a budget of evaluations pays for (0: it is too small), given whether the last step
        lands on t = 0. NULL: one evaluation per step. */
     int (*steps)(const opts *o, int nfe, bool to_zero);

@@ -1,0 +1,12 @@
+/* DEIS in phase space, called by solver/deis.c. */
+#ifndef DFL_DEIS_PHASE_H
+#define DFL_DEIS_PHASE_H
+
+#include "solver/noisefactor.h"
+#include "solver/solver.h"
+
+enum { DEIS_ORDER_MAX = 3 };
+
+val deis_phase_fill(const problem *pb, rows *r, val z, int order, noise_factor factor);
+
+#endif
