@@ -157,6 +157,10 @@ DFL_API dfl_status dfl_plan_from_json(const char *text, size_t length, dfl_plan 
 DFL_API dfl_status dfl_plan_to_json(const dfl_plan *plan, char *buf, size_t cap, size_t *need);
 DFL_API dfl_status dfl_plan_to_text(const dfl_plan *plan, char *buf, size_t cap, size_t *need);
 
+/* Lines of text about a plan that will run, but perhaps not as hoped: unknown fields of its JSON,
+   coefficients that grow. Empty for most plans. */
+DFL_API dfl_status dfl_plan_warnings(const dfl_plan *plan, char *buf, size_t cap, size_t *need);
+
 /* Known before anything runs: evaluations per sample, steps, draws of noise per sample, state
    buffers, components of the state (1, or 2 in phase space). */
 DFL_API size_t dfl_plan_nfe(const dfl_plan *plan);

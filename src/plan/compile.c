@@ -111,9 +111,9 @@ static val land(const front *f, rows *r, val x) {
     return x;
 }
 
-static dfl_status write_rows(const front *f, program *code) {
+static dfl_status write_rows(const front *f, program *code, text *warnings) {
     code->components = f->process->row->components;
-    rows r = {.process = f->process, .form = &f->source->form, .out = code};
+    rows r = {.process = f->process, .form = &f->source->form, .out = code, .warnings = warnings};
     val x = 0;
     TRY(program_add_value(code, code->components, &x));
     plan_input start = {.id = x, .t = f->t[0], .scale = process_prior(f->process)};
@@ -156,13 +156,19 @@ dfl_status plan_compile(const char *spec, const plan_source *source, dfl_plan **
     *out = NULL;
     front f = {.source = source};
     program code = {0};
+    text warnings = {0};
     dfl_status status = front_build(&f, spec);
-    if (status == DFL_OK) status = write_rows(&f, &code);
+    if (status == DFL_OK) status = write_rows(&f, &code, &warnings);
     if (status == DFL_OK)
         status = plan_finish(&code, out);
     else
         program_free(&code);
-    if (status == DFL_OK) status = write_meta(&f, &(*out)->meta);
+    if (status == DFL_OK) {
+        (*out)->warnings = warnings;
+        warnings = (text){0};
+        status = write_meta(&f, &(*out)->meta);
+    }
+    text_free(&warnings);
     front_free(&f);
     if (status != DFL_OK) {
         plan_free(*out);

@@ -29,7 +29,7 @@ typedef struct {
 struct dfl_plan {
     program code;
     plan_meta meta;
-    text warnings; /* of reading: one line each */
+    text warnings; /* of compiling or reading: one line each */
     size_t nfe, steps, draws, picks;
     int *slot; /* [nvalues] */
     size_t nslots;

@@ -105,9 +105,25 @@ static dfl_status read_B(const problem *pb, blk *B) {
     return DFL_OK;
 }
 
+/* Where (1 - lambda h) e^(lambda h) leaves the unit circle, and where the exponents run away. */
+static void warn(const problem *pb, rows *r) {
+    const double lambda = opt_real(pb->o, "lambda");
+    double h = 0;
+    if (opt_get(pb->o, "matrix")->set) return;
+    for (int n = 0; n < pb->steps; n++) h = fmax(h, pb->t[n] - pb->t[n + 1]);
+    if (fabs(1 - lambda * h) > 1 && lambda != 0)
+        rows_warn(r,
+                  "conjugate: |1 - lambda h| = %.3g is above 1 at the longest step; expect growth "
+                  "(lambda=%g)",
+                  fabs(1 - lambda * h), lambda);
+    if (fabs(lambda) * (pb->t[0] - pb->t[pb->steps]) > 50)
+        rows_warn(r, "conjugate: lambda=%g times the time span is above 50", lambda);
+}
+
 static val fill(const problem *pb, rows *r, val z) {
     conjugation c = {.p = pb->process, .factor = (noise_factor)opt_choice(pb->o, "factor")};
     rows_fail(r, read_B(pb, &c.B));
+    warn(pb, r);
     for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         const double s = pb->t[n + 1];
         c.t = pb->t[n];

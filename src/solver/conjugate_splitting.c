@@ -85,6 +85,19 @@ static void move(const problem *pb, symbol *z, const held *e, substep s, double 
     symbol_add(z, blk_mul(K, e->eps), e->y);
 }
 
+/* The momentum's factor exp(P h) amplifies every error of the prediction. */
+static void warn(const problem *pb, rows *r, double w) {
+    const phase_par *par = phase_parameters(pb->process);
+    double h = 0;
+    for (int n = 0; n < pb->steps; n++) h = fmax(h, pb->t[n] - pb->t[n + 1]);
+    const double growth = w * phase_beta(pb->process, 1) * par->nu * h / 2;
+    if (growth > 2)
+        rows_warn(r,
+                  "conjugate_splitting: the longest step multiplies errors of the momentum by "
+                  "e^%.2g; take more steps",
+                  growth);
+}
+
 static val fill(const problem *pb, rows *r, val start) {
     const phase_par *par = phase_parameters(pb->process);
     const char *word = word_of(pb->o);
@@ -94,6 +107,7 @@ static val fill(const problem *pb, rows *r, val start) {
                           "solver conjugate_splitting: beta must be constant; beta_0=%.17g, "
                           "beta_1=%.17g",
                           par->beta_0, par->beta_1));
+    warn(pb, r, w);
     symbol z = symbol_of(start);
     for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         const double t = pb->t[n], s = pb->t[n + 1], middle = (t + s) / 2;

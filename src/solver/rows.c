@@ -2,9 +2,21 @@
 #include "solver/rows.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { TERMS_MAX = 64 };
+
+void rows_warn(rows *r, const char *format, ...) {
+    if (!r->warnings) return;
+    char sentence[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    text_add(r->warnings, "%s\n", sentence);
+}
 
 void rows_fail(rows *r, dfl_status status) {
     if (r->status == DFL_OK) r->status = status;

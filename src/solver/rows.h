@@ -104,6 +104,7 @@ typedef struct {
     const netform *form;
     program *out;
     uint32_t draws; /* next draw number */
+    text *warnings; /* one line each; NULL: not wanted */
     dfl_status status;
 } rows;
 
@@ -140,6 +141,9 @@ val rows_noise(rows *r);
 
 /* x is the completed state at time t, reached by a step of this order. */
 void rows_step(rows *r, val x, double t, int order);
+
+/* A line for the plan's warnings: the plan works, but probably not as the caller hopes. */
+__attribute__((format(printf, 2, 3))) void rows_warn(rows *r, const char *format, ...);
 
 /* Records a failure from a solver's own arithmetic, unless one is recorded already. */
 void rows_fail(rows *r, dfl_status status);
