@@ -8,13 +8,14 @@ SOURCES := CMakeLists.txt CMakePresets.json scripts/build \
 PROGRAM := build/release/driftless
 DEMO := -n 64 --solver deis:order=3 --steps 10 --grid power:kappa=2 --seed 0
 
-.PHONY: help demo all test test-quick lint format clean setup-demo setup-test
+.PHONY: help demo all test test-quick test-train lint format clean setup-demo setup-test
 
 help:
 	@echo 'make demo        install what is missing, build, draw 64 pictures to driftless-demo.png'
 	@echo 'make all         install what is missing, build library and program in build/release'
 	@echo 'make test        every test: two compilers, sanitizers, lint, C and Python tests'
 	@echo 'make test-quick  the C and Python tests of the release build'
+	@echo 'make test-train  the tests of the training code; installs PyTorch'
 	@echo 'make lint        formatting, layers and sizes of the sources'
 	@echo 'make format      format the C sources'
 	@echo 'make clean       remove build/ (with the private Python environment)'
@@ -44,11 +45,15 @@ test: setup-test
 test-quick: setup-test
 	@scripts/test quick
 
+test-train:
+	@scripts/setup train
+	@scripts/test train
+
 lint: setup-test
 	@scripts/lint
 
 format:
-	@clang-format -i include/driftless/*.h src/*/*.[ch] cli/*.[ch] tests/*.[ch]
+	@clang-format -i include/driftless/*.h src/*/*.[ch] cli/*.[ch] tests/*.[ch] tests/*/*.[ch]
 
 clean:
 	@rm -rf build

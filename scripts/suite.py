@@ -82,9 +82,9 @@ def cmocka_cases(program, text):
             failure = node.find("failure")
             if failure is None:
                 failure = node.find("error")
-            yield Case(f"{program}: {node.get('name')}",
-                       None if failure is None else (failure.text or "failed"),
-                       None if node.find("skipped") is None else "skipped by the test",
+            title = f"{program}: {node.get('name')}"
+            yield Case(title, None if failure is None else (failure.text or "failed"),
+                       None if node.find("skipped") is None else f"{title} skips itself",
                        float(node.get("time") or 0))
 
 

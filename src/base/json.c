@@ -38,7 +38,9 @@ dfl_status json_open(const char *where, const char *data, size_t length, json_t 
     json_error_t error;
     *root = json_loadb(data, length, JSON_REJECT_DUPLICATES, &error);
     if (!*root) {
-        if (json_error_code(&error) == json_error_out_of_memory) return fail_memory();
+        /* Where its own memory ran out jansson says so, or has no place and no words. */
+        if (json_error_code(&error) == json_error_out_of_memory || error.line < 0)
+            return fail_memory();
         return fail(json_error_code(&error) == json_error_duplicate_key ? DFL_E_KEY : DFL_E_FORMAT,
                     "%s: not valid JSON, line %d, column %d: %s", where, error.line, error.column,
                     error.text);

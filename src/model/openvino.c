@@ -15,7 +15,7 @@ dfl_status model_openvino(card *c, const opts *o, dfl_model **out) {
     card_free(c);
     return fail(DFL_E_RUNTIME,
                 "this build of driftless has no OpenVINO, which ONNX networks need: install it "
-                "(pip install openvino==2026.4.1) and build again with -DDFL_OPENVINO_ROOT=... ");
+                "(pip install openvino==2026.4.1) and build again with -DDFL_OPENVINO_ROOT=FOLDER");
 }
 
 #else
@@ -62,8 +62,6 @@ dfl_status model_openvino(card *c, const opts *o, dfl_model **out) {
     X(output_const_port_free)                                                                      \
     X(partial_shape_create_static)                                                                 \
     X(partial_shape_free)                                                                          \
-    X(shape_create)                                                                                \
-    X(shape_free)                                                                                  \
     X(tensor_create_from_host_ptr)                                                                 \
     X(tensor_data)                                                                                 \
     X(tensor_free)                                                                                 \
@@ -89,6 +87,8 @@ static const struct {
     OV_SYMBOLS(X)
 #undef X
 };
+
+enum { MICROBATCH_MAX = 1 << 30 }; /* numbers in one call */
 
 /* One input of the network: our buffer, and OpenVINO's view of it. */
 typedef struct {
@@ -153,12 +153,15 @@ static dfl_status load_api(ov_api *api) {
     return DFL_OK;
 }
 
-/* OpenVINO's own words on one line. */
+/* OpenVINO's own words on one line, without the source files they start with. */
 static dfl_status ov_failed(const network *m, ov_status_e status, const char *what) {
+    static const char source[] = "Exception from ";
     char words[300];
     const char *const message = m->ov.get_last_err_msg();
-    const bool spoken = message && *message;
-    snprintf(words, sizeof words, "%s", spoken ? message : m->ov.get_error_info(status));
+    const char *start = message && *message ? message : m->ov.get_error_info(status);
+    while (strncmp(start, source, sizeof source - 1) == 0 && strchr(start, '\n'))
+        start = strchr(start, '\n') + 1;
+    snprintf(words, sizeof words, "%s", start);
     if (message) m->ov.free(message);
     for (char *p = words; *p; p++)
         if ((unsigned char)*p < ' ') *p = ' ';
@@ -284,21 +287,23 @@ static double seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* All inputs at once: one by one, the graph would pass through shapes that do not fit together. */
+/* All inputs at once: one by one, the graph would pass through shapes that do not fit together. A
+   scalar stays as it is, for OpenVINO takes a shape of rank 0 here for an unknown one. */
 static dfl_status make_static(network *m) {
     ov_partial_shape_t shapes[ROLES] = {0};
     const char *names[ROLES];
     ov_status_e status = OK;
-    int made = 0;
-    for (; made < m->roles && status == OK; made++) {
-        const net_input *const in = &m->in[made];
-        names[made] = in->name;
-        status = m->ov.partial_shape_create_static(in->port.rank, in->port.dims, &shapes[made]);
+    size_t n = 0;
+    for (int role = 0; role < m->roles && status == OK; role++) {
+        const net_input *const in = &m->in[role];
+        if (in->port.rank == 0) continue;
+        names[n] = in->name;
+        status = m->ov.partial_shape_create_static(in->port.rank, in->port.dims, &shapes[n++]);
     }
-    if (status == OK) status = m->ov.model_reshape(m->graph, names, shapes, (size_t)m->roles);
+    if (status == OK) status = m->ov.model_reshape(m->graph, names, shapes, n);
     const dfl_status result =
         status == OK ? DFL_OK : ov_failed(m, status, "give the network a fixed micro-batch");
-    for (int i = 0; i < made; i++) m->ov.partial_shape_free(&shapes[i]);
+    while (n > 0) m->ov.partial_shape_free(&shapes[--n]);
     return result;
 }
 
@@ -351,18 +356,16 @@ static char *read_back(const network *m, const char *key) {
 
 static dfl_status make_input(const network *m, net_input *in) {
     enum { ALIGN = 64 };
-    ov_shape_t shape;
+    const ov_shape_t shape = {in->port.rank, in->port.dims};
     const size_t bytes = port_bytes(&in->port);
     in->block = bytes < SIZE_MAX - ALIGN ? mem_array(bytes + ALIGN, 1) : NULL;
     if (!in->block) return fail_memory();
     in->data = (char *)in->block + (ALIGN - (uintptr_t)in->block % ALIGN);
-    TRY_OV(m->ov.shape_create(in->port.rank, in->port.dims, &shape), "make a shape");
     ov_status_e status = GENERAL_ERROR;
     for (int i = 0; i < OV_TYPES; i++)
         if ((int)ov_types[i].dtype == in->port.type)
             status =
                 m->ov.tensor_create_from_host_ptr(ov_types[i].type, shape, in->data, &in->tensor);
-    m->ov.shape_free(&shape);
     if (status != OK) return ov_failed(m, status, "use an input buffer");
     TRY_OV(m->ov.infer_request_set_tensor(m->request, in->name, in->tensor), "set an input");
     return DFL_OK;
@@ -387,6 +390,12 @@ static dfl_status compile(network *m) {
 
 static dfl_status open_network(network *m, const opts *o) {
     ov_version_t version;
+    if (mem_product(m->rows, m->dim, 1) > MICROBATCH_MAX)
+        return fail(DFL_E_RANGE,
+                    "microbatch=%zu: times %zu numbers per sample, at most 2^30 in all "
+                    "are allowed",
+                    m->rows, m->dim);
+    TRY(onnx_check(m->base.card.network_file));
     TRY(load_api(&m->ov));
     if (m->ov.get_openvino_version(&version) == OK) {
         m->version = text_copy(version.buildNumber);

@@ -1,5 +1,5 @@
-/* Inputs and outputs of a graph against what the card says, whatever runtime read the graph; and
-   the folder its compiled forms may be kept in. */
+/* What is checked about a network around the runtime: its file, the inputs and outputs of its graph
+   against the card, and the folder its compiled forms may be kept in. */
 #ifndef DFL_PORT_H
 #define DFL_PORT_H
 
@@ -24,6 +24,10 @@ size_t port_bytes(const net_port *port); /* of a static port; SIZE_MAX if that o
 /* What the graph says of an input / of the output of the static graph. E_MODEL: does not match. */
 dfl_status port_check_input(const card *c, int role, const char *name, const net_port *found);
 dfl_status port_check_output(const card *c, size_t rows, const char *name, const net_port *found);
+
+/* Whether the outermost frame of an ONNX file is whole: catches other files and truncated ones with
+   a sentence of ours, where a runtime would try one format after the other. E_IO, E_MODEL. */
+dfl_status onnx_check(const char *path);
 
 /* Makes the folder and its parents, for this user only; refuses one that others may write to. */
 dfl_status cache_folder(const char *path);

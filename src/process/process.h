@@ -24,7 +24,10 @@ typedef struct process process;
 typedef struct {
     family_row is;
     int components;             /* of the state: 1, or 2 in phase space */
-    const char *reference_grid; /* where a solver's claimed order is measured, as option text */
+    /* Where a solver's claimed order is measured: grid, start and, beyond the defaults, options. A
+       table must be fine against the steps, or its kinks are all there is to see. */
+    const char *reference_grid, *reference_options;
+    double reference_start;
     dfl_status (*init)(process *p, const opts *o);
     void (*at)(const process *p, double t, scalar_at *out);    /* t in (0, 1] */
     double (*time_of_rho)(const process *p, double rho);       /* rho > 0 */

@@ -145,6 +145,8 @@ const process_row process_vp_discrete = {
            "arXiv:2006.11239 section 2; arXiv:2102.09672 eq. (17) for squaredcos_cap_v2", options},
     .components = 1,
     .reference_grid = "power:kappa=2",
+    .reference_options = "num_train_timesteps=10000,beta_start=1e-5,beta_end=0.002",
+    .reference_start = 0.95, /* behind the gap that the cosine's last, capped betas leave */
     .init = init,
     .at = at,
     .time_of_rho = time_of_rho,

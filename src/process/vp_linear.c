@@ -40,6 +40,8 @@ const process_row process_vp_linear = {
            "arXiv:2011.13456 eq. (11)", options},
     .components = 1,
     .reference_grid = "power:kappa=2",
+    .reference_options = "",
+    .reference_start = 1,
     .init = init,
     .at = at,
     .time_of_rho = time_of_rho,

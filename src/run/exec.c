@@ -35,6 +35,12 @@ dfl_status run_draw(const dfl_run *run, int kind, uint32_t draw, uint64_t sample
                             "the noise source gave a number that is not finite (kind %d, draw %u, "
                             "sample %llu)",
                             kind, draw, (unsigned long long)sample);
+        if (kind == DFL_DRAW_PICK && !(*dst >= 0 && *dst < 1))
+            return fail(
+                DFL_E_RANGE,
+                "the noise source gave %g as a pick (draw %u, sample %llu); a uniform number "
+                "in [0, 1) is needed",
+                *dst, draw, (unsigned long long)sample);
         return DFL_OK;
     }
     if (kind == DFL_DRAW_PICK)

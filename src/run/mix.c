@@ -56,16 +56,24 @@ static void centre(const mix_kernel *k, double *u, size_t dim, double *mean) {
 }
 
 /* Gram-Schmidt, twice for orthogonality to rounding: Haar-distributed like the paper's SVD. */
-static void orthonormalise(double *u, int K, size_t dim) {
+static dfl_status orthonormalise(double *u, int K, size_t dim) {
     for (int k = 0; k < K; k++) {
         double *v = u + (size_t)k * dim;
+        const double before = dot(v, v, dim);
         for (int pass = 0; pass < 2; pass++)
             for (int l = 0; l < k; l++) {
                 const double *w = u + (size_t)l * dim;
                 add_scaled(v, -dot(w, v, dim), w, dim);
             }
-        scale(v, 1 / sqrt(dot(v, v, dim)), dim);
+        const double after = dot(v, v, dim);
+        if (!(after > 1e-12 * before))
+            return fail(DFL_E_COMBINATION,
+                        "mixture kernel: the table's rows are linearly dependent (row %d); offsets "
+                        "\"ortho\" need independent ones",
+                        k);
+        scale(v, 1 / sqrt(after), dim);
     }
+    return DFL_OK;
 }
 
 static dfl_status apply_law(const mix_kernel *k, double *u, size_t dim, double *scratch) {
@@ -75,19 +83,26 @@ static dfl_status apply_law(const mix_kernel *k, double *u, size_t dim, double *
             return fail(DFL_E_COMBINATION,
                         "mixture kernel: %d orthogonal offsets do not fit in %zu dimensions", k->K,
                         dim);
-        orthonormalise(u, k->K, dim);
+        TRY(orthonormalise(u, k->K, dim));
         centre(k, u, dim, scratch);
         return DFL_OK;
     }
     centre(k, u, dim, scratch);
-    double spread = 0;
+    if (k->K == 1) return DFL_OK; /* one component: no offset */
+    double spread = 0, least = INFINITY;
     for (int l = 0; l < k->K; l++) {
         double *v = u + (size_t)l * dim;
         const double square = dot(v, v, dim);
         spread += k->pi[l] * square;
+        least = fmin(least, square);
         if (k->law == OFFSETS_RAND && square > 0) scale(v, 1 / sqrt(square), dim);
     }
-    if (k->law == OFFSETS_RAND_C && spread > 0) scale(u, 1 / sqrt(spread), (size_t)k->K * dim);
+    if (!((k->law == OFFSETS_RAND ? least : spread) > 0))
+        return fail(
+            DFL_E_COMBINATION,
+            "mixture kernel: offsets made of the table's rows have no length; the rows must "
+            "differ");
+    if (k->law == OFFSETS_RAND_C) scale(u, 1 / sqrt(spread), (size_t)k->K * dim);
     return DFL_OK;
 }
 
@@ -266,7 +281,8 @@ static void shape_noise(const mix_kernel *k, const mix_table *t, int pick, doubl
         break;
     case COV_VUB:
         for (size_t i = 0; i < dim; i++)
-            x[i] *= i < (size_t)k->K ? rest(variance - share * t->rank[i], sigma) : sigma;
+            x[i] *=
+                k->K > 1 && i < (size_t)k->K ? rest(variance - share * t->rank[i], sigma) : sigma;
         break;
     case COV_FULL:
         for (size_t j = 0; j < t->nvectors; j++)

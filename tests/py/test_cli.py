@@ -79,11 +79,9 @@ def test_version(run):
     assert run("version").stdout.startswith("driftless ")
 
 
-@pytest.mark.parametrize("family, word", [("solvers", "deis"), ("grids", "power"),
-                                          ("processes", "vp_linear")])
-def test_lists(run, family, word):
-    done = run(family)
-    assert word in done.stdout and done.stderr == ""
+def test_lists(run):
+    for family, word in (("solvers", "deis"), ("grids", "power"), ("processes", "vp_linear")):
+        assert word in run(family).stdout
 
 
 COMMANDS = ["sample", "plan", "info", "solvers", "grids", "processes", "version", "help"]
@@ -157,11 +155,6 @@ def test_png_grid(run, images, tmp_path):
     assert done.stderr == ""
 
 
-def test_default_count(run, images, tmp_path):
-    run("sample", images, "--steps", 2, "-o", "a.npz", "-q")
-    assert np.load(tmp_path / "a.npz")["arr_0"].shape == (64, 4, 5, 1)
-
-
 def test_npz_bytes_and_floats(run, draw, images, tmp_path):
     opts = ["-n", 9, "--steps", 4, "-s", 3, "-q"]
     run("sample", images, *opts, "-o", "b.npz")
@@ -213,10 +206,10 @@ def test_guidance(run, draw, images):
     assert "6 per image (12 network calls)" in done.stdout
 
 
-def test_process_and_times(draw):
+def test_process_times_seed(draw):
     base = draw(FLAT, "-n", 4)
     for option in (["--process", "vp_linear:beta_max=15"], ["--t-start", "0.9"],
-                   ["--t-end", "0.05"], ["--denoise"]):
+                   ["--t-end", "0.05"], ["--denoise"], ["-s", "2"]):
         assert not np.array_equal(base, draw(FLAT, "-n", 4, *option)), option
 
 
@@ -225,10 +218,6 @@ def test_network_options_are_accepted(draw):
     options = ["--precision", "f32", "--threads", "1", "--microbatch", "8", "--model-cache",
                "a folder's, cache"]
     assert np.array_equal(draw(FLAT, "-n", 4), draw(FLAT, "-n", 4, *options))
-
-
-def test_seed(draw):
-    assert not np.array_equal(draw(FLAT, "-n", 4, "--seed", 1), draw(FLAT, "-n", 4, "-s", "2"))
 
 
 # ---- what must not matter -----------------------------------------------------------------------------
@@ -320,11 +309,6 @@ def test_record_reproduces_the_run(run, images, tmp_path):
     assert all(np.array_equal(a[k], b[k]) for k in a.files)
 
 
-def test_record_on_stdout(run):
-    done = run("sample", FLAT, "-n", 3, "-o", "a.npy", "--json", "-")
-    assert json.loads(done.stdout)["run"]["count"] == 3
-
-
 def test_folder_record_lists_every_file(run, images, tmp_path):
     run("sample", images, "-n", 3, "--steps", 2, "-o", "pics/", "--json", "r.json", "-q")
     files = json.loads((tmp_path / "r.json").read_text())["outputs"]
@@ -375,6 +359,7 @@ REFUSED = [
     (["sample", FLAT, "-o", "nowhere/x.npy"], 1, "nowhere does not exist"),
     (["sample", FLAT, *OUT, "--json", "nowhere/r.json"], 1, "nowhere does not exist"),
     (["sample", "nowhere", *OUT], MODEL, "nowhere"),
+    (["sample", *OUT, "--", "--steps"], MODEL, "--steps"),
     (["sample", "mixture:nowhere.json", *OUT], MODEL, "nowhere.json"),
     (["info", "nowhere"], MODEL, "nowhere"),
     (["info"], USAGE, "usage"),
@@ -413,11 +398,6 @@ def test_refusals_with_files(run, images, tmp_path, option, word):
     done = run("sample", images, *option, *output, ok=False)
     assert done.returncode in (1, 2) and word in done.stderr and done.stderr.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_double_dash_ends_options(run):
-    done = run("sample", *OUT, "--", "--steps", ok=False)
-    assert done.returncode == MODEL and "--steps" in done.stderr
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
@@ -510,11 +490,9 @@ def test_progress_bar(long_run):
     assert all("/400000" in bar and len(bar) < 80 for bar in bars)
 
 
-def test_no_progress_off_a_terminal(run):
-    done = run("sample", FLAT, "-n", 20000, "--steps", 60, *OUT)
-    assert done.stderr == ""
-
-
-def test_quiet_says_nothing(run):
-    done = run("sample", FLAT, "-n", 3, *OUT, "--quiet")
+def test_what_is_printed(run, tmp_path):
+    done = run("sample", FLAT, *OUT, "--quiet")
     assert done.stdout == "" and done.stderr == ""
+    assert np.load(tmp_path / "x.npy").shape == (64, 2)
+    done = run("sample", FLAT, "-n", 20000, *OUT, "--json", "-")
+    assert json.loads(done.stdout)["run"]["count"] == 20000 and done.stderr == ""

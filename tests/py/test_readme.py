@@ -41,6 +41,7 @@ def test_program_lines(readme, root, run, tmp_path):
 
 def test_links(root):
     """Files that the documents point at are there."""
-    for document in root.glob("*.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (root / target).exists(), f"{document.name}: {target}"
+    broken = [f"{document.name}: {target}" for document in root.glob("*.md")
+              for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text())
+              if not (root / target).exists()]
+    assert not broken

@@ -1,0 +1,76 @@
+/* What the table-driven tests iterate over: every row of the registries with every variant of its
+   options, the networks a plan may be made for, and the plans themselves. */
+#ifndef DFL_TEST_CASES_H
+#define DFL_TEST_CASES_H
+
+#include "check.h"
+
+#include "grid/grid.h"
+#include "plan/plan.h"
+#include "solver/solver.h"
+
+#define LENGTH(a) (sizeof(a) / sizeof(a)[0])
+/* Ends the test with a sentence. */
+#define REFUTE(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
+
+enum { SPEC_SIZE = 160 };
+
+typedef struct {
+    char (*spec)[SPEC_SIZE]; /* [n] option text */
+    size_t n;
+} spec_list;
+
+/* Every row of a family times every variant of its options: each choice, each yes or no; with
+   `numbers` also each value of a short whole range, the ends of a longer one, and minimum, middle
+   and maximum of real ones. */
+spec_list specs_of(const family *f, bool numbers);
+void specs_free(spec_list *list);
+
+/* A grid's option text; one that brings its own times gets `steps` uneven steps. */
+void grid_spec(const family_row *grid, double start, double end, int steps, char *out, size_t cap);
+
+typedef struct {
+    const char *name;
+    netform form;
+} network;
+
+/* Every prediction type, plain and preconditioned; the first predicts epsilon. */
+extern const network networks[];
+extern const size_t nnetworks;
+
+/* A plan to compile. Zeroed fields: epsilon network, the reference grid, the reference end. */
+typedef struct {
+    const char *process, *solver, *grid;
+    const netform *form;
+    int steps;
+    double start; /* 0: 1 */
+    bool to_zero, denoise;
+} plan_case;
+
+/* The processes that orders are measured on, by reference options: the defaults, and all variants. */
+spec_list reference_processes(bool variants);
+/* A case on the reference grid of such a process. */
+plan_case reference_case(const char *process, const char *solver);
+
+/* The smallest time a case ends at unless it goes to zero. */
+double case_end(const process *p);
+/* Fails the test if the plan does not compile. */
+dfl_plan *case_compile(const plan_case *c);
+process *case_process(const plan_case *c);
+solver_claims case_claims(const plan_case *c);
+const solver_row *case_solver(const plan_case *c);
+/* "solver x process x grid ..." for messages; a static buffer. */
+const char *case_name(const plan_case *c);
+
+/* What is wrong with an EVAL row's time, network time, label or prediction, given its t; NULL if
+   nothing is. Looks for times that disagree with each other, not for times that are wrong. */
+const char *evals_wrong(const dfl_plan *plan, const process *p, const netform *form);
+
+/* Calls visit for every solver x process x grid, each to its usual end and, where the grid allows
+   it, to t = 0. */
+void for_each_case(int steps, void (*visit)(const plan_case *c, void *user), void *user);
+
+void assert_ok(dfl_status status);
+void assert_message_has(const char *part);
+
+#endif

@@ -1,0 +1,263 @@
+/* Plans are right by construction and by label: their structure, and pure arithmetic that needs no
+   network. Every solver x process x grid of the registries. */
+#include "support/cases.h"
+#include "support/interpret.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- structure ---------------------------------------------------------------------------------- */
+
+static const term *source(const dfl_plan *plan, const row *r, size_t j) {
+    return &plan->code.terms[r->src + j];
+}
+
+static void check_lin(const plan_case *c, const dfl_plan *plan, const row *r) {
+    bool good = r->nsrc > 1 || !blk_is_one(source(plan, r, 0)->c);
+    for (size_t i = 0; i < r->nsrc; i++) {
+        good = good && !blk_is_zero(source(plan, r, i)->c) && blk_is_finite(source(plan, r, i)->c);
+        for (size_t j = 0; j < i; j++) good = good && source(plan, r, i)->v != source(plan, r, j)->v;
+    }
+    if (!good) REFUTE("%s: a zero, a copy or a repeated source (value %d)", case_name(c), r->dst);
+}
+
+static void check_eval(const plan_case *c, const dfl_plan *plan, size_t i) {
+    const row *all = plan->code.rows, *r = &all[i];
+    const val src = source(plan, r, 0)->v;
+    bool good = plan->slot[src] != plan->slot[r->dst];
+    for (size_t k = 0; k < i; k++)
+        if (all[k].op == ROW_EVAL)
+            good = good && !(source(plan, &all[k], 0)->v == src && all[k].tau == r->tau);
+    if (!good)
+        REFUTE("%s: an evaluation in place, or twice the same (value %d)", case_name(c), r->dst);
+}
+
+/* Draw numbers count from 0, and every value but the output is read. */
+static void check_values(const plan_case *c, const dfl_plan *plan) {
+    const program *code = &plan->code;
+    bool *read = calloc(code->nvalues, sizeof *read);
+    assert_non_null(read);
+    uint32_t noises = 0;
+    bool good = true;
+    for (size_t i = 0; i < code->nrows; i++) {
+        const row *r = &code->rows[i];
+        if (r->op == ROW_NOISE) good = good && r->draw == noises++;
+        for (size_t j = 0; j < r->nsrc && r->op != ROW_STEP; j++)
+            read[source(plan, r, j)->v] = true;
+    }
+    for (size_t v = 0; v < code->nvalues; v++) good = good && read[v] != (code->outputs[0] == (val)v);
+    free(read);
+    if (!good || code->noutputs != 1) REFUTE("%s: draws, or unused values", case_name(c));
+}
+
+/* STEPs fall to the end asked for; the counts agree with the rows; noise as claimed. */
+static void check_counts(const plan_case *c, const dfl_plan *plan) {
+    size_t steps = 0, nfe = 0;
+    double t = plan->code.inputs[0].t;
+    bool falls = t == 1;
+    for (size_t i = 0; i < plan->code.nrows; i++) {
+        const row *r = &plan->code.rows[i];
+        nfe += r->op == ROW_EVAL;
+        if (r->op != ROW_STEP) continue;
+        falls = falls && r->t < t;
+        t = r->t;
+        steps++;
+    }
+    process *p = case_process(c);
+    falls = falls && t == (c->to_zero || c->denoise ? 0 : case_end(p));
+    process_free(p);
+    if (!falls) REFUTE("%s: the states' times", case_name(c));
+    assert_int_equal(steps, c->steps + c->denoise);
+    assert_int_equal(plan->steps, steps);
+    assert_int_equal(plan->nfe, nfe);
+    assert_true(case_claims(c).stochastic || plan->draws == 0);
+    assert_true(!case_claims(c).stochastic || plan->draws == (size_t)(c->steps - c->to_zero));
+}
+
+static void check_structure(const plan_case *c, void *user) {
+    (void)user;
+    dfl_plan *plan = case_compile(c);
+    for (size_t i = 0; i < plan->code.nrows; i++) {
+        if (plan->code.rows[i].op == ROW_LIN) check_lin(c, plan, &plan->code.rows[i]);
+        if (plan->code.rows[i].op == ROW_EVAL) check_eval(c, plan, i);
+    }
+    check_values(c, plan);
+    check_counts(c, plan);
+    plan_free(plan);
+}
+
+static void test_structure(void **state) {
+    (void)state;
+    for_each_case(1, check_structure, NULL);
+    for_each_case(5, check_structure, NULL);
+}
+
+/* One line per solver: state buffers and evaluations of 10 steps with a network for epsilon. */
+static void test_slots(void **state) {
+    (void)state;
+    static const struct {
+        const char *solver;
+        size_t slots, nfe;
+    } cases[] = {
+        {"ddpm", 3, 10},
+        {"ddpm:variance_type=fixed_large", 3, 10},
+        {"ddim", 2, 10},
+        {"ddim:eta=0.5", 3, 10},
+        {"euler", 2, 10},
+        {"euler:variable=t", 2, 10},
+        {"heun", 4, 20},
+        {"heun:variable=t", 4, 20},
+        {"deis:order=0", 2, 10},
+        {"deis:order=1", 3, 10},
+        {"deis:order=2", 4, 10},
+        {"deis:order=3", 5, 10},
+    };
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const plan_case c = {.process = "vp_linear", .solver = cases[i].solver, .steps = 10};
+        dfl_plan *plan = case_compile(&c);
+        if (plan->nslots != cases[i].slots || plan->nfe != cases[i].nfe)
+            REFUTE("%s: %zu slots and %zu evaluations, not %zu and %zu", case_name(&c),
+                     plan->nslots, plan->nfe, cases[i].slots, cases[i].nfe);
+        plan_free(plan);
+    }
+    for (size_t f = 0; f < solver_family.n; f++) {
+        bool found = false;
+        for (size_t i = 0; i < LENGTH(cases); i++) {
+            const size_t length = strcspn(cases[i].solver, ":");
+            found = found || (strlen(solver_family.rows[f]->name) == length &&
+                              strncmp(solver_family.rows[f]->name, cases[i].solver, length) == 0);
+        }
+        if (!found) REFUTE("solver %s has no line here", solver_family.rows[f]->name);
+    }
+}
+
+/* ---- labels -------------------------------------------------------------------------------------- */
+
+/* Above this no label may be off, in plans that do not amplify rounding by themselves: those of one
+   step from nearly pure noise to data do, and those whose start has hardly any signal left. */
+#define DEFECT 4e-13
+/* In units of the running bound of rounding: for every plan. */
+#define OVER 4
+
+typedef struct {
+    double worst, over;
+    char where[512];
+    size_t plans, rough;
+} survey;
+
+typedef struct {
+    survey of[2]; /* by oracle */
+} surveys;
+
+static void look(const plan_case *c, const dfl_plan *plan, oracle knows, survey *s) {
+    label_defect d;
+    assert_true(labels_run(plan, knows, &d));
+    const double worst = fmax(d.eval, d.step);
+    const bool rough = c->steps == 1 || plan->code.inputs[0].at.a[0] < 1e-3;
+    s->plans++;
+    s->rough += rough;
+    s->over = fmax(s->over, d.over);
+    if (!(d.over <= OVER))
+        REFUTE("%s: label defect %g is %g of its rounding", case_name(c), worst, d.over);
+    if (rough || worst <= s->worst) return;
+    s->worst = worst;
+    snprintf(s->where, sizeof s->where, "%s", case_name(c));
+}
+
+static void survey_case(const plan_case *c, void *user) {
+    surveys *s = user;
+    const solver_claims claims = case_claims(c);
+    if (!claims.exact) return;
+    dfl_plan *plan = case_compile(c);
+    look(c, plan, KNOWS_X0, &s->of[KNOWS_X0]);
+    if (!claims.stochastic) look(c, plan, KNOWS_N, &s->of[KNOWS_N]);
+    plan_free(plan);
+}
+
+static void report(const char *what, const surveys *all) {
+    static const char *const names[] = {"x_0 known", "n known"};
+    for (int i = 0; i < 2; i++) {
+        const survey *s = &all->of[i];
+        print_message("%s, %s: %zu plans (%zu rough), worst label defect %.2g (%s); at most %.2g "
+                      "of the rounding bound\n",
+                      what, names[i], s->plans, s->rough, s->worst, s->where, s->over);
+        assert_true(s->plans > s->rough);
+        assert_true(s->worst <= DEFECT);
+    }
+}
+
+static void test_labels(void **state) {
+    (void)state;
+    static surveys s;
+    for_each_case(1, survey_case, &s);
+    for_each_case(4, survey_case, &s);
+    for_each_case(20, survey_case, &s);
+    report("all grids", &s);
+}
+
+static void survey_network(const plan_case *c, void *user) {
+    if (!strstr(c->grid, "power")) return;
+    for (size_t i = 0; i < nnetworks; i++) {
+        plan_case with = *c;
+        with.form = &networks[i].form;
+        with.denoise = !c->to_zero;
+        dfl_plan *plan = case_compile(&with);
+        process *p = case_process(c);
+        const char *wrong = evals_wrong(plan, p, &networks[i].form);
+        if (wrong) REFUTE("%s, network %s: %s", case_name(&with), networks[i].name, wrong);
+        for (size_t k = 0; k < plan->code.nrows; k++)
+            if (plan->code.rows[k].op == ROW_LIN) check_lin(&with, plan, &plan->code.rows[k]);
+        process_free(p);
+        plan_free(plan);
+        survey_case(&with, user);
+    }
+}
+
+/* Every prediction type, time map and preconditioning: the converted output is what a solver asked
+   for, whatever the network predicts. */
+static void test_networks(void **state) {
+    (void)state;
+    static surveys s;
+    for_each_case(6, survey_network, &s);
+    report("all networks", &s);
+}
+
+/* Methods that are not exact by design come closer as the steps shrink. */
+static void check_rate(plan_case c) {
+    static const int steps[] = {160, 320, 640};
+    double off[LENGTH(steps)];
+    for (size_t i = 0; i < LENGTH(steps); i++) {
+        c.steps = steps[i];
+        dfl_plan *plan = case_compile(&c);
+        label_defect d;
+        assert_true(labels_run(plan, KNOWS_X0, &d));
+        off[i] = d.step;
+        plan_free(plan);
+    }
+    const double rate = log2(off[0] / off[2]) / 2;
+    print_message("%s: label defect %.2g, falling by order %.2f\n", case_name(&c), off[2], rate);
+    assert_true(rate > 0.8);
+}
+
+static void test_rates(void **state) {
+    (void)state;
+    spec_list solvers = specs_of(&solver_family, true), processes = reference_processes(true);
+    for (size_t p = 0; p < processes.n; p++)
+        for (size_t s = 0; s < solvers.n; s++) {
+            const plan_case c = reference_case(processes.spec[p], solvers.spec[s]);
+            if (!case_claims(&c).exact) check_rate(c);
+        }
+    specs_free(&solvers);
+    specs_free(&processes);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_structure), cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_labels),    cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_rates),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
