@@ -36,7 +36,8 @@ typedef struct {
 
 /* Names as in cards, "epsilon|sample|v_prediction|score|flow_prediction" and so on, for parsing by
    index; the order is that of the enums. */
-extern const char netform_predictions[], netform_time_maps[], netform_preconds[], netform_dtypes[];
+extern const char netform_predictions[], netform_time_maps[], netform_preconds[], netform_dtypes[],
+    netform_halves[];
 
 /* tau for a state with marginal (a, b) at time t. Scalar processes. */
 double netform_time(const netform *f, double t, double a, double b);

@@ -18,6 +18,7 @@ typedef struct {
     netform form;  /* prediction type, time map, preconditioning */
     int time_rank; /* 0: scalar, 1: [batch] */
     double t_min, t_max;
+    int components; /* of the state: 1, or 2 in phase space (channels of x, then of m) */
     size_t shape[CARD_RANK_MAX]; /* of one sample */
     int rank;
     double range[2];    /* of the values of a finished sample; range[0] < range[1] */
@@ -34,6 +35,7 @@ dfl_status card_read(const char *folder, card *out);
 dfl_status card_parse(const char *where, const char *json, size_t length, card *out);
 void card_free(card *c);
 size_t card_dim(const card *c);
+int card_output_components(const card *c); /* of the network's output: 1, or 2 for both halves */
 /* The card as a jansson-written JSON object text appended to out. */
 dfl_status card_print(const card *c, text *out);
 

@@ -178,6 +178,8 @@ static blk prior(const process *p) {
         .is = {#symbol, about, paper, symbol##_options},                                           \
         .components = 2,                                                                           \
         .reference_grid = "power:kappa=2",                                                         \
+        .reference_options = "",                                                                   \
+        .reference_start = 1,                                                                      \
         .init = init,                                                                              \
         .marginal = phase_marginal,                                                                \
         .drift = drift,                                                                            \
