@@ -83,7 +83,7 @@ static dfl_status front_build(front *f, const char *spec) {
         .spec = opt_text(&f->spec, "grid"),
         .start = real_or_nan(&f->spec, "t_start"),
         .end = real_or_nan(&f->spec, "t_end"),
-        .model_start = f->source->t_max,
+        .model_start = fmin(f->source->t_max, f->process->t_hi),
         .model_end = f->source->t_min,
         .default_steps = 10,
         .unit = integers ? 1 / form->scale : 0,
@@ -116,7 +116,7 @@ static dfl_status write_rows(const front *f, program *code, text *warnings) {
     rows r = {.process = f->process, .form = &f->source->form, .out = code, .warnings = warnings};
     val x = 0;
     TRY(program_add_value(code, code->components, &x));
-    plan_input start = {.id = x, .t = f->t[0], .scale = process_prior(f->process)};
+    plan_input start = {.id = x, .t = f->t[0], .scale = process_prior(f->process, f->t[0])};
     process_marginal(f->process, start.t, &start.at);
     TRY(program_add_input(code, &start));
     const problem pb = {f->process, f->t, f->steps, &f->solver_opts};
@@ -127,7 +127,8 @@ static dfl_status write_rows(const front *f, program *code, text *warnings) {
         x = rows_lin(&r, &position, 1);
     }
     TRY(r.status);
-    return program_add_output(code, x);
+    TRY(program_add_output(code, x));
+    return program_prune(code);
 }
 
 static dfl_status keep(char **to, text *from) {

@@ -169,7 +169,8 @@ static blk noise(const process *p, double t) {
     return blk_2x2(sqrt(beta * par->Gamma), 0, 0, sqrt(beta * par->M * par->nu));
 }
 
-static blk prior(const process *p) {
+static blk prior(const process *p, double t) {
+    (void)t;
     return blk_2x2(1, 0, 0, sqrt(phase_parameters(p)->M));
 }
 

@@ -7,9 +7,10 @@
  * Zhang and Chen, arXiv 2204.13902, eq. (14) and (15). The released code takes a left Riemann sum
  * of 10000 points for the integral; here it is exact to rounding. Order 0 is DDIM. One evaluation
  * per step; the low-order start bounds the order by 2 in the limit, which shows only at many
- * hundred steps where sampling starts from nearly pure noise (rho = 150), but at once from rho = 15. Here `order` is the paper's r, so the method's order is r + 1. Known value:
- * vp_linear, 10 steps, power:kappa=2, t_end 1e-3, order 3, step 3: C = -1.5387333853314507,
- * 1.2236739535395929, -0.6328196702650146, 0.12856643945916985. */
+ * hundred steps where sampling starts from nearly pure noise (rho = 150), but at once from rho
+ * = 15. Here `order` is the paper's r, so the method's order is r + 1. Known value: vp_linear, 10
+ * steps, power:kappa=2, t_end 1e-3, order 3, step 3: C = -1.5387333853314507, 1.2236739535395929,
+ * -0.6328196702650146, 0.12856643945916985. */
 #include "solver/solver.h"
 #include "solver/deis_phase.h"
 
@@ -91,10 +92,24 @@ static double over_knots(basis *l, double t, double s) {
     return sum + over_segment(l, from, process_at(l->p, t).rho);
 }
 
-/* Down to t = 0, where rho ~ sqrt(t), in sqrt(t). */
+/* Down to t = 0, where rho ~ sqrt(t), in sqrt(t); what rho jumps by at t = 0 itself counts, too. */
 static double over_smooth(basis *l, double t, double s) {
-    if (s == 0) return quad_gauss(in_root_t, l, 0, sqrt(t), 48);
+    if (s == 0)
+        return quad_gauss(in_root_t, l, 0, sqrt(t), 48) +
+               l->p->rho_lo * quad_lagrange(l->node, l->nodes, l->j, 0);
     return over_decades(l, process_at(l->p, s).rho, process_at(l->p, t).rho, 48);
+}
+
+/* One step with the polynomial through the last predictions. */
+static val extrapolate(const problem *pb, rows *r, val x, int n, basis *l, const val *eps) {
+    const double t = pb->t[n], s = pb->t[n + 1];
+    const scalar_at at = process_at(pb->process, t), to = process_at(pb->process, s);
+    term terms[ORDER_MAX + 2] = {{x, blk_real(solver_psi(&at, &to))}};
+    for (l->j = 0; l->j < l->nodes; l->j++) {
+        const double integral = l->p->nknots ? over_knots(l, t, s) : over_smooth(l, t, s);
+        terms[1 + l->j] = (term){eps[l->j], blk_real(-to.a * integral)};
+    }
+    return rows_lin(r, terms, (size_t)l->nodes + 1);
 }
 
 static val fill(const problem *pb, rows *r, val x) {
@@ -103,20 +118,14 @@ static val fill(const problem *pb, rows *r, val x) {
         return deis_phase_fill(pb, r, x, order, (noise_factor)opt_choice(pb->o, "factor"));
     val eps[ORDER_MAX + 1] = {0}; /* newest first */
     for (int n = 0; n < pb->steps; n++) {
-        const double t = pb->t[n], s = pb->t[n + 1];
-        const scalar_at at = process_at(pb->process, t), to = process_at(pb->process, s);
-        for (int j = ORDER_MAX; j > 0; j--) eps[j] = eps[j - 1];
-        eps[0] = rows_eps(r, x, t);
+        const val y = rows_predict(r, x, pb->t[n]);
         basis l = {.p = pb->process, .nodes = (n < order ? n : order) + 1};
         for (int j = 0; j < l.nodes; j++) l.node[j] = pb->t[n - j];
-        term terms[ORDER_MAX + 2] = {{x, blk_real(solver_psi(&at, &to))}};
-        for (l.j = 0; l.j < l.nodes; l.j++) {
-            const double integral =
-                pb->process->nknots ? over_knots(&l, t, s) : over_smooth(&l, t, s);
-            terms[1 + l.j] = (term){eps[l.j], blk_real(-to.a * integral)};
-        }
-        x = rows_lin(r, terms, (size_t)l.nodes + 1);
-        rows_step(r, x, s, l.nodes);
+        for (int j = ORDER_MAX; j > 0; j--) eps[j] = eps[j - 1];
+        eps[0] = rows_eps_of(r, x, y, pb->t[n]);
+        x = l.nodes == 1 ? solver_first_order_from(pb, r, x, y, n, 1, 0)
+                         : extrapolate(pb, r, x, n, &l, eps);
+        rows_step(r, x, pb->t[n + 1], l.nodes);
     }
     return x;
 }

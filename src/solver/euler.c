@@ -41,11 +41,7 @@ static val fill(const problem *pb, rows *r, val z) {
     }
     for (int n = 0; n < pb->steps; n++) {
         const double t = pb->t[n], s = pb->t[n + 1];
-        if (rho) {
-            const scalar_at at = process_at(pb->process, t), to = process_at(pb->process, s);
-            z = rows_lin2(r, solver_psi(&at, &to), z, solver_gap(&at, &to), rows_eps(r, z, t));
-        } else
-            z = step_in_t(r, z, t, s - t);
+        z = rho ? solver_first_order(pb, r, z, n, 1, 0) : step_in_t(r, z, t, s - t);
         rows_step(r, z, s, 1);
     }
     return z;

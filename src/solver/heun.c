@@ -62,7 +62,9 @@ static val fill(const problem *pb, rows *r, val z) {
     }
     for (int n = 0; n < pb->steps; n++) {
         const double t = pb->t[n], s = pb->t[n + 1];
-        z = rho ? step_in_rho(pb, r, z, t, s) : step_in_t(r, z, t, s);
+        const bool infinite =
+            rho && process_at(pb->process, t).a == 0; /* rho: first step of flows */
+        z = rho && !infinite ? step_in_rho(pb, r, z, t, s) : step_in_t(r, z, t, s);
         rows_step(r, z, s, s == 0 ? 1 : 2);
     }
     return z;

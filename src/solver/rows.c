@@ -98,60 +98,89 @@ void rows_step(rows *r, val x, double t, int order) {
     rows_fail(r, program_add_row(r->out, &w, &source));
 }
 
-/* What an evaluation at (x, t) looks like to the network. */
-typedef struct {
-    double a, b, scale; /* the state's label, and the factor of the network's input */
-    double cx, cn;      /* the raw output: cx x_0 + cn n */
-    val y;
-} answer;
+/* ---- scalar processes
+ * ---------------------------------------------------------------------------- */
 
-/* EVAL at (x, t), with the input scaling of preconditioned networks in a row of its own. */
-static answer ask(rows *r, val x, double t) {
+/* What an evaluation at time t is, seen from the network: input u = scale x = a x_0 + b n, output
+   y = cx x_0 + cn n. On variance-exploding processes the network lives in x/a. */
+typedef struct {
+    double tau, scale, a, b, cx, cn;
+} exchange;
+
+static exchange exchange_at(const rows *r, double t) {
     const scalar_at at = process_at(r->process, t);
-    answer got = {.a = at.a, .b = at.b, .scale = netform_input_scale(r->form, at.a, at.b)};
-    netform_gives(r->form, at.a, at.b, &got.cx, &got.cn);
-    row w = {.op = ROW_EVAL, .nsrc = 1, .t = t, .tau = netform_time(r->form, t, at.a, at.b)};
-    if (!isfinite(w.tau) || !isfinite(got.scale) || !isfinite(got.cx) || !isfinite(got.cn)) {
-        rows_fail(r, fail(DFL_E_COMBINATION,
-                          "the network cannot be evaluated at t=%.17g: its time or its prediction "
-                          "type has no finite value there; end at a larger t_end",
-                          t));
-        return got;
-    }
-    const bool integers = r->form->time_dtype == NET_INT32 || r->form->time_dtype == NET_INT64;
-    if (integers && fabs(w.tau - nearbyint(w.tau)) > 1e-6) {
-        rows_fail(r, fail(DFL_E_COMBINATION,
-                          "the network takes integer times, and t=%.17g is %.17g in its time; this "
-                          "solver needs a network with real times here",
-                          t, w.tau));
-        return got;
-    }
-    if (integers) w.tau = nearbyint(w.tau);
-    w.at.a[0] = got.scale * at.a;
-    w.at.b[0] = got.scale * at.b;
-    w.gives.cx[0] = got.cx;
-    w.gives.cn[0] = got.cn;
-    const term scaled = {x, blk_real(got.scale)};
-    const term input = {rows_lin(r, &scaled, 1), blk_real(1)};
-    got.y = write_row(r, &w, &input, 1);
-    return got;
+    const bool unit = r->process->row->unit_signal;
+    const double a = unit ? 1 : at.a, b = unit ? at.rho : at.b;
+    exchange e = {.tau = netform_time(r->form, t, a, b),
+                  .scale = netform_input_scale(r->form, a, b) * (unit ? 1 / at.a : 1)};
+    e.a = e.scale * at.a;
+    e.b = e.scale * at.b;
+    netform_gives(r->form, a, b, &e.cx, &e.cn);
+    return e;
 }
 
-/* With input u = a' x_0 + b' n and output y = cx x_0 + cn n, D = a' cn - b' cx:
-   x_0 = (cn u - b' y) / D,  n = (a' y - cx u) / D. In terms of x = u / scale. */
-static val convert(rows *r, val x, double t, bool want_eps) {
-    const answer got = ask(r, x, t);
-    if (r->status != DFL_OK) return 0;
-    const double a = got.scale * got.a, b = got.scale * got.b;
-    const double D = a * got.cn - b * got.cx;
-    const double on_x = (want_eps ? -got.cx : got.cn) * got.scale / D;
-    const double on_y = (want_eps ? a : -b) / D;
-    if (isfinite(on_x) && isfinite(on_y)) return rows_lin2(r, on_x, x, on_y, got.y);
+/* x_0 = (cn u - b y) / D and n = (a y - cx u) / D with D = a cn - b cx, in terms of x = u / scale.
+ */
+rows_split rows_split_at(const rows *r, double t) {
+    const exchange e = exchange_at(r, t);
+    const double D = e.a * e.cn - e.b * e.cx;
+    return (rows_split){e.cn * e.scale / D, -e.b / D, -e.cx * e.scale / D, e.a / D};
+}
+
+static dfl_status check_exchange(const rows *r, double t, exchange *e) {
+    if (!isfinite(e->tau) || !isfinite(e->scale) || !isfinite(e->cx) || !isfinite(e->cn))
+        return fail(DFL_E_COMBINATION,
+                    "the network cannot be evaluated at t=%.17g: its time or its prediction type "
+                    "has no finite value there; choose other end times",
+                    t);
+    if (r->form->time_dtype != NET_INT32 && r->form->time_dtype != NET_INT64) return DFL_OK;
+    if (fabs(e->tau - nearbyint(e->tau)) > 1e-6)
+        return fail(
+            DFL_E_COMBINATION,
+            "the network takes integer times, and t=%.17g is %.17g in its time; this solver "
+            "needs a network with real times here",
+            t, e->tau);
+    e->tau = nearbyint(e->tau);
+    return DFL_OK;
+}
+
+/* EVAL at (x, t), with the input scaling in a row of its own. */
+static val ask_scalar(rows *r, val x, double t) {
+    exchange e = exchange_at(r, t);
+    if (r->status == DFL_OK) r->status = check_exchange(r, t, &e);
+    row w = {.op = ROW_EVAL, .nsrc = 1, .t = t, .tau = e.tau};
+    w.at.a[0] = e.a;
+    w.at.b[0] = e.b;
+    w.gives.cx[0] = e.cx;
+    w.gives.cn[0] = e.cn;
+    const term scaled = {x, blk_real(e.scale)};
+    const term input = {rows_lin(r, &scaled, 1), blk_real(1)};
+    return write_row(r, &w, &input, 1);
+}
+
+/* One of the two predictions from the raw output y. */
+static val convert(rows *r, val x, val y, double t, double on_x, double on_y, const char *what) {
+    if (isfinite(on_x) && isfinite(on_y)) return rows_lin2(r, on_x, x, on_y, y);
     rows_fail(r, fail(DFL_E_COMBINATION,
                       "at t=%.17g this network's output does not determine the %s a solver needs "
                       "there; choose other end times",
-                      t, want_eps ? "noise" : "clean data"));
+                      t, what));
     return 0;
+}
+
+val rows_eps_of(rows *r, val x, val y, double t) {
+    const rows_split split = rows_split_at(r, t);
+    return convert(r, x, y, t, split.n_x, split.n_y, "noise");
+}
+
+val rows_eps(rows *r, val x, double t) {
+    return rows_eps_of(r, x, ask_scalar(r, x, t), t);
+}
+
+val rows_x0(rows *r, val x, double t) {
+    const val y = ask_scalar(r, x, t);
+    const rows_split split = rows_split_at(r, t);
+    return convert(r, x, y, t, split.x0_x, split.x0_y, "clean data");
 }
 
 /* ---- phase space -------------------------------------------------------------------------------
@@ -220,15 +249,4 @@ rows_ode rows_ode_at(const rows *r, double t) {
     const blk s =
         r->out->components == 1 ? blk_real(-1 / process_at(r->process, t).b) : rows_score_map(r, t);
     return (rows_ode){process_drift(r->process, t), blk_scale(-0.5, blk_mul(GG, s))};
-}
-
-/* ---- predictions -------------------------------------------------------------------------------
- */
-
-val rows_eps(rows *r, val x, double t) {
-    return convert(r, x, t, true);
-}
-
-val rows_x0(rows *r, val x, double t) {
-    return convert(r, x, t, false);
 }

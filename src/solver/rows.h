@@ -87,6 +87,8 @@ typedef struct {
 } program;
 
 void program_free(program *p);
+/* Drops LIN rows whose value nobody uses, and numbers the values anew. */
+dfl_status program_prune(program *p);
 dfl_status program_add_row(program *p, const row *r, const term *terms); /* appends a copy */
 dfl_status program_add_value(program *p, int components, val *id);
 dfl_status program_add_input(program *p, const plan_input *in);
@@ -113,8 +115,15 @@ typedef struct {
 val rows_eps(rows *r, val x, double t);
 val rows_x0(rows *r, val x, double t);
 
-/* What solvers in plain time work with: one evaluation, as noise prediction on a scalar process and
-   as the raw output in phase space, and the ODE's right-hand side in terms of it. */
+/* What one-step solvers work with: the raw output y of one evaluation at z, and what it says. On a
+   scalar process x_0 = x0_x x + x0_y y and n = n_x x + n_y y; entries may be infinite where y does
+   not determine them. */
+typedef struct {
+    double x0_x, x0_y, n_x, n_y;
+} rows_split;
+
+rows_split rows_split_at(const rows *r, double t);
+val rows_eps_of(rows *r, val x, val y, double t); /* n from the output y at x */
 val rows_predict(rows *r, val z, double t);
 
 typedef struct {

@@ -45,4 +45,12 @@ extern const family solver_family; /* its rows are solver_rows */
 double solver_psi(const scalar_at *from, const scalar_at *to);
 double solver_gap(const scalar_at *from, const scalar_at *to);
 
+/* Step n of a first-order solver on a scalar process, from one evaluation:
+   x_s = a_s x_0 + kept b_s n + sigma z, written in x and the raw output. kept in [0, 1]. Works from
+   a_t = 0, too, where the network's output determines x_0 (flow, v, sample). The second form takes
+   the output y of an evaluation already made at x. */
+val solver_first_order(const problem *pb, rows *r, val x, int n, double kept, double sigma);
+val solver_first_order_from(const problem *pb, rows *r, val x, val y, int n, double kept,
+                            double sigma);
+
 #endif
