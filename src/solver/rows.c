@@ -240,13 +240,18 @@ static val ask_phase(rows *r, val z, double t) {
 }
 
 val rows_predict(rows *r, val z, double t) {
-    return r->out->components == 1 ? rows_eps(r, z, t) : ask_phase(r, z, t);
+    return r->out->components == 1 ? ask_scalar(r, z, t) : ask_phase(r, z, t);
 }
 
-/* dz/dt = F z - G G^T s / 2, with s = -eps/b or S y. */
+/* dx/dt = a' x_0 + b' n, or in phase space F z - G G^T s / 2 with s = S y. */
 rows_ode rows_ode_at(const rows *r, double t) {
+    if (r->out->components == 1) {
+        const scalar_at at = process_at(r->process, t);
+        const rows_split split = rows_split_at(r, t);
+        return (rows_ode){blk_real(at.da * split.x0_x + at.db * split.n_x),
+                          blk_real(at.da * split.x0_y + at.db * split.n_y)};
+    }
     const blk G = process_noise(r->process, t), GG = blk_mul(G, blk_transpose(G));
-    const blk s =
-        r->out->components == 1 ? blk_real(-1 / process_at(r->process, t).b) : rows_score_map(r, t);
-    return (rows_ode){process_drift(r->process, t), blk_scale(-0.5, blk_mul(GG, s))};
+    return (rows_ode){process_drift(r->process, t),
+                      blk_scale(-0.5, blk_mul(GG, rows_score_map(r, t)))};
 }
