@@ -92,9 +92,9 @@ static double rms_error(const problem2d *b, const plan_case *c) {
 }
 
 /* Least squares over the claimed range: within 0.3 of the claim on a process's reference options;
-   elsewhere not below what is left of the claim in the limit. Where nothing has kinks, the last pair
-   of step counts must agree, too. */
-static void check_order(const problem2d *b, plan_case c, bool strict) {
+   elsewhere not below what is left of the claim in the limit. Where nothing has kinks, the last
+   pair of step counts must agree, too. Returns what is left above the least order. */
+static double check_order(const problem2d *b, plan_case c, bool strict) {
     const solver_claims claims = case_claims(&c);
     ladder l = ladder_of(claims.from, claims.to);
     for (size_t i = 0; i < l.n; i++) {
@@ -106,25 +106,33 @@ static void check_order(const problem2d *b, plan_case c, bool strict) {
     process_free(p);
     const double slope_all = ladder_slope(&l), slope_last = ladder_last(&l);
     const double least = strict || claims.limit == 0 ? claims.order : claims.limit;
-    print_message("%s: error %.2g, order %.2f, at last %.2f (claimed: %g)\n", case_name(&c),
-                  l.error[l.n - 1], slope_all, slope_last, claims.order);
-    assert_true(slope_all >= least - 0.3);
+    const char *format = "%s: error %.2g, order %.2f, at last %.2f (claimed: %g)\n";
+    if (strict)
+        print_message(format, case_name(&c), l.error[l.n - 1], slope_all, slope_last, claims.order);
+    if (!(slope_all >= least - 0.3))
+        REFUTE(format, case_name(&c), l.error[l.n - 1], slope_all, slope_last, claims.order);
     if (strict) assert_true(slope_all <= claims.order + 0.3);
     if (strict && smooth) assert_true(fabs(slope_last - claims.order) <= 0.3);
+    return slope_all - least;
 }
 
 static void measure(const problem2d *b, bool strict) {
+    double lowest = INFINITY;
+    size_t cases = 0;
     spec_list solvers = specs_of(&solver_family, true), processes = reference_processes(!strict);
     for (size_t p = 0; p < processes.n; p++) {
         problem2d at = *b;
         set_truth(&at, processes.spec[p]);
         for (size_t s = 0; s < solvers.n; s++) {
             const plan_case c = reference_case(processes.spec[p], solvers.spec[s]);
-            if (!case_claims(&c).stochastic) check_order(&at, c, strict);
+            if (case_claims(&c).stochastic) continue;
+            lowest = fmin(lowest, check_order(&at, c, strict));
+            cases++;
         }
     }
     specs_free(&solvers);
     specs_free(&processes);
+    print_message("%zu cases, order at least %.2f above what must be left\n", cases, lowest);
 }
 
 static void test_claimed_order(void **state) {
@@ -147,7 +155,8 @@ static void test_truth(void **state) {
 static int setup(void **state) {
     static problem2d b;
     *state = &b;
-    for (int i = 0; i < STARTS * DIM; i++) b.start[i] = 1.3 * sin(1.7 * i + 0.3) + 0.4 * cos(0.61 * i);
+    for (int i = 0; i < STARTS * DIM; i++)
+        b.start[i] = 1.3 * sin(1.7 * i + 0.3) + 0.4 * cos(0.61 * i);
     return dfl_model_open("mixture:" DFL_TEST_DATA "/mixture2d.json", NULL, &b.mixture);
 }
 

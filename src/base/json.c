@@ -35,7 +35,7 @@ static dfl_status wrong_kind(const json_in *in, const char *key, const json_t *v
 
 dfl_status json_open(const char *where, const char *data, size_t length, json_t **root,
                      json_in *in) {
-    json_error_t error;
+    json_error_t error = {0}; /* jansson fills it only in part when memory runs out */
     *root = json_loadb(data, length, JSON_REJECT_DUPLICATES, &error);
     if (!*root) {
         /* Where its own memory ran out jansson says so, or has no place and no words. */
@@ -151,7 +151,7 @@ static dfl_status read_numbers(const json_in *in, const char *key, const json_t 
 }
 
 dfl_status json_get_reals(const json_in *in, const char *key, size_t max, double **out, size_t *n) {
-    const json_t *list;
+    const json_t *list = NULL;
     *out = NULL;
     TRY(json_get_array(in, key, &list));
     *n = json_array_size(list);
@@ -168,7 +168,7 @@ dfl_status json_get_reals(const json_in *in, const char *key, size_t max, double
 }
 
 dfl_status json_get_pair(const json_in *in, const char *key, size_t n, double *out) {
-    const json_t *list;
+    const json_t *list = NULL;
     TRY(json_get_array(in, key, &list));
     if (json_array_size(list) != n)
         return fail(DFL_E_FORMAT, "%s: \"%s\" has %zu numbers; %zu are needed", in->where, key,

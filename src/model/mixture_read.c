@@ -131,7 +131,12 @@ static bool fill_card(json_t *root, const mixture *m, int64_t classes) {
         json_decref(defaults);
         defaults = NULL;
     }
-    const bool done = defaults && json_object_update_missing(root, defaults) == 0;
+    bool done = defaults != NULL; /* json_object_update_missing would hide a lack of memory */
+    const char *key;
+    json_t *value;
+    json_object_foreach(defaults, key, value) {
+        if (!json_object_get(root, key) && json_object_set(root, key, value) != 0) done = false;
+    }
     json_decref(defaults);
     return done;
 }
@@ -144,7 +149,9 @@ static dfl_status make_card(const json_in *in, mixture *m, int64_t classes) {
     json_t *root = own ? json_copy((json_t *)(uintptr_t)own) : json_object();
     char *json = NULL;
     dfl_status status = fail_memory();
-    if (root && fill_card(root, m, classes)) json = json_dumps(root, JSON_REAL_PRECISION(17));
+    /* json_copy drops what it has no memory for */
+    const bool whole = root && (!own || json_object_size(root) == json_object_size(own));
+    if (whole && fill_card(root, m, classes)) json = json_dumps(root, JSON_REAL_PRECISION(17));
     if (json) status = card_parse(in->where, json, strlen(json), &m->base.card);
     free(json);
     json_decref(root);

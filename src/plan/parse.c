@@ -273,6 +273,9 @@ static dfl_status read_input(reader *rd, const json_in *in) {
     TRY(json_get_int(in, "id", 0, PLAN_LISTS_MAX, &id));
     TRY(json_get_real(in, "t", &input.t));
     TRY(read_label(in, rd->code.components, &input.at));
+    if (!json_has(in, "scale"))
+        return fail(DFL_E_KEY, "%s: key \"scale\" is missing; a number or a block is needed",
+                    in->where);
     TRY(read_blk(in, "scale", json_object_get(in->object, "scale"), &input.scale));
     input.id = (val)id;
     TRY(program_add_value(&rd->code, rd->code.components, &v));
@@ -380,6 +383,7 @@ dfl_status plan_parse(const char *json, size_t length, dfl_plan **out) {
     TRY(json_open("plan", json, length, &root, &top));
     reader rd = {0};
     dfl_status status = read_top(&rd, &top);
+    if (status == DFL_OK && rd.warnings.failed) status = fail_memory();
     if (status == DFL_OK) status = plan_finish(&rd.code, out);
     if (status == DFL_OK) {
         (*out)->warnings = rd.warnings;

@@ -45,15 +45,16 @@ bool vec_is_finite(int type, const void *src, size_t n) {
     return !bad;
 }
 
+/* Written so that a NaN stays one: it must come out at the end of the run, not be clamped. */
 void vec_clip(int type, void *dst, const void *src, size_t n, double lo, double hi) {
     if (type == DFL_FLOAT32) {
-        const float *in = src;
+        const float *in = src, least = (float)lo, most = (float)hi;
         float *out = dst;
-        for (size_t i = 0; i < n; i++) out[i] = fminf(fmaxf(in[i], (float)lo), (float)hi);
+        for (size_t i = 0; i < n; i++) out[i] = in[i] < least ? least : in[i] > most ? most : in[i];
     } else {
         const double *in = src;
         double *out = dst;
-        for (size_t i = 0; i < n; i++) out[i] = fmin(fmax(in[i], lo), hi);
+        for (size_t i = 0; i < n; i++) out[i] = in[i] < lo ? lo : in[i] > hi ? hi : in[i];
     }
 }
 

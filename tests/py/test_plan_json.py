@@ -83,6 +83,14 @@ def compiled(run, tmp_path, model, *options):
     return json.loads(first.read_text())
 
 
+def test_none_is_missing(run):
+    """A new solver or process gets a line above."""
+    for family, lines in (("solvers", SOLVERS), ("processes", PROCESSES)):
+        listed = {line.split(" - ")[0] for line in run(family).stdout.splitlines()
+                  if " - " in line and not line.startswith(" ")}
+        assert listed and listed == {line.split(":")[0] for line in lines}
+
+
 @pytest.mark.parametrize("process", PROCESSES)
 def test_every_solver(run, tmp_path, model, compare, process):
     results = {}

@@ -13,10 +13,10 @@
 typedef struct {
     const dfl_plan *plan;
     const gauss_law *law;
-    size_t C, d, D;      /* D = C d */
-    size_t cols;         /* 1 + nsources D: mean, then the matrices side by side */
-    double *slots;       /* [nslots][D][cols] */
-    double *scratch;     /* [D][cols] */
+    size_t C, d, D;  /* D = C d */
+    size_t cols;     /* 1 + nsources D: mean, then the matrices side by side */
+    double *slots;   /* [nslots][D][cols] */
+    double *scratch; /* [D][cols] */
     size_t noises, mixes;
 } affine;
 
@@ -206,21 +206,21 @@ static bool run_row(affine *a, const row *r) {
     }
 }
 
-static void set_start(const affine *a, const affine_start *start) {
-    const plan_input *in = &a->plan->code.inputs[0];
-    affine_start exact;
-    if (!start) {
-        double cov[STATE_MAX * STATE_MAX];
-        law_marginal(a->law, &in->at, (int)a->C, exact.mean, cov);
-        cholesky(cov, a->D, exact.factor);
-        start = &exact;
-    }
+static void set_value(const affine *a, val v, const affine_start *to) {
     clear(a);
     for (size_t i = 0; i < a->D; i++) {
-        a->scratch[i * a->cols] = start->mean[i];
-        for (size_t j = 0; j < a->D; j++) *matrix_entry(a, 0, i, j) = start->factor[i * a->D + j];
+        a->scratch[i * a->cols] = to->mean[i];
+        for (size_t j = 0; j < a->D; j++) *matrix_entry(a, 0, i, j) = to->factor[i * a->D + j];
     }
-    put(a, in->id);
+    put(a, v);
+}
+
+static affine_start exact_at(const affine *a, const marginal *at) {
+    affine_start exact;
+    double cov[STATE_MAX * STATE_MAX];
+    law_marginal(a->law, at, (int)a->C, exact.mean, cov);
+    cholesky(cov, a->D, exact.factor);
+    return exact;
 }
 
 static bool collect(const affine *a, affine_result *out) {
@@ -242,21 +242,66 @@ static bool collect(const affine *a, affine_result *out) {
     return true;
 }
 
+static bool affine_new(affine *a, const dfl_plan *plan, const gauss_law *law) {
+    *a = (affine){.plan = plan, .law = law, .C = (size_t)plan->code.components, .d = law->dim};
+    a->D = a->C * a->d;
+    a->cols = 1 + (1 + plan->draws + plan->picks) * a->D;
+    a->slots = calloc(plan->nslots * a->D * a->cols, sizeof(double));
+    a->scratch = calloc(a->D * a->cols, sizeof(double));
+    return a->slots && a->scratch && plan->code.ninputs == 1;
+}
+
+static void affine_end(affine *a) {
+    free(a->slots);
+    free(a->scratch);
+}
+
 bool affine_run(const dfl_plan *plan, const gauss_law *law, const affine_start *start,
                 affine_result *out) {
-    const program *code = &plan->code;
+    const plan_input *in = &plan->code.inputs[0];
     *out = (affine_result){0};
-    affine a = {.plan = plan, .law = law, .C = (size_t)code->components, .d = law->dim};
-    a.D = a.C * a.d;
-    a.cols = 1 + (1 + plan->draws + plan->picks) * a.D;
-    a.slots = calloc(plan->nslots * a.D * a.cols, sizeof(double));
-    a.scratch = calloc(a.D * a.cols, sizeof(double));
-    bool good = a.slots && a.scratch && code->ninputs == 1;
-    if (good) set_start(&a, start);
-    for (size_t i = 0; i < code->nrows && good; i++) good = run_row(&a, &code->rows[i]);
+    affine a;
+    bool good = affine_new(&a, plan, law);
+    if (good) {
+        const affine_start exact = exact_at(&a, &in->at);
+        set_value(&a, in->id, start ? start : &exact);
+    }
+    for (size_t i = 0; i < plan->code.nrows && good; i++) good = run_row(&a, &plan->code.rows[i]);
     if (good) good = collect(&a, out);
-    free(a.slots);
-    free(a.scratch);
+    affine_end(&a);
+    return good;
+}
+
+static double distance(const affine *a, val v, const affine_start *to) {
+    const double *x = value_of(a, v);
+    double means = 0, maps = 0;
+    for (size_t i = 0; i < a->D; i++) {
+        means += pow(x[i * a->cols] - to->mean[i], 2);
+        for (size_t j = 0; j < a->D; j++)
+            maps += pow(x[i * a->cols + 1 + j] - to->factor[i * a->D + j], 2);
+    }
+    return sqrt(means) + sqrt(maps);
+}
+
+bool affine_local(const dfl_plan *plan, const gauss_law *law, double *error) {
+    const program *code = &plan->code;
+    affine a;
+    bool good = affine_new(&a, plan, law) && plan->draws + plan->picks == 0;
+    if (good) {
+        const affine_start exact = exact_at(&a, &code->inputs[0].at);
+        set_value(&a, code->inputs[0].id, &exact);
+    }
+    size_t step = 0;
+    for (size_t i = 0; i < code->nrows && good; i++) {
+        const row *r = &code->rows[i];
+        good = run_row(&a, r);
+        if (r->op != ROW_STEP) continue;
+        const val v = code->terms[r->src].v;
+        const affine_start exact = exact_at(&a, &r->at);
+        error[step++] = distance(&a, v, &exact);
+        set_value(&a, v, &exact);
+    }
+    affine_end(&a);
     return good;
 }
 

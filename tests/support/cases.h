@@ -47,7 +47,8 @@ typedef struct {
     bool to_zero, denoise;
 } plan_case;
 
-/* The processes that orders are measured on, by reference options: the defaults, and all variants. */
+/* The processes that orders are measured on, by reference options: the defaults, and all variants.
+ */
 spec_list reference_processes(bool variants);
 /* A case on the reference grid of such a process. */
 plan_case reference_case(const char *process, const char *solver);

@@ -5,7 +5,8 @@
 
 #include "plan/plan.h"
 
-/* ---- labels: coefficients of every value on (x_0, n, z_1, z_2, ...) ---------------------------- */
+/* ---- labels: coefficients of every value on (x_0, n, z_1, z_2, ...) ----------------------------
+ */
 
 /* Which part of its input the network knows: the clean data, or (one component only) the noise. */
 typedef enum { KNOWS_X0, KNOWS_N } oracle;
@@ -22,7 +23,14 @@ typedef struct {
 /* Refuses (false) rows that are not linear, and KNOWS_N where it does not apply. */
 bool labels_run(const dfl_plan *plan, oracle knows, label_defect *worst);
 
-/* ---- affine maps: the network of a Gaussian data law answers affinely --------------------------- */
+/* The defect of each step by itself: every STEP's label is set to what its row says before the next
+   step begins. alpha[i] and square[i], [plan->steps] each, get alpha - a and beta^2 + sum of
+   gamma^2
+   - b^2 at STEP i, with signs. One component only. */
+bool labels_local(const dfl_plan *plan, oracle knows, double *alpha, double *square);
+
+/* ---- affine maps: the network of a Gaussian data law answers affinely ---------------------------
+ */
 
 enum { LAW_DIM_MAX = 3, STATE_MAX = 2 * LAW_DIM_MAX };
 
@@ -50,6 +58,11 @@ typedef struct {
 bool affine_run(const dfl_plan *plan, const gauss_law *law, const affine_start *start,
                 affine_result *out);
 void affine_free(affine_result *r);
+
+/* The error of each step by itself, for a deterministic plan and a law with diagonal covariance,
+   for which the exact flow is known: every STEP's value is set to it before the next step begins.
+   error[i], [plan->steps], gets |difference of means| + |difference of maps| at STEP i. */
+bool affine_local(const dfl_plan *plan, const gauss_law *law, double *error);
 
 /* Mean and covariance of the marginal a x_0 + b n of a law. */
 void law_marginal(const gauss_law *law, const marginal *at, int components, double *mean,

@@ -64,16 +64,15 @@ static void run_lin(const labels *l, const row *r) {
     for (size_t j = 0; j < r->nsrc; j++) {
         const term *s = &l->code->terms[r->src + j];
         add_term(l, s, l->code->comp[r->dst]);
-        inherited += largest(s->c) *
-                     (*bound_of(l, s->v) + DBL_EPSILON * size_of(l, value_of(l, s->v)));
+        inherited +=
+            largest(s->c) * (*bound_of(l, s->v) + DBL_EPSILON * size_of(l, value_of(l, s->v)));
     }
     put(l, r->dst, inherited);
 }
 
 static void run_noise(labels *l, const row *r) {
     memset(l->scratch, 0, 2 * l->width * sizeof *l->scratch);
-    for (size_t i = 0; i < l->C; i++)
-        l->scratch[i * l->width + 1 + l->C + l->draws * l->C + i] = 1;
+    for (size_t i = 0; i < l->C; i++) l->scratch[i * l->width + 1 + l->C + l->draws * l->C + i] = 1;
     l->draws++;
     put(l, r->dst, 0);
 }
@@ -140,8 +139,7 @@ static double defect(const labels *l, val v, const marginal *at) {
         worst = fmax(worst, fabs(x[i * l->width] - at->a[i]));
         for (size_t j = 0; j < l->C; j++) {
             double off = 0;
-            for (size_t k = 1; k < l->width; k++)
-                off += x[i * l->width + k] * x[j * l->width + k];
+            for (size_t k = 1; k < l->width; k++) off += x[i * l->width + k] * x[j * l->width + k];
             for (size_t k = 0; k < l->C; k++) off -= at->b[i * l->C + k] * at->b[j * l->C + k];
             worst = fmax(worst, fabs(off));
             if (isnan(off)) return INFINITY;
@@ -176,29 +174,65 @@ static bool run_row(labels *l, const row *r, label_defect *worst) {
     }
 }
 
+static bool labels_new(labels *l, const dfl_plan *plan, oracle knows) {
+    const program *code = &plan->code;
+    const size_t C = (size_t)code->components;
+    if (code->ninputs != 1) return false;
+    if (knows == KNOWS_N && (C != 1 || plan->draws)) return false;
+    *l = (labels){.code = code, .slot = plan->slot, .C = C, .knows = knows};
+    l->width = 1 + C + C * plan->draws;
+    l->slots = calloc(plan->nslots * 2 * l->width, sizeof(double));
+    l->scratch = calloc(2 * l->width, sizeof(double));
+    l->bound = calloc(plan->nslots, sizeof(double));
+    return l->slots && l->scratch && l->bound;
+}
+
+static void labels_free(labels *l) {
+    free(l->slots);
+    free(l->scratch);
+    free(l->bound);
+}
+
+/* v has the label that it should have. */
+static void set_label(const labels *l, val v, const marginal *at) {
+    memset(l->scratch, 0, 2 * l->width * sizeof *l->scratch);
+    for (size_t i = 0; i < l->C; i++) {
+        l->scratch[i * l->width] = at->a[i];
+        for (size_t j = 0; j < l->C; j++) l->scratch[i * l->width + 1 + j] = at->b[i * l->C + j];
+    }
+    put(l, v, 0);
+}
+
 bool labels_run(const dfl_plan *plan, oracle knows, label_defect *worst) {
     const program *code = &plan->code;
     *worst = (label_defect){0};
-    if (code->ninputs != 1) return false;
-    if (knows == KNOWS_N && (code->components != 1 || plan->draws)) return false;
-    const size_t C = (size_t)code->components;
-    labels l = {.code = code, .slot = plan->slot, .C = C, .knows = knows};
-    l.width = 1 + C + C * plan->draws;
-    l.slots = calloc(plan->nslots * 2 * l.width, sizeof(double));
-    l.scratch = calloc(2 * l.width, sizeof(double));
-    l.bound = calloc(plan->nslots, sizeof(double));
-    bool linear = l.slots && l.scratch && l.bound;
-    if (linear) {
-        const plan_input *in = &code->inputs[0];
-        for (size_t i = 0; i < C; i++) {
-            l.scratch[i * l.width] = in->at.a[i];
-            for (size_t j = 0; j < C; j++) l.scratch[i * l.width + 1 + j] = in->at.b[i * C + j];
-        }
-        put(&l, in->id, 0);
-    }
+    labels l = {0};
+    bool linear = labels_new(&l, plan, knows);
+    if (linear) set_label(&l, code->inputs[0].id, &code->inputs[0].at);
     for (size_t i = 0; i < code->nrows && linear; i++) linear = run_row(&l, &code->rows[i], worst);
-    free(l.slots);
-    free(l.scratch);
-    free(l.bound);
+    labels_free(&l);
+    return linear;
+}
+
+bool labels_local(const dfl_plan *plan, oracle knows, double *alpha, double *square) {
+    const program *code = &plan->code;
+    labels l = {0};
+    bool linear = labels_new(&l, plan, knows) && l.C == 1;
+    if (linear) set_label(&l, code->inputs[0].id, &code->inputs[0].at);
+    size_t step = 0;
+    for (size_t i = 0; i < code->nrows && linear; i++) {
+        const row *r = &code->rows[i];
+        label_defect ignored = {0};
+        linear = run_row(&l, r, &ignored);
+        if (r->op != ROW_STEP) continue;
+        const val v = code->terms[r->src].v;
+        const double *x = value_of(&l, v);
+        alpha[step] = x[0] - r->at.a[0];
+        square[step] = -r->at.b[0] * r->at.b[0];
+        for (size_t k = 1; k < l.width; k++) square[step] += x[k] * x[k];
+        step++;
+        set_label(&l, v, &r->at);
+    }
+    labels_free(&l);
     return linear;
 }

@@ -1,0 +1,268 @@
+/* Memory that runs out: the n-th allocation fails, for every n, in everything that allocates. Each
+   time the call must say so and leave nothing behind. Linked with --wrap for malloc, calloc,
+   realloc and free; jansson is given the same functions. */
+#include "check.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+#define LENGTH(a) (sizeof(a) / sizeof(a)[0])
+
+/* ---- the allocator ------------------------------------------------------------------------------
+ */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void __real_free(void *block);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void __wrap_free(void *block);
+
+static struct {
+    bool on;
+    size_t calls, fail_at; /* from 1; 0: never */
+    long live;             /* blocks not freed */
+    bool failed, failed_in_parser;
+} memory;
+
+static bool refuse(void) {
+    if (!memory.on || ++memory.calls != memory.fail_at) return false;
+    memory.failed = true;
+    return true;
+}
+
+static void *counted(void *block) {
+    if (memory.on && block) memory.live++;
+    return block;
+}
+
+void *__wrap_malloc(size_t size) {
+    return refuse() ? NULL : counted(__real_malloc(size));
+}
+
+void *__wrap_calloc(size_t n, size_t size) {
+    return refuse() ? NULL : counted(__real_calloc(n, size));
+}
+
+void *__wrap_realloc(void *old, size_t size) {
+    if (refuse()) return NULL;
+    void *block = __real_realloc(old, size);
+    return old ? block : counted(block);
+}
+
+void __wrap_free(void *block) {
+    if (memory.on && block) memory.live--;
+    __real_free(block);
+}
+
+static void *parser_malloc(size_t size) {
+    void *block = __wrap_malloc(size);
+    if (!block) memory.failed_in_parser = true;
+    return block;
+}
+
+/* ---- what is tried ------------------------------------------------------------------------------
+ */
+
+static char mixture_path[64], mixture_where[80];
+static dfl_model *model; /* opened once, outside the counting */
+
+static dfl_status try_open(void) {
+    dfl_model *opened = NULL;
+    const dfl_status status = dfl_model_open(mixture_where, "threads=1", &opened);
+    dfl_model_free(opened);
+    return status;
+}
+
+static const char card[] =
+    "{\"format\":\"driftless-model/1\",\"name\":\"n\",\"license\":\"l\",\"process\":{\"type\":"
+    "\"vp_discrete\",\"trained_betas\":[0.1,0.2,0.3]},\"prediction_type\":\"epsilon\",\"sample\":"
+    "{\"shape\":[2],\"range\":[-1,1]},\"classes\":{\"count\":2,\"null\":2,\"names\":[\"a\",\"b\"]},"
+    "\"odd\":1}";
+
+static int answer(void *user, const dfl_request *request) {
+    (void)user, (void)request;
+    return 0;
+}
+
+static dfl_status try_callback(void) {
+    dfl_model *inner = NULL, *guided = NULL;
+    char info[4000];
+    dfl_status status = dfl_model_callback(card, answer, NULL, &inner);
+    if (status == DFL_OK) status = dfl_model_guide(inner, 2, &guided);
+    if (status == DFL_OK) status = dfl_model_info(guided, info, sizeof info, NULL);
+    dfl_model_free(guided);
+    return status;
+}
+
+static dfl_status plan_of(const char *spec) {
+    dfl_plan *plan = NULL;
+    char page[20000];
+    dfl_status status = dfl_plan_new(model, spec, &plan);
+    if (status == DFL_OK) status = dfl_plan_to_json(plan, page, sizeof page, NULL);
+    if (status == DFL_OK) status = dfl_plan_to_text(plan, page, sizeof page, NULL);
+    dfl_plan_free(plan);
+    return status;
+}
+
+static dfl_status try_deis(void) {
+    return plan_of("solver=deis:order=2 steps=4 process='vp_linear:beta_min=0.2' denoise=1");
+}
+
+static dfl_status try_ddim(void) {
+    return plan_of("solver=ddim:eta=0.5 grid='list:times=[1,0.5,0.25,0.001]'");
+}
+
+static dfl_status try_table(void) {
+    return plan_of("solver=heun nfe=6 process=vp_discrete:trained_betas=[0.1,0.2,0.3,0.4] "
+                   "grid=uniform t_end=0.25");
+}
+
+static const char json[] =
+    "{\"format\":\"driftless-plan/1\",\"components\":1,"
+    "\"inputs\":[{\"id\":0,\"t\":1,\"at\":[0.6,0.8],\"scale\":1}],\"outputs\":[8],"
+    "\"kernels\":[{\"pi\":[0.5,0.5],\"offsets\":\"data\",\"data\":[0.1,0.2,-0.1,-0.2],\"s\":1,"
+    "\"sigma\":0.5,\"covariance\":\"full\"},{\"pi\":[0.25,0.75],\"offsets\":\"ortho\",\"table\":5,"
+    "\"s\":0.1,\"sigma\":0,\"covariance\":\"rank1\"}],\"rows\":["
+    "{\"op\":\"NOISE\",\"dst\":1,\"draw\":4},"
+    "{\"op\":\"MIX\",\"dst\":2,\"src\":1,\"draw\":0,\"kernel\":0},"
+    "{\"op\":\"MIX\",\"dst\":3,\"draw\":1,\"kernel\":1},"
+    "{\"op\":\"LIN\",\"dst\":4,\"src\":[0,2,3],\"c\":[1,2,3]},"
+    "{\"op\":\"LIMIT\",\"dst\":5,\"src\":4,\"quantile\":0.9,\"floor\":1},"
+    "{\"op\":\"GIVEN\",\"dst\":6,\"name\":\"image\"},{\"op\":\"GIVEN\",\"dst\":7,\"name\":\"mask\"}"
+    ","
+    "{\"op\":\"SELECT\",\"dst\":8,\"src\":[5,6,7]},{\"op\":\"STEP\",\"src\":8,\"t\":0,\"at\":[1,0]}"
+    "],"
+    "\"counts\":{\"rows\":9},\"odd\":1,\"meta\":{\"solver\":\"a\",\"grid\":\"b\",\"process\":\"c\","
+    "\"network\":\"d\",\"version\":\"e\"}}";
+
+static dfl_status try_json(void) {
+    dfl_plan *plan = NULL;
+    char page[4000];
+    dfl_status status = dfl_plan_from_json(json, sizeof json - 1, &plan);
+    if (status == DFL_OK) status = dfl_plan_to_json(plan, page, sizeof page, NULL);
+    dfl_plan_free(plan);
+    return status;
+}
+
+static dfl_status sample(const dfl_plan *plan, const char *options, bool given) {
+    static const float tensor[2] = {0.5f, 0.25f};
+    float out[10];
+    dfl_run *run = NULL;
+    dfl_status status = dfl_run_new(plan, model, options, &run);
+    if (status == DFL_OK && given) {
+        dfl_run_given(run, "image", tensor);
+        dfl_run_given(run, "mask", tensor);
+    }
+    if (status == DFL_OK) status = dfl_run_sample(run, 0, 5, NULL, NULL, out);
+    dfl_run_free(run);
+    return status;
+}
+
+static dfl_plan *plans[2]; /* made outside the counting */
+
+static dfl_status try_run(void) {
+    const dfl_status status = sample(plans[0], "seed=3,batch=2", false);
+    return status == DFL_OK ? sample(plans[1], "seed=3,dtype=float32", true) : status;
+}
+
+static dfl_status try_describe(void) {
+    static const char *const families[] = {"solvers", "grids", "processes"};
+    dfl_status status = DFL_OK;
+    for (size_t i = 0; i < LENGTH(families) && status == DFL_OK; i++) {
+        char page[20000];
+        status = dfl_describe(families[i], page, sizeof page, NULL);
+    }
+    return status;
+}
+
+static const struct {
+    const char *name;
+    dfl_status (*attempt)(void);
+    size_t least; /* allocations it makes, at least: else nothing was tested */
+} attempts[] = {
+    {"open a mixture", try_open, 40},
+    {"callback, guidance", try_callback, 40},
+    {"plan: deis", try_deis, 20},
+    {"plan: ddim on a list", try_ddim, 20},
+    {"plan: heun on a table", try_table, 20},
+    {"plan from JSON", try_json, 60},
+    {"runs", try_run, 15},
+    {"describe", try_describe, 3},
+};
+
+/* ---- the test -----------------------------------------------------------------------------------
+ */
+
+/* With the n-th allocation failing; false once n is beyond the last one. What fails inside jansson
+   comes back as a syntax error, which it does not tell apart; all else must be E_MEMORY. */
+static bool attempt_with(size_t i, size_t n) {
+    memory.calls = 0;
+    memory.live = 0;
+    memory.failed = memory.failed_in_parser = false;
+    memory.fail_at = n;
+    memory.on = true;
+    const dfl_status status = attempts[i].attempt();
+    memory.on = false;
+    const bool refused = memory.failed_in_parser ? status != DFL_OK : status == DFL_E_MEMORY;
+    const bool good = memory.live == 0 && (memory.failed ? refused : status == DFL_OK);
+    if (!good)
+        print_error("%s, allocation %zu: %s (%s), %ld blocks left\n", attempts[i].name, n,
+                    dfl_status_name(status), dfl_last_message(), memory.live);
+    assert_true(good);
+    if (status == DFL_E_MEMORY) assert_non_null(strstr(dfl_last_message(), "out of memory"));
+    return memory.failed;
+}
+
+static void test_memory(void **state) {
+    (void)state;
+    for (size_t i = 0; i < LENGTH(attempts); i++) {
+        attempt_with(i, 0);
+        size_t n = 1;
+        while (attempt_with(i, n)) n++;
+        print_message("%s: %zu allocations\n", attempts[i].name, n - 1);
+        assert_true(n > attempts[i].least);
+        attempt_with(i, 0); /* and nothing is left disturbed */
+    }
+}
+
+static const char mixture[] =
+    "{\"format\":\"driftless-mixture/1\",\"weights\":[1,2,1],\"means\":[[0,1],[1,0],[1,1]],"
+    "\"stds\":[[0.5,0.5],0.25,1],\"labels\":[0,1,1],\"odd\":0,\"card\":{\"name\":\"m\","
+    "\"data\":\"d\",\"odd\":1}}";
+
+static int prepare(void **state) {
+    (void)state;
+    json_set_alloc_funcs(parser_malloc, __wrap_free);
+    snprintf(mixture_path, sizeof mixture_path, "/tmp/driftless-fail-XXXXXX");
+    const int file = mkstemp(mixture_path);
+    if (file < 0) return -1;
+    const bool written = write(file, mixture, sizeof mixture - 1) == (ssize_t)sizeof mixture - 1;
+    close(file);
+    snprintf(mixture_where, sizeof mixture_where, "mixture:%s", mixture_path);
+    const bool ready = written && dfl_model_open(mixture_where, NULL, &model) == DFL_OK &&
+                       dfl_plan_new(model, "solver=ddim:eta=1 steps=2", &plans[0]) == DFL_OK &&
+                       dfl_plan_from_json(json, sizeof json - 1, &plans[1]) == DFL_OK;
+    if (!ready) print_error("%s\n", dfl_last_message());
+    return ready ? 0 : -1;
+}
+
+static int clean_up(void **state) {
+    (void)state;
+    dfl_plan_free(plans[0]);
+    dfl_plan_free(plans[1]);
+    dfl_model_free(model);
+    return unlink(mixture_path);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_memory)};
+    return cmocka_run_group_tests_name("fail", tests, prepare, clean_up);
+}
