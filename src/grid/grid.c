@@ -206,3 +206,20 @@ dfl_status grid_new(const process *p, const grid_wish *wish, double **times, int
     *steps = d.steps;
     return DFL_OK;
 }
+
+dfl_status grid_between(const process *p, const char *spec, double start, double end, int n,
+                        double *t) {
+    opts o;
+    const family_row *found;
+    dfl_status status = family_parse(&grid_family, spec, &found, &o);
+    const grid_row *row = (const grid_row *)found;
+    if (status == DFL_OK && !row->time)
+        status = fail(DFL_E_COMBINATION,
+                      "grid %s: has no formula between two times, which this solver needs; choose "
+                      "another grid",
+                      row->is.name);
+    for (int i = 0; i <= n && status == DFL_OK; i++)
+        t[i] = i == 0 ? start : i == n ? end : row->time(p, &o, start, end, (double)i / n);
+    opts_free(&o);
+    return status;
+}

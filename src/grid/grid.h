@@ -29,6 +29,11 @@ typedef struct {
     double unit, origin;
 } grid_wish;
 
+/* The same kind of grid between any two times: t[0..n], ends exact. E_COMBINATION for grids that
+   have no formula in time (index grids, given times). */
+dfl_status grid_between(const process *p, const char *spec, double start, double end, int n,
+                        double *t);
+
 /* *times is [*steps + 1], to be freed. Ends exact; strictly decreasing, else E_RANGE naming the
    largest usable number of steps. */
 dfl_status grid_new(const process *p, const grid_wish *wish, double **times, int *steps);

@@ -18,6 +18,9 @@ const opt_row plan_options[] = {
     {"process", OPT_TEXT, NULL, 0, 0, NULL, "instead of the model's; see the list of processes"},
     {"t_start", OPT_REAL, NULL, 0, 1, NULL, "first time; the model's t_max if not given"},
     {"t_end", OPT_REAL, NULL, 0, 1, NULL, "last time; the model's t_min if not given"},
+    {"thresholding", OPT_BOOL, "0", 0, 0, NULL, "dynamic thresholding of predicted x_0"},
+    {"dynamic_thresholding_ratio", OPT_REAL, "0.995", 0.01, 1, NULL, "quantile of abs(x_0)"},
+    {"sample_max_value", OPT_REAL, "1", 1e-3, 1e3, NULL, "least threshold"},
     {"denoise", OPT_BOOL, "0", 0, 0, NULL, "one more evaluation, to land on x_0"},
     {0},
 };
@@ -29,7 +32,7 @@ typedef struct {
     process *process;
     const solver_row *solver;
     double *t;
-    int steps;
+    int steps, nfe;
 } front;
 
 static void front_free(front *f) {
@@ -54,6 +57,7 @@ static dfl_status count_steps(front *f, int *steps) {
     const double asked_end = real_or_nan(&f->spec, "t_end");
     const bool to_zero = (isnan(asked_end) ? f->source->t_min : asked_end) == 0;
     const int nfe = (int)budget->number - (opt_bool(&f->spec, "denoise") ? 1 : 0);
+    f->nfe = nfe;
     *steps = f->solver->steps ? f->solver->steps(&f->solver_opts, nfe, to_zero) : nfe;
     if (*steps < 1)
         return fail(DFL_E_RANGE, "nfe=%d is too small a budget for one step of %s",
@@ -119,7 +123,12 @@ static dfl_status write_rows(const front *f, program *code, text *warnings) {
     plan_input start = {.id = x, .t = f->t[0], .scale = process_prior(f->process, f->t[0])};
     process_marginal(f->process, start.t, &start.at);
     TRY(program_add_input(code, &start));
-    const problem pb = {f->process, f->t, f->steps, &f->solver_opts};
+    if (opt_bool(&f->spec, "thresholding")) {
+        r.limit_quantile = opt_real(&f->spec, "dynamic_thresholding_ratio");
+        r.limit_floor = opt_real(&f->spec, "sample_max_value");
+    }
+    const problem pb = {f->process, f->t, f->steps, &f->solver_opts, opt_text(&f->spec, "grid"),
+                        f->nfe};
     x = f->solver->fill(&pb, &r, x);
     if (opt_bool(&f->spec, "denoise") && f->t[f->steps] > 0) x = land(f, &r, x);
     if (code->components == 2) { /* the momentum has done its work */

@@ -168,9 +168,27 @@ static val convert(rows *r, val x, val y, double t, double on_x, double on_y, co
     return 0;
 }
 
+void rows_refuse_limit(rows *r) {
+    if (r->limit_quantile > 0)
+        rows_fail(r,
+                  fail(DFL_E_COMBINATION,
+                       "thresholding is of predicted clean data, and this solver works on another "
+                       "prediction; choose a data-prediction solver"));
+}
+
 val rows_eps_of(rows *r, val x, val y, double t) {
+    rows_refuse_limit(r);
     const rows_split split = rows_split_at(r, t);
     return convert(r, x, y, t, split.n_x, split.n_y, "noise");
+}
+
+val rows_x0_of(rows *r, val x, val y, double t) {
+    const rows_split split = rows_split_at(r, t);
+    const val x0 = convert(r, x, y, t, split.x0_x, split.x0_y, "clean data");
+    if (!(r->limit_quantile > 0) || r->status != DFL_OK) return x0;
+    row w = {.op = ROW_LIMIT, .nsrc = 1, .lo = r->limit_quantile, .hi = r->limit_floor};
+    const term source = {x0, blk_real(1)};
+    return write_row(r, &w, &source, 1);
 }
 
 val rows_eps(rows *r, val x, double t) {
@@ -178,9 +196,7 @@ val rows_eps(rows *r, val x, double t) {
 }
 
 val rows_x0(rows *r, val x, double t) {
-    const val y = ask_scalar(r, x, t);
-    const rows_split split = rows_split_at(r, t);
-    return convert(r, x, y, t, split.x0_x, split.x0_y, "clean data");
+    return rows_x0_of(r, x, ask_scalar(r, x, t), t);
 }
 
 /* ---- phase space -------------------------------------------------------------------------------

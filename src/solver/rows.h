@@ -107,6 +107,8 @@ typedef struct {
     program *out;
     uint32_t draws; /* next draw number */
     text *warnings; /* one line each; NULL: not wanted */
+    /* Dynamic thresholding of every predicted x_0 (Saharia et al., arXiv 2205.11487): 0 is none. */
+    double limit_quantile, limit_floor;
     dfl_status status;
 } rows;
 
@@ -124,7 +126,9 @@ typedef struct {
 
 rows_split rows_split_at(const rows *r, double t);
 val rows_eps_of(rows *r, val x, val y, double t); /* n from the output y at x */
+val rows_x0_of(rows *r, val x, val y, double t);  /* x_0, thresholded if asked */
 val rows_predict(rows *r, val z, double t);
+void rows_refuse_limit(rows *r); /* fails if thresholding is asked of a solver that has no x_0 */
 
 typedef struct {
     blk on_z,

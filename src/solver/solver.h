@@ -23,6 +23,8 @@ typedef struct {
     const double *t; /* [steps + 1], falling */
     int steps;
     const opts *o;
+    const char *grid; /* the grid's option text, for solvers that refine it (grid_between) */
+    int nfe;          /* the budget the steps were made from, without a final denoising; 0: none */
 } problem;
 
 enum { SOLVER_SCALAR = 1, SOLVER_PHASE = 2 }; /* spaces a solver works in */
