@@ -127,8 +127,13 @@ static dfl_status write_rows(const front *f, program *code, text *warnings) {
         r.limit_quantile = opt_real(&f->spec, "dynamic_thresholding_ratio");
         r.limit_floor = opt_real(&f->spec, "sample_max_value");
     }
-    const problem pb = {f->process, f->t, f->steps, &f->solver_opts, opt_text(&f->spec, "grid"),
-                        f->nfe};
+    const problem pb = {.process = f->process,
+                        .t = f->t,
+                        .steps = f->steps,
+                        .o = &f->solver_opts,
+                        .grid = opt_text(&f->spec, "grid"),
+                        .dim = f->source->dim,
+                        .nfe = f->nfe};
     x = f->solver->fill(&pb, &r, x);
     if (opt_bool(&f->spec, "denoise") && f->t[f->steps] > 0) x = land(f, &r, x);
     if (code->components == 2) { /* the momentum has done its work */

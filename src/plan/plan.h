@@ -41,6 +41,7 @@ typedef struct {
     const char *process; /* option text */
     netform form;
     double t_min, t_max;
+    size_t dim; /* numbers of a sample; 0: not known */
 } plan_source;
 
 /* Spec as in dfl_plan_new. */

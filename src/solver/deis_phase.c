@@ -28,16 +28,16 @@ static void integrand(double r, void *user, double *out) {
 
 val deis_phase_fill(const problem *pb, rows *r, val z, int order, noise_factor factor) {
     const process *p = pb->process;
-    val y[DEIS_ORDER_MAX + 1] = {0}; /* newest first */
+    val y[DEIS_PHASE_ORDER_MAX + 1] = {0}; /* newest first */
     for (int n = 0; n < pb->steps; n++) {
         const double t = pb->t[n], s = pb->t[n + 1];
-        double node[DEIS_ORDER_MAX + 1];
-        for (int j = DEIS_ORDER_MAX; j > 0; j--) y[j] = y[j - 1];
+        double node[DEIS_PHASE_ORDER_MAX + 1];
+        for (int j = DEIS_PHASE_ORDER_MAX; j > 0; j--) y[j] = y[j - 1];
         y[0] = rows_predict(r, z, t);
         weight w = {p, factor, s, node, (n < order ? n : order) + 1, 0};
         for (int j = 0; j < w.nodes; j++) node[j] = pb->t[n - j];
         const double span = phase_integral(p, s) - phase_integral(p, t);
-        term terms[DEIS_ORDER_MAX + 2] = {{z, phase_transition(p, span)}};
+        term terms[DEIS_PHASE_ORDER_MAX + 2] = {{z, phase_transition(p, span)}};
         for (w.j = 0; w.j < w.nodes; w.j++) {
             blk c = blk_2x2(0, 0, 0, 0);
             noise_integrate(integrand, &w, s, t, 4, c.v);

@@ -5,7 +5,7 @@
 #include "solver/noisefactor.h"
 #include "solver/solver.h"
 
-enum { DEIS_ORDER_MAX = 3 };
+enum { DEIS_PHASE_ORDER_MAX = 3 };
 
 val deis_phase_fill(const problem *pb, rows *r, val z, int order, noise_factor factor);
 

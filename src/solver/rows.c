@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { TERMS_MAX = 64 };
@@ -88,6 +89,19 @@ val rows_lin3(rows *r, double c0, val v0, double c1, val v1, double c2, val v2) 
 val rows_noise(rows *r) {
     row w = {.op = ROW_NOISE, .draw = r->draws++};
     return write_row(r, &w, NULL, r->out->components);
+}
+
+val rows_mix(rows *r, mix_kernel *k) {
+    const size_t kernel = r->out->nkernels;
+    const term noise = {k->sigma > 0 ? rows_noise(r) : 0, blk_real(1)};
+    if (r->status != DFL_OK) {
+        free(k->pi);
+        free(k->data);
+        return 0;
+    }
+    rows_fail(r, program_add_kernel(r->out, k));
+    row w = {.op = ROW_MIX, .nsrc = k->sigma > 0, .draw = r->picks++, .index = (int)kernel};
+    return write_row(r, &w, &noise, r->out->components);
 }
 
 void rows_step(rows *r, val x, double t, int order) {

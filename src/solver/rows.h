@@ -105,8 +105,8 @@ typedef struct {
     const process *process;
     const netform *form;
     program *out;
-    uint32_t draws; /* next draw number */
-    text *warnings; /* one line each; NULL: not wanted */
+    uint32_t draws, picks; /* next draw number of NOISE and of MIX */
+    text *warnings;        /* one line each; NULL: not wanted */
     /* Dynamic thresholding of every predicted x_0 (Saharia et al., arXiv 2205.11487): 0 is none. */
     double limit_quantile, limit_floor;
     dfl_status status;
@@ -151,6 +151,10 @@ val rows_lin3(rows *r, double c0, val v0, double c1, val v1, double c2, val v2);
 
 /* Fresh standard normals, with the next draw number. */
 val rows_noise(rows *r);
+
+/* One draw of a mixture kernel: fresh normals where its sigma is above 0, and a fresh pick. Takes
+   the kernel's arrays over, also on failure. */
+val rows_mix(rows *r, mix_kernel *k);
 
 /* x is the completed state at time t, reached by a step of this order. */
 void rows_step(rows *r, val x, double t, int order);

@@ -14,6 +14,7 @@ typedef struct {
                         mean and covariance for a stochastic solver */
     double limit;    /* order left in the limit of many steps, if it is lower; else 0 */
     int from, to;    /* range of steps over which that order shows */
+    bool mixes;      /* draws from mixture kernels */
     bool stochastic; /* draws noise */
     bool exact;      /* exact wherever the network knows x_0: labels hold at every STEP */
 } solver_claims;
@@ -24,6 +25,7 @@ typedef struct {
     int steps;
     const opts *o;
     const char *grid; /* the grid's option text, for solvers that refine it (grid_between) */
+    size_t dim;       /* numbers of a sample; 0: not known */
     int nfe;          /* the budget the steps were made from, without a final denoising; 0: none */
 } problem;
 
