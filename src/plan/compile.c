@@ -132,6 +132,7 @@ static dfl_status write_rows(const front *f, program *code, text *warnings) {
                         .steps = f->steps,
                         .o = &f->solver_opts,
                         .grid = opt_text(&f->spec, "grid"),
+                        .digest = f->source->digest,
                         .dim = f->source->dim,
                         .nfe = f->nfe};
     x = f->solver->fill(&pb, &r, x);

@@ -41,7 +41,8 @@ typedef struct {
     const char *process; /* option text */
     netform form;
     double t_min, t_max;
-    size_t dim; /* numbers of a sample; 0: not known */
+    size_t dim;         /* numbers of a sample; 0: not known */
+    const char *digest; /* sha256 of the network; NULL: not known */
 } plan_source;
 
 /* Spec as in dfl_plan_new. */

@@ -12,7 +12,8 @@ dfl_status dfl_plan_new(const dfl_model *model, const char *spec, dfl_plan **out
     *out = NULL;
     if (!model) return fail(DFL_E_ARG, "dfl_plan_new: model is NULL");
     const card *c = &model->card;
-    const plan_source source = {c->process, c->form, c->t_min, c->t_max, card_dim(c)};
+    const plan_source source = {c->process, c->form,     c->t_min,
+                                c->t_max,   card_dim(c), c->sha256[0] ? c->sha256 : NULL};
     TRY(plan_compile(spec ? spec : "", &source, out));
     if (!c->name) return DFL_OK;
     (*out)->meta.network = text_copy(c->name);

@@ -4,16 +4,26 @@
  *   t:    z* = z + h k_t,            z_s = z + h (k_t + k_s)/2,    k = F z - G G^T score/2
  *   with e_s, k_s evaluated at x*, z*.
  *
+ * With s_churn > 0, in rho: before each step rho is raised to rho (1 + g), g = min(s_churn/N, sqrt
+ * 2 - 1), where s_min <= rho <= s_max, and noise s_noise sqrt(rho'^2 - rho^2) added to x/a
+ * (algorithm 2).
+ *
  * Karras et al., arXiv 2206.00364, algorithm 1, in their sigma = rho (also rhoRK-DEIS "2heun"). Two
  * evaluations per step; a step that lands on t = 0 is Euler's and costs one, as there. In phase
  * space only t; auto takes rho where there is one. Order 2. */
 #include "solver/solver.h"
+
+#include <math.h>
 
 enum { AUTO, IN_RHO, IN_T };
 
 static const opt_row options[] = {
     {"variable", OPT_CHOICE, "auto", 0, 0, "auto|rho|t",
      "noise-to-signal or time; auto: rho if any"},
+    {"s_churn", OPT_REAL, "0", 0, 1e6, NULL, "noise added over all steps; 0 is deterministic"},
+    {"s_min", OPT_REAL, "0", 0, 1e9, NULL, "least sigma to churn at"},
+    {"s_max", OPT_REAL, "1e9", 0, 1e9, NULL, "largest sigma to churn at"},
+    {"s_noise", OPT_REAL, "1", 0.5, 2, NULL, "factor on the added noise"},
     {0},
 };
 
@@ -23,12 +33,32 @@ static bool in_rho(const opts *o, const process *p) {
 }
 
 static solver_claims claims(const opts *o, const process *p) {
-    return (solver_claims){.order = 2, .from = 80, .to = 320, .exact = in_rho(o, p)};
+    const bool churn = opt_real(o, "s_churn") > 0;
+    return (solver_claims){.order = churn ? 1 : 2,
+                           .from = 80,
+                           .to = 320,
+                           .stochastic = churn,
+                           .exact = in_rho(o, p) && (!churn || opt_real(o, "s_noise") == 1)};
 }
 
 static int steps(const opts *o, int nfe, bool to_zero) {
     (void)o;
     return (nfe + (to_zero ? 1 : 0)) / 2;
+}
+
+/* Raises the noise level of x from that of *t, and *t with it. */
+static val churn(const problem *pb, rows *r, val x, double *t) {
+    const scalar_at at = process_at(pb->process, *t);
+    const double amount = fmin(opt_real(pb->o, "s_churn") / pb->steps, sqrt(2) - 1);
+    if (!(amount > 0) || at.rho < opt_real(pb->o, "s_min") || at.rho > opt_real(pb->o, "s_max"))
+        return x;
+    const double most = process_at(pb->process, pb->process->t_hi).rho;
+    const double rho = fmin(at.rho * (1 + amount), most);
+    if (!(rho > at.rho)) return x;
+    *t = rho == most ? pb->process->t_hi : process_time_of_rho(pb->process, rho);
+    const scalar_at to = process_at(pb->process, *t);
+    const double sigma = opt_real(pb->o, "s_noise") * sqrt((rho - at.rho) * (rho + at.rho));
+    return rows_lin2(r, to.a / at.a, x, to.a * sigma, rows_noise(r));
 }
 
 static val step_in_rho(const problem *pb, rows *r, val x, double t, double s) {
@@ -61,7 +91,9 @@ static val fill(const problem *pb, rows *r, val z) {
         return z;
     }
     for (int n = 0; n < pb->steps; n++) {
-        const double t = pb->t[n], s = pb->t[n + 1];
+        double t = pb->t[n];
+        const double s = pb->t[n + 1];
+        if (rho) z = churn(pb, r, z, &t);
         const bool infinite =
             rho && process_at(pb->process, t).a == 0; /* rho: first step of flows */
         z = rho && !infinite ? step_in_rho(pb, r, z, t, s) : step_in_t(r, z, t, s);

@@ -10,7 +10,42 @@ static const family_row *const table[] = {
 #include "solver/solver.def"
 #undef SOLVER
 };
-const family solver_family = {"solver", table, sizeof table / sizeof table[0]};
+
+/* Names of diffusers, k-diffusion, stable-diffusion.cpp and the authors' files. */
+static const family_alias aliases[] = {
+    {"dpmpp_2m", "dpm:order=2"},
+    {"dpm++2m", "dpm:order=2"},
+    {"dpmpp_3m", "dpm:order=3"},
+    {"dpmpp_2s", "dpm:order=2,method=singlestep"},
+    {"dpm_solver_fast", "dpm:algorithm_type=dpmsolver,order=3,method=singlestep"},
+    {"dpmpp_2m_sde", "sde_dpm:order=2"},
+    {"dpm++2m_sde", "sde_dpm:order=2"},
+    {"uni_pc", "unipc"},
+    {"uni_pc_bh2", "unipc:solver_type=bh2"},
+    {"euler_a", "ddim:eta=1"},
+    {"euler_ancestral", "ddim:eta=1"},
+    {"lms", "deis:kind=rhoab,order=3"},
+    {"ipndm", "deis:kind=ipndm"},
+    {"t_ab", "deis:kind=tab"},
+    {"rho_ab", "deis:kind=rhoab"},
+    {"rho_rk", "rhork"},
+    {"res_2m", "dpm:order=2,solver_type=heun"},
+    {"res_multistep", "dpm:order=2,solver_type=heun"},
+    {"res_2s", "dpm:order=2,method=singlestep,solver_type=heun"},
+    {"exp_rk2", "dpm:order=2,method=singlestep,solver_type=heun"},
+    {"exp_rk3", "dpm:order=3,method=singlestep,solver_type=heun"},
+    {"scire_v1", "scire:variant=v1"},
+    {"scire_v2", "scire:variant=v2"},
+    {"scire++", "scire:variant=v2"},
+    {"rfim", "ddim_gmm:kernel=rfim,K=1"},
+    {"euler_maruyama", "em"},
+};
+
+const family solver_family = {.singular = "solver",
+                              .rows = table,
+                              .n = sizeof table / sizeof table[0],
+                              .aliases = aliases,
+                              .naliases = sizeof aliases / sizeof aliases[0]};
 
 double solver_psi(const scalar_at *from, const scalar_at *to) {
     return to->a / from->a;

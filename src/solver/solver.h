@@ -14,6 +14,7 @@ typedef struct {
                         mean and covariance for a stochastic solver */
     double limit;    /* order left in the limit of many steps, if it is lower; else 0 */
     int from, to;    /* range of steps over which that order shows */
+    bool needs_file; /* cannot run on its defaults alone */
     bool mixes;      /* draws from mixture kernels */
     bool stochastic; /* draws noise */
     bool exact;      /* exact wherever the network knows x_0: labels hold at every STEP */
@@ -24,9 +25,10 @@ typedef struct {
     const double *t; /* [steps + 1], falling */
     int steps;
     const opts *o;
-    const char *grid; /* the grid's option text, for solvers that refine it (grid_between) */
-    size_t dim;       /* numbers of a sample; 0: not known */
-    int nfe;          /* the budget the steps were made from, without a final denoising; 0: none */
+    const char *grid;   /* the grid's option text, for solvers that refine it (grid_between) */
+    const char *digest; /* sha256 of the network; NULL: not known */
+    size_t dim;         /* numbers of a sample; 0: not known */
+    int nfe; /* the budget the steps were made from, without a final denoising; 0: none */
 } problem;
 
 enum { SOLVER_SCALAR = 1, SOLVER_PHASE = 2 }; /* spaces a solver works in */
