@@ -136,4 +136,4 @@ static const grid_row list = {.is = {"list", "times given one by one", "", list_
 static const family_row *const rows[] = {&uniform.is, &power.is,   &logsnr.is,   &karras.is,
                                          &nsr.is,     &leading.is, &linspace.is, &trailing.is,
                                          &list.is,    &file.is};
-const family grid_family = {"grid", rows, sizeof rows / sizeof rows[0]};
+const family grid_family = {.singular = "grid", .rows = rows, .n = sizeof rows / sizeof rows[0]};

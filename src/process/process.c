@@ -14,7 +14,8 @@ static const family_row *const rows[] = {
 #include "process/process.def"
 #undef PROCESS
 };
-const family process_family = {"process", rows, sizeof rows / sizeof rows[0]};
+const family process_family = {
+    .singular = "process", .rows = rows, .n = sizeof rows / sizeof rows[0]};
 
 dfl_status process_new(const char *spec, process **out) {
     *out = NULL;
