@@ -7,9 +7,10 @@
  * Zhang and Chen, arXiv 2204.13902, eq. (14) and (15). The released code takes a left Riemann sum
  * of 10000 points for the integral; here it is exact to rounding. Order 0 is DDIM. One evaluation
  * per step; the low-order start bounds the order by 2 in the limit, which shows only at many
- * hundred steps where sampling starts from nearly pure noise (rho = 150), but at once from rho = 15. Here `order` is the paper's r, so the method's order is r + 1. Known value:
- * vp_linear, 10 steps, power:kappa=2, t_end 1e-3, order 3, step 3: C = -1.5387333853314507,
- * 1.2236739535395929, -0.6328196702650146, 0.12856643945916985. */
+ * hundred steps where sampling starts from nearly pure noise (rho = 150), but at once from rho
+ * = 15. Here `order` is the paper's r, so the method's order is r + 1. Known value: vp_linear, 10
+ * steps, power:kappa=2, t_end 1e-3, order 3, step 3: C = -1.5387333853314507, 1.2236739535395929,
+ * -0.6328196702650146, 0.12856643945916985. */
 #include "solver/solver.h"
 #include "solver/deis_phase.h"
 
@@ -25,8 +26,9 @@ static const opt_row options[] = {
 };
 
 static solver_claims claims(const opts *o, const process *p) {
-    (void)p;
     const int order = (int)opt_int(o, "order");
+    if (p->row->components == 2)
+        return deis_phase_claims(order, (noise_factor)opt_choice(o, "factor"));
     return (solver_claims){.order = order + 1,
                            .limit = order > 1 ? 2 : 0,
                            .from = 40,

@@ -89,16 +89,18 @@ void grid_spec(const family_row *grid, double start, double end, int steps, char
     snprintf(out + used, cap - used, "]");
 }
 
-#define PLAIN(type) {type, PRECOND_NONE, 0, TIME_LINEAR, 1, 0, NET_FLOAT64}
+#define PLAIN(type)                                                                                \
+    { type, PRECOND_NONE, 0, TIME_LINEAR, 1, 0, NET_BOTH, NET_FLOAT64 }
 const network networks[] = {
     {"epsilon", PLAIN(PRED_EPSILON)},
     {"sample", PLAIN(PRED_SAMPLE)},
     {"v_prediction", PLAIN(PRED_V)},
     {"score", PLAIN(PRED_SCORE)},
     {"flow_prediction", PLAIN(PRED_FLOW)},
-    {"edm", {PRED_SAMPLE, PRECOND_EDM, 0.5, TIME_LOG_SIGMA, 1, 0, NET_FLOAT64}},
-    {"epsilon by index", {PRED_EPSILON, PRECOND_NONE, 0, TIME_LINEAR, 1000, -1, NET_FLOAT32}},
-    {"v by sigma", {PRED_V, PRECOND_NONE, 0, TIME_SIGMA, 1, 0, NET_FLOAT32}},
+    {"edm", {PRED_SAMPLE, PRECOND_EDM, 0.5, TIME_LOG_SIGMA, 1, 0, NET_BOTH, NET_FLOAT64}},
+    {"epsilon by index",
+     {PRED_EPSILON, PRECOND_NONE, 0, TIME_LINEAR, 1000, -1, NET_BOTH, NET_FLOAT32}},
+    {"v by sigma", {PRED_V, PRECOND_NONE, 0, TIME_SIGMA, 1, 0, NET_BOTH, NET_FLOAT32}},
 };
 const size_t nnetworks = LENGTH(networks);
 
@@ -171,7 +173,9 @@ solver_claims case_claims(const plan_case *c) {
     const family_row *found;
     opts o;
     assert_ok(family_parse(&solver_family, c->solver, &found, &o));
-    const solver_claims claims = ((const solver_row *)found)->claims(&o);
+    process *p = case_process(c);
+    const solver_claims claims = ((const solver_row *)found)->claims(&o, p);
+    process_free(p);
     opts_free(&o);
     return claims;
 }
@@ -225,7 +229,8 @@ static void visit_grids(plan_case c, void (*visit)(const plan_case *c, void *use
 }
 
 void for_each_case(int steps, void (*visit)(const plan_case *c, void *user), void *user) {
-    spec_list solvers = specs_of(&solver_family, true), processes = specs_of(&process_family, false);
+    spec_list solvers = specs_of(&solver_family, true),
+              processes = specs_of(&process_family, false);
     for (size_t p = 0; p < processes.n; p++)
         for (size_t s = 0; s < solvers.n; s++)
             visit_grids((plan_case){.process = processes.spec[p],
@@ -241,6 +246,5 @@ void assert_ok(dfl_status status) {
 }
 
 void assert_message_has(const char *part) {
-    if (!strstr(dfl_last_message(), part))
-        REFUTE("'%s' is not in '%s'", part, dfl_last_message());
+    if (!strstr(dfl_last_message(), part)) REFUTE("'%s' is not in '%s'", part, dfl_last_message());
 }
