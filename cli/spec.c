@@ -1,12 +1,13 @@
 /* From options to the text of a specification, and plans from and to JSON. */
 #include "spec.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 
-enum { PLAN_FILE_MAX = 64 << 20 };
+enum { PLAN_FILE_MAX = 64 << 20, NOTE_MAX = 1024 };
 
 /* Option of the program, key of the specification. */
 static const struct {
@@ -49,13 +50,35 @@ dfl_status spec_make(const args *a, text *out) {
     return out->failed ? fail_memory() : DFL_OK;
 }
 
+dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text *spec) {
+    char note[NOTE_MAX];
+    const char *store = arg(a, "tuned")->text;
+    size_t need;
+    TRY(dfl_tuned_spec(model, store, spec->data, NULL, 0, &need, note, sizeof note));
+    char *buf = mem_array(need + 1, 1);
+    if (!buf) return fail_memory();
+    dfl_status status =
+        dfl_tuned_spec(model, store, spec->data, buf, need + 1, NULL, note, sizeof note);
+    if (status == DFL_OK) {
+        text_free(spec);
+        text_add(spec, "%s", buf);
+        if (spec->failed) status = fail_memory();
+        if (!quiet && *note) fprintf(stderr, "driftless: %s\n", note);
+    }
+    free(buf);
+    return status;
+}
+
 dfl_status spec_refuse(const args *a) {
     for (int i = 0; i < WORDS; i++)
         if (arg_given(a, words[i].option))
             return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
                         words[i].option);
-    if (arg_given(a, "denoise"))
-        return fail(DFL_E_ARG, "--denoise cannot stand beside --plan: the plan has settled it");
+    static const char *const more[] = {"denoise", "tuned"};
+    for (int i = 0; i < 2; i++)
+        if (arg_given(a, more[i]))
+            return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
+                        more[i]);
     return DFL_OK;
 }
 

@@ -109,7 +109,8 @@ typedef struct {
     opt_type type;
     const char *fallback; /* default as text; NULL: unset unless given */
     double min, max;      /* INT and REAL: inclusive range; LIST: of each number, if min < max */
-    const char *choices;  /* CHOICE: "small|large" */
+    const char *choices;  /* CHOICE: "small|large"; REAL: "auto" if that may stand for a number that
+                             is to be looked up (opts_unresolved), else NULL */
     const char *help;     /* one line, with unit */
 } opt_row;                /* a table ends in a row with key NULL */
 
@@ -139,6 +140,9 @@ dfl_status opts_parse(const char *what, const opt_row *rows, const char *body, o
 /* The same with blanks between the keys, for the outer level of a specification. */
 dfl_status opts_parse_words(const char *what, const opt_row *rows, const char *body, opts *out);
 void opts_free(opts *o);
+
+/* The first option that is still "auto", or NULL; its number is NaN. */
+const opt_value *opts_unresolved(const opts *o);
 
 /* Values by key; asking for a key that is not in the table is a mistake of ours (asserted). */
 const opt_value *opt_get(const opts *o, const char *key);

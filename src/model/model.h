@@ -39,6 +39,13 @@ int card_output_components(const card *c); /* of the network's output: 1, or 2 f
 /* The card as a jansson-written JSON object text appended to out. */
 dfl_status card_print(const card *c, text *out);
 
+/* Where a sample of a request stands, if not all of them stand at the same time. */
+typedef struct {
+    double t, tau;
+    marginal at;
+    netgives gives;
+} request_point;
+
 /* One evaluation (the public dfl_request). Everything is borrowed. */
 struct dfl_request {
     size_t count, input_dim, output_dim;
@@ -50,9 +57,15 @@ struct dfl_request {
     netgives gives;        /* what `output` is to be: cx x_0 + cn n */
     int components;        /* of the input: 1, or 2 in phase space (x half, then m half) */
     int output_components; /* 1 or 2; input_dim / components numbers each */
-    uint64_t first;        /* sample i of the request has index first + i */
+    uint64_t first;        /* sample i of the request has index first + i, unless: */
     const int64_t *labels; /* [count] or NULL */
+    /* Adaptive integration only, and only for models with mixed_times; else NULL. */
+    const request_point *each; /* [count]: in place of t, tau, at, gives */
+    const uint64_t *samples;   /* [count]: indices, in place of first + i */
 };
+
+/* The request as sample i sees it: its own time in t, tau, at and gives. */
+dfl_request request_of(const dfl_request *rq, size_t i);
 
 /* A denoiser. `eval` answers for all samples of the request, on the calling thread; returns 0 or
    the code to end the run with. An implementation embeds this as its first member. */
@@ -62,7 +75,14 @@ struct dfl_model {
     void (*free)(dfl_model *self); /* everything but the card and the block itself */
     void (*describe)(const dfl_model *self, text *out); /* `"key": value` JSON members, or NULL */
     int calls;                                          /* network calls per evaluation */
+    bool mixed_times;          /* takes requests whose samples stand at different times */
+    char identity[DIGEST_HEX]; /* of what answers, if that is no network file; else "" */
+    double guidance;           /* scale of a guided model; 0: none */
 };
+
+/* Digest of what answers: the network file, mixture or callback's card, and the guidance. "" for a
+   card without a network. */
+dfl_status model_identify(const dfl_model *model, char hex[DIGEST_HEX]);
 
 /* Constructors. Options as in dfl_model_open. Each takes over the card, also on failure. */
 dfl_status model_mixture(const char *path, dfl_model **out);

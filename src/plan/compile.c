@@ -73,6 +73,18 @@ static dfl_status check_space(const front *f) {
                 f->process->row->is.name, phase ? "is in phase space" : "is not");
 }
 
+/* Whoever has the results of tuning puts them in place of auto first. */
+static dfl_status check_resolved(const front *f) {
+    const opt_value *open = opts_unresolved(&f->solver_opts);
+    if (open)
+        return fail(DFL_E_COMBINATION,
+                    "solver %s: %s=auto must be looked up before a plan is made (dfl_tuned_spec)",
+                    f->solver->is.name, open->row->key);
+    if (strcmp(opt_text(&f->spec, "grid"), "auto") != 0) return DFL_OK;
+    return fail(DFL_E_COMBINATION,
+                "grid=auto must be looked up before a plan is made (dfl_tuned_spec)");
+}
+
 static dfl_status front_build(front *f, const char *spec) {
     TRY(opts_parse_words("plan", plan_options, spec, &f->spec));
     const char *asked = opt_text(&f->spec, "process");
@@ -80,6 +92,7 @@ static dfl_status front_build(front *f, const char *spec) {
     const family_row *found;
     TRY(family_parse(&solver_family, opt_text(&f->spec, "solver"), &found, &f->solver_opts));
     f->solver = (const solver_row *)found;
+    TRY(check_resolved(f));
     TRY(check_space(f));
     const netform *form = &f->source->form;
     const bool integers = form->time_dtype == NET_INT32 || form->time_dtype == NET_INT64;

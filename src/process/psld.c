@@ -128,6 +128,8 @@ phase_cov phase_covariance(const process *p, double t) {
 }
 
 blk phase_factor(phase_cov s, bool upper) {
+    /* t = 0 without numerical_eps: what has no variance has no covariance */
+    if ((upper ? s.mm : s.xx) == 0) return blk_2x2(sqrt(s.xx), 0, 0, sqrt(s.mm));
     const double det = sqrt((s.xx * s.mm - s.xm * s.xm) / (upper ? s.mm : s.xx));
     if (upper) return blk_2x2(det, s.xm / sqrt(s.mm), 0, sqrt(s.mm));
     return blk_2x2(sqrt(s.xx), 0, s.xm / sqrt(s.xx), det);

@@ -22,7 +22,7 @@
 
 static const opt_row options[] = {
     {"type", OPT_INT, "2", 1, 2, NULL, "B: 1 is lambda times identity, 2 lambda times all-ones"},
-    {"lambda", OPT_REAL, "1", -100, 100, NULL, "strength of B, per unit of time; tune it"},
+    {"lambda", OPT_REAL, "1", -100, 100, "auto", "strength of B, per unit of time; auto: as tuned"},
     {"matrix", OPT_LIST, NULL, -1000, 1000, NULL,
      "B itself, four numbers, instead of type and lambda"},
     NOISE_FACTOR_OPTION,

@@ -27,8 +27,9 @@ static const opt_row options[] = {
     {"scheme", OPT_CHOICE, "cvv", 0, 0, "cse|cvv|coba",
      "order of the sub-steps; coba is stochastic"},
     {"type", OPT_INT, "2", 1, 2, NULL, "1: lambda on the own component, 2: on the other one, too"},
-    {"lambda", OPT_REAL, "1", -100, 100, NULL, "strength, per unit of time; tune it"},
-    {"lambda_s", OPT_REAL, "1", 0, 10, NULL, "coba: scales the position noise; 1 is the true SDE"},
+    {"lambda", OPT_REAL, "1", -100, 100, "auto", "strength, per unit of time; auto: as tuned"},
+    {"lambda_s", OPT_REAL, "1", 0, 10, "auto",
+     "coba: scales the position noise; 1 is the true SDE"},
     {0},
 };
 
@@ -38,8 +39,9 @@ static const char *word_of(const opts *o) {
 
 static solver_claims claims(const opts *o, const process *p) {
     (void)p;
-    return (solver_claims){
-        .order = 1, .from = 320, .to = 1280, .stochastic = strchr(word_of(o), 'O') != NULL};
+    if (strchr(word_of(o), 'O'))
+        return (solver_claims){.order = 1, .from = 80, .to = 320, .stochastic = true};
+    return (solver_claims){.order = 1, .from = 320, .to = 1280};
 }
 
 static int steps(const opts *o, int nfe, bool to_zero) {
@@ -85,6 +87,13 @@ static void move(const problem *pb, symbol *z, const held *e, substep s, double 
     symbol_add(z, blk_mul(K, e->eps), e->y);
 }
 
+/* Whether the letters up to the next evaluation need a prediction: see solver/splitting.c. */
+static bool predicted(const phase_par *par, const char *rest) {
+    for (const char *c = rest; *c && *c != 'e' && *c != 'E'; c++)
+        if (*c == 'X' ? par->Gamma > 0 : *c != 'O' && par->nu > 0) return true;
+    return false;
+}
+
 /* The momentum's factor exp(P h) amplifies every error of the prediction. */
 static void warn(const problem *pb, rows *r, double w) {
     const phase_par *par = phase_parameters(pb->process);
@@ -116,8 +125,9 @@ static val fill(const problem *pb, rows *r, val start) {
             switch (*c) {
             case 'e':
             case 'E':
-                e.y = rows_predict(r, symbol_write(&z, r), *c == 'e' ? t : s);
                 e.eps = rows_eps_map(r, *c == 'e' ? t : s);
+                if (predicted(par, c + 1))
+                    e.y = rows_predict(r, symbol_write(&z, r), *c == 'e' ? t : s);
                 break;
             case 'X': move(pb, &z, &e, (substep){.own = 0, .lo = s, .hi = t}, w); break;
             case 'M': move(pb, &z, &e, (substep){.own = 1, .lo = s, .hi = t}, w); break;

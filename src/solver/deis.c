@@ -30,9 +30,10 @@ static const opt_row options[] = {
 
 /* Equal steps let iPNDM extrapolate without integrals, to second order at most. */
 static solver_claims claims(const opts *o, const process *p) {
-    (void)p;
     const int order = (int)opt_int(o, "order");
     const bool fixed = opt_choice(o, "kind") == IPNDM;
+    if (p->row->components == 2)
+        return deis_phase_claims(order, (noise_factor)opt_choice(o, "factor"));
     return (solver_claims){.order = fixed ? 1 : order + 1,
                            .limit = fixed       ? 1
                                     : order > 1 ? 2

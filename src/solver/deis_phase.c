@@ -6,8 +6,26 @@
  *
  * from dz/dt = F z + (1/2) G G^T N^-T eps, with the noise coordinates N = L or R of
  * solver/noisefactor.h and l_j the Lagrange basis in t. Psi(s, r) = exp(F1 (B(s) - B(r))) holds for
- * any beta(t), because F1 is constant. Order 0 with N = L is lambda-DDIM at lambda = 0. */
+ * any beta(t), because F1 is constant. Order 0 with N = L is lambda-DDIM at lambda = 0.
+ *
+ * The first steps are of low order. Along R the prediction is all but constant near t = 1, where
+ * they are taken, so that their error shows only past a thousand steps and the order is that of the
+ * polynomial, order + 1. L turns there as fast as anywhere, and the start leaves order 2 at once.
+ */
 #include "solver/deis_phase.h"
+
+solver_claims deis_phase_claims(int order, noise_factor factor) {
+    const bool flow = factor == FACTOR_FLOW;
+    solver_claims claims = {.order = order + 1, .from = 80, .to = 640, .exact = flow};
+    if (!flow) claims.from = 160;
+    if (!flow && order > 1) claims.order = 2;
+    if (flow && order > 1) { /* at Gamma = 0 they come into their own late */
+        claims.limit = 2;
+        claims.from = 320;
+        claims.to = 1280;
+    }
+    return claims;
+}
 
 typedef struct {
     const process *p;

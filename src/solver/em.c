@@ -12,7 +12,7 @@
 
 static solver_claims claims(const opts *o, const process *p) {
     (void)o, (void)p;
-    return (solver_claims){.order = 1, .from = 160, .to = 640, .stochastic = true};
+    return (solver_claims){.order = 1, .from = 80, .to = 320, .stochastic = true};
 }
 
 static val fill(const problem *pb, rows *r, val z) {

@@ -18,7 +18,7 @@ static const opt_row options[] = {
 
 static solver_claims claims(const opts *o, const process *p) {
     (void)o, (void)p;
-    return (solver_claims){.order = 1, .from = 160, .to = 640, .stochastic = true};
+    return (solver_claims){.order = 1, .from = 80, .to = 320, .stochastic = true};
 }
 
 static void half_step(const process *p, rows *r, symbol *z, double from, double to) {

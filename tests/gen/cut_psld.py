@@ -56,15 +56,16 @@ def process(entry):
             f"nu={p['nu']!r},kappa={p['kappa']!r},numerical_eps={p['numerical_eps']!r}")
 
 
-def tolerance(entry):
-    """Relative to (1 + max|z_eps|) max(1, amplification). The official covariance cancels at Gamma = 0;
-    the official VP conjugate steps integrate to 1e-5 only."""
+def tolerances(entry):
+    """Of z_eps and of z_0, relative to (1 + max|z_eps|) max(1, amplification). The official covariance
+    cancels at Gamma = 0, and the last step of stochastic methods is the official one; the official VP
+    conjugate steps integrate to 1e-5 only."""
     official = "official" in entry["source"]
     if entry["process"]["kind"] == "vp":
-        return 1e-4 if official and "lambda" in entry["method"] else 1e-12
-    if entry["process"]["Gamma"] == 0 and official:
-        return 1e-10
-    return 1e-9 if entry["method"].endswith("factorR") else 1e-12
+        return [1e-4 if official and "lambda" in entry["method"] else 1e-12] * 2
+    if entry["process"]["Gamma"] == 0 and (official or entry.get("noise")):
+        return [1e-10 if official else 1e-12, 1e-10]
+    return [1e-9 if entry["method"].endswith("factorR") else 1e-12] * 2
 
 
 class Pool:
@@ -86,7 +87,7 @@ def cut(entry, pool):
     scale = (1 + np.abs(entry["z_eps"]).max()) * max(1, entry.get("amplification") or 1)
     case = {"name": entry["method"], "solver": solver(entry), "process": process(entry),
             "grid": entry["grid"], "nfe": entry["nfe"], "budget": entry["nfe_budget"],
-            "official": "official" in entry["source"], "tolerance": tolerance(entry) * scale,
+            "official": "official" in entry["source"], "tolerance": [scale * t for t in tolerances(entry)],
             "samples": len(entry["z_T"]), "times": pool.add(times), "start": pool.add(entry["z_T"]),
             "z_eps": pool.add(entry["z_eps"]), "z_0": pool.add(entry["z_0"])}
     if entry.get("noise"):

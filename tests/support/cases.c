@@ -90,16 +90,17 @@ void grid_spec(const family_row *grid, double start, double end, int steps, char
 }
 
 #define PLAIN(type)                                                                                \
-    { type, PRECOND_NONE, 0, TIME_LINEAR, 1, 0, NET_FLOAT64 }
+    { type, PRECOND_NONE, 0, TIME_LINEAR, 1, 0, NET_BOTH, NET_FLOAT64 }
 const network networks[] = {
     {"epsilon", PLAIN(PRED_EPSILON)},
     {"sample", PLAIN(PRED_SAMPLE)},
     {"v_prediction", PLAIN(PRED_V)},
     {"score", PLAIN(PRED_SCORE)},
     {"flow_prediction", PLAIN(PRED_FLOW)},
-    {"edm", {PRED_SAMPLE, PRECOND_EDM, 0.5, TIME_LOG_SIGMA, 1, 0, NET_FLOAT64}},
-    {"epsilon by index", {PRED_EPSILON, PRECOND_NONE, 0, TIME_LINEAR, 1000, -1, NET_FLOAT32}},
-    {"v by sigma", {PRED_V, PRECOND_NONE, 0, TIME_SIGMA, 1, 0, NET_FLOAT32}},
+    {"edm", {PRED_SAMPLE, PRECOND_EDM, 0.5, TIME_LOG_SIGMA, 1, 0, NET_BOTH, NET_FLOAT64}},
+    {"epsilon by index",
+     {PRED_EPSILON, PRECOND_NONE, 0, TIME_LINEAR, 1000, -1, NET_BOTH, NET_FLOAT32}},
+    {"v by sigma", {PRED_V, PRECOND_NONE, 0, TIME_SIGMA, 1, 0, NET_BOTH, NET_FLOAT32}},
 };
 const size_t nnetworks = LENGTH(networks);
 
