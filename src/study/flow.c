@@ -85,7 +85,7 @@ dfl_status flow_evaluate(flow *f, double t, flow_at *out) {
     code->nrows = code->nterms = 0;
     code->nvalues = 1;
     rows r = {.process = f->process, .form = f->form, .out = code};
-    const val y = rows_predict(&r, 0, t);
+    const val y = code->components == 1 ? rows_eps(&r, 0, t) : rows_predict(&r, 0, t);
     TRY(r.status);
     *out = (flow_at){.t = t};
     for (size_t i = 0; i < code->nrows; i++) {

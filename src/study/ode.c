@@ -16,7 +16,7 @@ static const family_row ode45 = {
     "ode45", "Dormand-Prince 5(4) on the probability flow, steps sample by sample",
     "J. Comput. Appl. Math. 6 (1980) 19", ode45_options};
 static const family_row *const rows_of_family[] = {&ode45};
-const family adaptive_family = {"adaptive solver", rows_of_family, 1};
+const family adaptive_family = {.singular = "adaptive solver", .rows = rows_of_family, .n = 1};
 
 static const opt_row spec_options[] = {
     {"solver", OPT_TEXT, "ode45", 0, 0, NULL, "ode45 and its options"},
@@ -39,7 +39,7 @@ bool adaptive_is_named(const char *solver) {
 static dfl_status set_times(dfl_ode *ode, const opts *spec) {
     static const char *const keys[] = {"t_start", "t_end"};
     const card *c = &ode->model->card;
-    const double fallback[] = {c->t_max, c->t_min};
+    const double fallback[] = {fmin(c->t_max, ode->flow.process->t_hi), c->t_min};
     for (int i = 0; i < 2; i++) {
         ode->t[i] = opt_get(spec, keys[i])->set ? opt_real(spec, keys[i]) : fallback[i];
         TRY(process_check_time(ode->flow.process, keys[i], ode->t[i]));

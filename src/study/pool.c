@@ -53,7 +53,7 @@ static dfl_status draw(const dfl_ode *ode, uint64_t sample, double *dst) {
 
 /* The state a run would start from, to the last bit of the dtype: rounded first, then scaled. */
 static dfl_status draw_start(const dfl_ode *ode, ode_lane *lane) {
-    const term scale = {0, process_prior(ode->flow.process)};
+    const term scale = {0, process_prior(ode->flow.process, ode->t[0])};
     const uint8_t components = (uint8_t)ode->flow.scratch.components;
     TRY(draw(ode, lane->sample, ode->scratch));
     vec_from_double(ode->set.type, ode->input, ode->scratch, ode->n);
