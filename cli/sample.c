@@ -220,6 +220,7 @@ static dfl_status make_plan(job *j) {
         TRY(spec_resolve(j->args, j->model, arg_given(j->args, "quiet"), &j->spec));
         TRY(dfl_plan_new(j->model, j->spec.data, &j->plan));
     }
+    if (!arg_given(j->args, "quiet")) TRY(plan_tell_warnings(j->plan));
     TRY(plan_json(j->plan, &j->plan_text));
     json_t *root = json_loads(j->plan_text, 0, NULL);
     j->meta = json_incref(json_object_get(root, "meta"));

@@ -12,8 +12,15 @@ enum { PLAN_FILE_MAX = 64 << 20, NOTE_MAX = 1024 };
 /* Option of the program, key of the specification. */
 static const struct {
     const char *option, *key;
-} words[] = {{"solver", "solver"},   {"steps", "steps"},     {"nfe", "nfe"},    {"grid", "grid"},
-             {"process", "process"}, {"t-start", "t_start"}, {"t-end", "t_end"}};
+} words[] = {{"solver", "solver"},
+             {"steps", "steps"},
+             {"nfe", "nfe"},
+             {"grid", "grid"},
+             {"process", "process"},
+             {"t-start", "t_start"},
+             {"t-end", "t_end"},
+             {"dynamic-thresholding-ratio", "dynamic_thresholding_ratio"},
+             {"sample-max-value", "sample_max_value"}};
 
 enum { WORDS = sizeof words / sizeof *words };
 
@@ -46,6 +53,7 @@ dfl_status spec_make(const args *a, text *out) {
         text_add(out, "%s%s=%s", out->len ? " " : "", words[i].key, v->text);
     }
     if (arg_given(a, "denoise")) text_add(out, "%sdenoise=1", out->len ? " " : "");
+    if (arg_given(a, "thresholding")) text_add(out, "%sthresholding=1", out->len ? " " : "");
     text_add(out, "%s", "");
     return out->failed ? fail_memory() : DFL_OK;
 }
@@ -74,8 +82,8 @@ dfl_status spec_refuse(const args *a) {
         if (arg_given(a, words[i].option))
             return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
                         words[i].option);
-    static const char *const more[] = {"denoise", "tuned"};
-    for (int i = 0; i < 2; i++)
+    static const char *const more[] = {"denoise", "thresholding", "tuned"};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
         if (arg_given(a, more[i]))
             return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
                         more[i]);
@@ -92,6 +100,18 @@ dfl_status plan_load(const char *path, dfl_plan **out) {
     if (status == DFL_OK) return DFL_OK;
     if (status != DFL_E_MEMORY) status = DFL_E_FORMAT;
     return fail_in(status, "%s", path);
+}
+
+static dfl_status get_warnings(const void *plan, char *buf, size_t cap, size_t *need) {
+    return dfl_plan_warnings(plan, buf, cap, need);
+}
+
+dfl_status plan_tell_warnings(const dfl_plan *plan) {
+    char *lines = NULL;
+    TRY(fetch_text(get_warnings, plan, &lines));
+    tell_warnings(lines);
+    free(lines);
+    return DFL_OK;
 }
 
 static dfl_status get_json(const void *plan, char *buf, size_t cap, size_t *need) {
