@@ -123,6 +123,7 @@ static void warn(const problem *pb, rows *r) {
 static val fill(const problem *pb, rows *r, val z) {
     conjugation c = {.p = pb->process, .factor = (noise_factor)opt_choice(pb->o, "factor")};
     rows_fail(r, read_B(pb, &c.B));
+    noise_check(r, c.factor);
     warn(pb, r);
     for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         const double s = pb->t[n + 1];
