@@ -125,6 +125,24 @@ static void test_networks(void **state) {
     }
 }
 
+/* Along the flow both halves of the score matter, also where one meets a zero coefficient. */
+static void test_half(void **state) {
+    (void)state;
+    plan_source source = {"cld", networks[0].form, 1e-3, 1};
+    source.form.half = NET_M;
+    static const char *const solvers[] = {"deis:order=2", "conjugate:lambda=1"};
+    for (size_t i = 0; i < LENGTH(solvers); i++) {
+        char spec[96];
+        dfl_plan *plan;
+        snprintf(spec, sizeof spec, "solver=%s,factor=cholesky", solvers[i]);
+        assert_ok(plan_compile(spec, &source, &plan));
+        plan_free(plan);
+        snprintf(spec, sizeof spec, "solver=%s,factor=flow", solvers[i]);
+        assert_int_equal(plan_compile(spec, &source, &plan), DFL_E_COMBINATION);
+        assert_message_has("both halves");
+    }
+}
+
 /* ---- warnings -----------------------------------------------------------------------------------
  */
 
@@ -226,8 +244,8 @@ static void test_budgets(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_end),
-        cmocka_unit_test(test_networks), cmocka_unit_test(test_warnings),
-        cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_networks), cmocka_unit_test(test_half),
+        cmocka_unit_test(test_warnings), cmocka_unit_test(test_budgets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

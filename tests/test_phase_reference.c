@@ -177,7 +177,7 @@ static void test_momentum_network(void **state) {
 static void test_position_network(void **state) {
     const references *all = *state;
     size_t size;
-    static const char *const specs[] = {"solver=deis:order=2,factor=flow steps=20 denoise=1",
+    static const char *const specs[] = {"solver=deis:order=2 steps=40 denoise=1",
                                         "solver=conjugate:lambda=1 steps=20 denoise=1",
                                         "solver=splitting:scheme=rvv steps=20 denoise=1",
                                         "solver=conjugate_splitting:scheme=cse steps=20 denoise=1",

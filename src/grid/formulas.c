@@ -2,6 +2,7 @@
  *
  *   uniform          t_i linear
  *   power(kappa)     t_i^(1/kappa) linear (DEIS, arXiv 2204.13902: kappa 2 is its quadratic grid)
+ *   quadratic        t_i = t_N + (t_0 - t_N)(1 - i/N)^2 (PSLD, arXiv 2303.01748)
  *   logsnr           lambda_i linear (DPM-Solver, arXiv 2206.00927)
  *   karras(rho)      sigma_i^(1/rho) linear, sigma = b/a (Karras et al., arXiv 2206.00364, eq. (5))
  *   nsr(k)           log(sigma_i + k sigma_N) linear (SciRE-Solver, arXiv 2308.07896)
@@ -66,6 +67,11 @@ static double logsnr_time(const process *p, const opts *o, double start, double 
     return process_time_of_rho(p, exp(-(first + w * (last - first))));
 }
 
+static double quadratic_time(const process *p, const opts *o, double start, double end, double w) {
+    (void)p, (void)o;
+    return end + (start - end) * (1 - w) * (1 - w);
+}
+
 /* From sigma_0 at the start to sigma_1 at the end. */
 static double karras_time(const process *p, const opts *o, double start, double end, double w) {
     const double rho = opt_real(o, "rho");
@@ -126,6 +132,10 @@ static const grid_row power = {
     .is = {"power", "t^(1/kappa) evenly spaced", "arXiv:2204.13902", power_options},
     .time = power_time,
     .reaches_zero = true};
+static const grid_row quadratic = {.is = {"quadratic", "t - t_end quadratic, PSLD's stride",
+                                          "arXiv:2303.01748", family_no_options},
+                                   .time = quadratic_time,
+                                   .reaches_zero = true};
 static const grid_row logsnr = {
     .is = {"logsnr", "log-SNR evenly spaced", "arXiv:2206.00927", family_no_options},
     .time = logsnr_time,
@@ -133,7 +143,7 @@ static const grid_row logsnr = {
 static const grid_row list = {.is = {"list", "times given one by one", "", list_options},
                               .reaches_zero = true};
 
-static const family_row *const rows[] = {&uniform.is, &power.is,   &logsnr.is,   &karras.is,
-                                         &nsr.is,     &leading.is, &linspace.is, &trailing.is,
-                                         &list.is,    &file.is};
+static const family_row *const rows[] = {&uniform.is,  &power.is, &quadratic.is, &logsnr.is,
+                                         &karras.is,   &nsr.is,   &leading.is,   &linspace.is,
+                                         &trailing.is, &list.is,  &file.is};
 const family grid_family = {.singular = "grid", .rows = rows, .n = sizeof rows / sizeof rows[0]};

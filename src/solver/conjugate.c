@@ -111,7 +111,7 @@ static void warn(const problem *pb, rows *r) {
     double h = 0;
     if (opt_get(pb->o, "matrix")->set) return;
     for (int n = 0; n < pb->steps; n++) h = fmax(h, pb->t[n] - pb->t[n + 1]);
-    if (fabs(1 - lambda * h) > 1 && lambda != 0)
+    if (fabs(1 - lambda * h) > 1 && lambda > 0)
         rows_warn(r,
                   "conjugate: |1 - lambda h| = %.3g is above 1 at the longest step; expect growth "
                   "(lambda=%g)",
@@ -123,6 +123,7 @@ static void warn(const problem *pb, rows *r) {
 static val fill(const problem *pb, rows *r, val z) {
     conjugation c = {.p = pb->process, .factor = (noise_factor)opt_choice(pb->o, "factor")};
     rows_fail(r, read_B(pb, &c.B));
+    noise_check(r, c.factor);
     warn(pb, r);
     for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         const double s = pb->t[n + 1];

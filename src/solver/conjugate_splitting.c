@@ -84,7 +84,7 @@ static void move(const problem *pb, symbol *z, const held *e, substep s, double 
     blk K = blk_2x2(0, 0, 0, 0);
     noise_integrate(integrand, &s, s.lo, s.hi, 2, K.v + 2 * s.own);
     symbol_apply(z, s.own ? blk_2x2(1, 0, on_other, on_own) : blk_2x2(on_own, on_other, 0, 1));
-    symbol_add(z, blk_mul(K, e->eps), e->y);
+    if (s.c > 0) symbol_add(z, blk_mul(K, e->eps), e->y); /* else there may be no prediction */
 }
 
 /* Whether the letters up to the next evaluation need a prediction: see solver/splitting.c. */

@@ -47,7 +47,8 @@ static void integrand(double r, void *user, double *out) {
 val deis_phase_fill(const problem *pb, rows *r, val z, int order, noise_factor factor) {
     const process *p = pb->process;
     val y[DEIS_PHASE_ORDER_MAX + 1] = {0}; /* newest first */
-    for (int n = 0; n < pb->steps; n++) {
+    noise_check(r, factor);
+    for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         const double t = pb->t[n], s = pb->t[n + 1];
         double node[DEIS_PHASE_ORDER_MAX + 1];
         for (int j = DEIS_PHASE_ORDER_MAX; j > 0; j--) y[j] = y[j - 1];

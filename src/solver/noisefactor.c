@@ -75,3 +75,11 @@ blk noise_from_output(const rows *r, noise_factor factor, double t) {
     const blk l = factor_without_eps(r->process, t);
     return blk_scale(-1, blk_mul(blk_transpose(l), rows_score_map(r, t)));
 }
+
+void noise_check(rows *r, noise_factor factor) {
+    if (factor == FACTOR_FLOW && r->out->components == 2 && r->form->half != NET_BOTH)
+        rows_fail(r,
+                  fail(DFL_E_COMBINATION,
+                       "factor=flow needs a network that predicts both halves, x and m; this one "
+                       "predicts one: take factor=cholesky"));
+}

@@ -29,6 +29,10 @@ blk noise_inverse(const process *p, noise_factor factor, double t, double origin
 /* eps in these coordinates at time t from the raw output y there: eps = (this) y. */
 blk noise_from_output(const rows *r, noise_factor factor, double t);
 
+/* eps_R needs the whole score, also the half that meets a zero coefficient: fails the rows where
+   the network answers one half only. */
+void noise_check(rows *r, noise_factor factor);
+
 /* Integrals over [lo, hi], 0 <= lo, of m functions with inverse-root ends at 0: Gauss-Legendre in
    sqrt(t), in pieces over which t grows by at most a factor 16. */
 void noise_integrate(void (*f)(double t, void *user, double *out), void *user, double lo, double hi,

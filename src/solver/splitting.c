@@ -76,14 +76,14 @@ static void move_position(const phase_par *par, symbol *z, const evaluation *e, 
                           double w) {
     const double c = h * e->beta / 2;
     symbol_apply(z, blk_2x2(1 + c * w * par->Gamma, -c * par->Minv, 0, 1));
-    symbol_add(z, symbol_row(e->score, 0, c * w * par->Gamma), e->y);
+    if (par->Gamma > 0) symbol_add(z, symbol_row(e->score, 0, c * w * par->Gamma), e->y);
 }
 
 static void kick_momentum(const phase_par *par, symbol *z, const evaluation *e, double h,
                           double w) {
     const double c = h * e->beta / 2;
     symbol_apply(z, blk_2x2(1, 0, c, 1 + c * w * par->nu));
-    symbol_add(z, symbol_row(e->score, 1, c * w * par->M * par->nu), e->y);
+    if (par->nu > 0) symbol_add(z, symbol_row(e->score, 1, c * w * par->M * par->nu), e->y);
 }
 
 static val fill(const problem *pb, rows *r, val start) {
