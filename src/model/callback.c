@@ -40,6 +40,7 @@ dfl_status dfl_model_callback(const char *json, dfl_denoise_fn fn, void *user, d
     m->base.eval = callback_eval;
     m->base.describe = callback_describe;
     m->base.calls = 1;
+    digest_bytes(json, strlen(json), m->base.identity);
     m->fn = fn;
     m->user = user;
     *out = &m->base;

@@ -62,7 +62,14 @@ struct dfl_model {
     void (*free)(dfl_model *self); /* everything but the card and the block itself */
     void (*describe)(const dfl_model *self, text *out); /* `"key": value` JSON members, or NULL */
     int calls;                                          /* network calls per evaluation */
+    char identity[DIGEST_HEX]; /* of what answers, if that is no network file; else "" */
+    double guidance;           /* scale of a guided model; 0: none */
 };
+
+/* Digest of what answers, whatever the guidance: the card's sha256 (checked when the model was
+   opened), or that of the network file, mixture or callback's card. "" for a card without a
+   network. */
+dfl_status model_digest(const dfl_model *model, char hex[DIGEST_HEX]);
 
 /* Constructors. Options as in dfl_model_open. Each takes over the card, also on failure. */
 dfl_status model_mixture(const char *path, dfl_model **out);

@@ -78,3 +78,9 @@ size_t dfl_model_dim(const dfl_model *model) {
 int dfl_model_calls(const dfl_model *model) {
     return model ? model->calls : 0;
 }
+
+dfl_status model_digest(const dfl_model *model, char hex[DIGEST_HEX]) {
+    const card *c = &model->card;
+    memcpy(hex, *model->identity ? model->identity : c->sha256, DIGEST_HEX);
+    return *hex || !c->network_file ? DFL_OK : digest_file(c->network_file, hex);
+}

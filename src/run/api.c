@@ -12,8 +12,15 @@ dfl_status dfl_plan_new(const dfl_model *model, const char *spec, dfl_plan **out
     *out = NULL;
     if (!model) return fail(DFL_E_ARG, "dfl_plan_new: model is NULL");
     const card *c = &model->card;
-    const plan_source source = {c->process, c->form,     c->t_min,
-                                c->t_max,   card_dim(c), c->sha256[0] ? c->sha256 : NULL};
+    const char *digest = *model->identity ? model->identity : c->sha256;
+    const plan_source source = {.process = c->process,
+                                .form = c->form,
+                                .t_min = c->t_min,
+                                .t_max = c->t_max,
+                                .dim = card_dim(c),
+                                .digest = *digest ? digest : NULL,
+                                .folder = c->folder,
+                                .network = c->network_file};
     TRY(plan_compile(spec ? spec : "", &source, out));
     if (!c->name) return DFL_OK;
     (*out)->meta.network = text_copy(c->name);
