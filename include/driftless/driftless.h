@@ -329,6 +329,48 @@ DFL_API void dfl_tuning_free(dfl_tuning *tuning);
 DFL_API dfl_status dfl_tuned_spec(const dfl_model *model, const char *store, const char *spec,
                                   char *buf, size_t cap, size_t *need, char *note, size_t note_cap);
 
+/* ---- statistics -------------------------------------------------------------------------------
+ */
+
+/* Mean |eps| of a model over time (eps: the noise prediction, whatever the network predicts), over
+   samples and elements, gathered from long runs: what solver deis_sn divides by. */
+typedef struct dfl_stats dfl_stats;
+
+/* Prepares the runs; the model is borrowed until dfl_stats_free. `spec` as in dfl_plan_new, with
+   defaults solver=deis:order=2 grid=trailing nfe=1000, and without thresholding. `options` is text,
+   may be NULL; keys, separated by commas: samples (default 256), seed and first (default 0: the
+   samples are those of dfl_run_sample), batch (default 64; no influence on results), bins (times of
+   the result, default as many as are evaluated).
+   Errors: E_KEY, E_RANGE, E_COMBINATION, E_ARG (a model that has no digest), E_MEMORY. */
+DFL_API dfl_status dfl_stats_new(dfl_model *model, const char *spec, const char *options,
+                                 dfl_stats **out);
+
+/* Takes up what dfl_stats_save wrote. E_COMBINATION: of another model, other settings or samples.
+ */
+DFL_API dfl_status dfl_stats_resume(dfl_stats *stats, const char *path);
+
+/* Called after each evaluation: `done` of the batch's `total` evaluations of a sample. Non-zero
+   ends the batch with that value; it is then not counted. */
+typedef int (*dfl_stats_fn)(void *user, size_t done, size_t total);
+
+/* Draws the next batch, if samples are left; fn may be NULL. */
+DFL_API dfl_status dfl_stats_batch(dfl_stats *stats, dfl_stats_fn fn, void *user);
+
+/* Samples that are counted already, samples to come, evaluations per sample. */
+DFL_API size_t dfl_stats_samples(const dfl_stats *stats);
+DFL_API size_t dfl_stats_left(const dfl_stats *stats);
+DFL_API size_t dfl_stats_nfe(const dfl_stats *stats);
+
+/* Writes the file (docs/cli.md), complete or not yet: value k of N belongs to t = (k + 1)/N. It
+   appears whole or not at all. */
+DFL_API dfl_status dfl_stats_save(const dfl_stats *stats, const char *path);
+
+/* Adds up n files of one model and equal settings with different samples: the same bytes as one run
+   over all of them gives. E_COMBINATION where they do not go together. */
+DFL_API dfl_status dfl_stats_merge(const char *const *paths, size_t n, const char *path);
+
+DFL_API void dfl_stats_free(dfl_stats *stats);
+
 /* ---- what there is --------------------------------------------------------------------------- */
 
 /* Options, defaults, ranges and papers of a family as text: family "solvers", "grids", "processes"

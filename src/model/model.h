@@ -80,8 +80,11 @@ struct dfl_model {
     double guidance;           /* scale of a guided model; 0: none */
 };
 
-/* Digest of what answers: the network file, mixture or callback's card, and the guidance. "" for a
-   card without a network. */
+/* Digest of what answers, whatever the guidance: the card's sha256 (checked when the model was
+   opened), or that of the network file, mixture or callback's card. "" for a card without a
+   network. */
+dfl_status model_digest(const dfl_model *model, char hex[DIGEST_HEX]);
+/* The same, guidance included: two scales are two models to tuning. */
 dfl_status model_identify(const dfl_model *model, char hex[DIGEST_HEX]);
 
 /* Constructors. Options as in dfl_model_open. Each takes over the card, also on failure. */

@@ -79,9 +79,14 @@ int dfl_model_calls(const dfl_model *model) {
     return model ? model->calls : 0;
 }
 
+dfl_status model_digest(const dfl_model *model, char hex[DIGEST_HEX]) {
+    const card *c = &model->card;
+    memcpy(hex, *model->identity ? model->identity : c->sha256, DIGEST_HEX);
+    return *hex || !c->network_file ? DFL_OK : digest_file(c->network_file, hex);
+}
+
 dfl_status model_identify(const dfl_model *model, char hex[DIGEST_HEX]) {
-    memcpy(hex, model->identity, DIGEST_HEX);
-    if (!*hex && model->card.network_file) TRY(digest_file(model->card.network_file, hex));
+    TRY(model_digest(model, hex));
     if (!*hex || model->guidance == 0 || model->guidance == 1) return DFL_OK;
     text both = {0};
     text_add(&both, "%s guidance ", hex);

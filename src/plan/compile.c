@@ -46,6 +46,10 @@ static double real_or_nan(const opts *o, const char *key) {
     return opt_get(o, key)->set ? opt_real(o, key) : NAN;
 }
 
+static int steps_for(const front *f, int nfe, bool to_zero) {
+    return f->solver->steps ? f->solver->steps(&f->solver_opts, nfe, to_zero) : nfe;
+}
+
 /* steps as asked, or what the budget pays for; 0 if neither is given. */
 static dfl_status count_steps(front *f, int *steps) {
     const opt_value *asked = opt_get(&f->spec, "steps"), *budget = opt_get(&f->spec, "nfe");
@@ -58,11 +62,12 @@ static dfl_status count_steps(front *f, int *steps) {
     const bool to_zero = (isnan(asked_end) ? f->source->t_min : asked_end) == 0;
     const int nfe = (int)budget->number - (opt_bool(&f->spec, "denoise") ? 1 : 0);
     f->nfe = nfe;
-    *steps = f->solver->steps ? f->solver->steps(&f->solver_opts, nfe, to_zero) : nfe;
-    if (*steps < 1)
-        return fail(DFL_E_RANGE, "nfe=%d is too small a budget for one step of %s",
-                    (int)budget->number, f->solver->is.name);
-    return DFL_OK;
+    *steps = steps_for(f, nfe, to_zero);
+    if (*steps >= 1) return DFL_OK;
+    int least = nfe;
+    while (least < STEPS_MAX && steps_for(f, least, to_zero) < 1) least++;
+    return fail(DFL_E_RANGE, "nfe=%d is too small a budget for one step of %s; the least is nfe=%d",
+                (int)budget->number, f->solver->is.name, least + (int)budget->number - nfe);
 }
 
 static dfl_status check_space(const front *f) {
@@ -128,6 +133,12 @@ static val land(const front *f, rows *r, val x) {
     return x;
 }
 
+static bool thresholds(const program *code) {
+    for (size_t i = 0; i < code->nrows; i++)
+        if (code->rows[i].op == ROW_LIMIT) return true;
+    return false;
+}
+
 static dfl_status write_rows(const front *f, program *code, text *warnings) {
     code->components = f->process->row->components;
     rows r = {.process = f->process, .form = &f->source->form, .out = code, .warnings = warnings};
@@ -146,9 +157,12 @@ static dfl_status write_rows(const front *f, program *code, text *warnings) {
                         .o = &f->solver_opts,
                         .grid = opt_text(&f->spec, "grid"),
                         .digest = f->source->digest,
+                        .folder = f->source->folder,
+                        .network = f->source->network,
                         .dim = f->source->dim,
                         .nfe = f->nfe};
     x = f->solver->fill(&pb, &r, x);
+    if (!thresholds(code)) rows_refuse_limit(&r);
     if (opt_bool(&f->spec, "denoise") && f->t[f->steps] > 0) x = land(f, &r, x);
     if (code->components == 2) { /* the momentum has done its work */
         const term position = {x, {1, 2, {1, 0}}};

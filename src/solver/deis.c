@@ -81,10 +81,11 @@ static dfl_status check(const problem *pb, int kind, int order) {
         return fail(DFL_E_COMBINATION,
                     "solver deis: kind=lograb works in log rho, which is infinite at "
                     "t_end=0 and where the signal is 0; choose another kind");
-    if (kind == RHOAB && order > 0 && process_at(pb->process, pb->t[0]).a == 0)
+    const bool riemann = opt_choice(pb->o, "quadrature") == 1;
+    if (((kind == RHOAB && order > 0) || riemann) && process_at(pb->process, pb->t[0]).a == 0)
         return fail(DFL_E_COMBINATION,
-                    "solver deis: kind=rhoab cannot start where rho is infinite; "
-                    "start lower or choose kind=tab");
+                    "solver deis: kind=rhoab and quadrature=riemann cannot start where rho is "
+                    "infinite; start lower or choose kind=tab with exact integrals");
     return DFL_OK;
 }
 
@@ -104,10 +105,10 @@ static val fill(const problem *pb, rows *r, val x) {
         for (int j = 0; j < b.nodes; j++) b.t[j] = pb->t[n - j];
         for (int j = DEIS_ORDER_MAX; j > 0; j--) eps[j] = eps[j - 1];
         eps[0] = rows_eps_of(r, x, y, pb->t[n]);
-        if (kind == IPNDM)
-            x = equal_steps(pb, r, x, n, b.nodes, eps);
-        else if (b.nodes == 1 && !b.riemann)
+        if (b.nodes == 1 && (kind == IPNDM || !b.riemann))
             x = solver_first_order_from(pb, r, x, y, n, 1, 0);
+        else if (kind == IPNDM)
+            x = equal_steps(pb, r, x, n, b.nodes, eps);
         else
             x = extrapolate(pb, r, x, n, &b, eps);
         rows_step(r, x, pb->t[n + 1], b.nodes);

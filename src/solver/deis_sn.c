@@ -1,15 +1,14 @@
 /* DEIS-SN: DEIS on the score normalised by statistics of the model.
  *
  *   R(t) = mean |eps| at time t, from offline runs;  E_n = eps_n / R(t_n)
- *   x_{n+1} = (a_{n+1}/a_n) x_n + sum_j C_nj E_{n-j},   C_nj = a_{n+1} int R(t(rho)) l_j(t(rho))
- * drho
+ *   x_{n+1} = (a_{n+1}/a_n) x_n + sum_j C_nj E_{n-j},   C_nj = a_{n+1} int R l_j drho
  *
  * Xia et al., "Score-normalised DEIS", as released in mtkresearch/Diffusion-DEIS-SN. A constant R
  * is DEIS. Statistic k of n was measured at t = (k + 1)/n; the released code puts it at k/(n - 1)
  * (abscissa= released, the default, for comparison with published figures), `consistent` puts it
- * where it was measured. The first `clip` statistics are replaced by the next one, as there (5 for
- * CIFAR-10). One evaluation per step; orders as DEIS. A heuristic: not exact even where the network
- * knows x_0. */
+ * where it was measured. The first `clip` statistics are replaced by the next one, as there (5 of
+ * 1000 for CIFAR-10). One evaluation per step; orders as DEIS. A heuristic: not exact even where
+ * the network knows x_0. */
 #include "solver/solver.h"
 
 #include <stdlib.h>
@@ -20,11 +19,15 @@
 
 enum { STATS_MAX = 100000, STATS_BYTES = 1 << 24 };
 
+static const char in_folder[] = "score_statistics.json";
+
 static const opt_row options[] = {
-    {"stats", OPT_TEXT, NULL, 0, 0, NULL, "file of statistics, by driftless stats"},
+    {"stats", OPT_TEXT, NULL, 0, 0, NULL,
+     "file by driftless stats; else that of the model's folder"},
     {"order", OPT_INT, "3", 0, DEIS_ORDER_MAX, NULL, "degree of the polynomial"},
     {"abscissa", OPT_CHOICE, "released", 0, 0, "released|consistent", "times of the statistics"},
-    {"clip", OPT_INT, "5", 0, STATS_MAX, NULL, "statistics next to t = 0 that are replaced"},
+    {"clip", OPT_INT, NULL, 0, STATS_MAX, NULL,
+     "statistics next to t = 0 that are replaced; 5 in 1000 if not given"},
     {"force", OPT_BOOL, "0", 0, 0, NULL, "take another model's statistics"},
     {0},
 };
@@ -42,10 +45,20 @@ typedef struct {
 } statistics;
 
 static dfl_status check_model(const problem *pb, const json_in *in, const char *path) {
-    const char *digest;
+    const char *digest, *mine = pb->digest;
+    char hex[DIGEST_HEX];
     TRY(json_get_text(in, "network_sha256", &digest));
-    const bool same = pb->digest && strcmp(digest, pb->digest) == 0;
-    if (same || opt_bool(pb->o, "force")) return DFL_OK;
+    if (opt_bool(pb->o, "force")) return DFL_OK;
+    if (!mine && pb->network) {
+        TRY(digest_file(pb->network, hex));
+        mine = hex;
+    }
+    if (mine && strcmp(digest, mine) == 0) return DFL_OK;
+    if (!*digest)
+        return fail(DFL_E_COMBINATION,
+                    "solver deis_sn: %s names no network; gather this model's statistics with "
+                    "driftless stats, or say force=1",
+                    path);
     return fail(
         DFL_E_COMBINATION,
         "solver deis_sn: %s holds statistics of another network (sha256 %.12s...); gather this "
@@ -70,26 +83,39 @@ static dfl_status read_object(const problem *pb, const json_in *in, const char *
     return DFL_OK;
 }
 
-static dfl_status read_statistics(const problem *pb, statistics *out) {
-    const char *path = opt_text(pb->o, "stats");
+static dfl_status read_path(const problem *pb, const char *path, statistics *out) {
     char *data = NULL;
     size_t size;
     json_t *root = NULL;
     json_in in;
-    if (!path)
-        return fail(DFL_E_KEY, "solver deis_sn: stats=FILE is missing; driftless stats makes it");
     TRY(file_read(path, STATS_BYTES, &data, &size));
     dfl_status status = json_open(path, data, size, &root, &in);
     if (status == DFL_OK) status = read_object(pb, &in, path, out);
     json_decref(root);
     free(data);
     if (status != DFL_OK) return status;
-    const size_t clip = (size_t)opt_int(pb->o, "clip");
+    const opt_value *given = opt_get(pb->o, "clip");
+    const size_t clip = given->set ? (size_t)given->number : (out->n * 5 + 500) / 1000;
     if (clip >= out->n)
         return fail(DFL_E_RANGE, "solver deis_sn: clip=%zu; %s holds %zu statistics", clip, path,
                     out->n);
     for (size_t k = 0; k < clip; k++) out->value[k] = out->value[clip];
     return DFL_OK;
+}
+
+static dfl_status read_statistics(const problem *pb, statistics *out) {
+    const char *path = opt_text(pb->o, "stats");
+    char *inside = NULL;
+    if (path) return read_path(pb, path, out);
+    if (!pb->folder)
+        return fail(DFL_E_KEY, "solver deis_sn: stats=FILE is missing; driftless stats makes it");
+    dfl_status status = file_inside(pb->folder, in_folder, &inside);
+    if (status == DFL_OK) status = read_path(pb, inside, out);
+    if (status == DFL_E_IO)
+        status = fail_in(status, "solver deis_sn: without stats=FILE the model's folder must hold "
+                                 "statistics (driftless stats makes them)");
+    free(inside);
+    return status;
 }
 
 static val fill(const problem *pb, rows *r, val x) {

@@ -109,15 +109,24 @@ static double over_smooth(integrand *g, double t, double s) {
     return quad_gauss(in_root_t, g, 0, sqrt(t), 48) + jump;
 }
 
-/* The released quadrature: 10000 equal steps from t down, right ends left out. */
+/* The released quadrature: 10000 equal steps from t down, right ends left out; in rho where the
+   bases are polynomials in rho, else in t. */
 static double left_sum(integrand *g, double t, double s) {
     enum { POINTS = 10000 };
-    const double dt = (s - t) / POINTS;
+    const process *p = g->b->p;
+    const bool by_rho = g->b->variable == DEIS_IN_RHO;
+    const double from = by_rho ? process_at(p, t).rho : t, to = by_rho ? process_at(p, s).rho : s;
+    const double step = (to - from) / POINTS;
     double sum = 0;
     for (int i = 0; i < POINTS; i++) {
-        const double at_t = t + i * dt;
-        const scalar_at at = process_at(g->b->p, at_t);
-        sum += slope_of(&at) * value_at(g, at_t, at.rho) * dt;
+        const double at = from + i * step;
+        if (by_rho) {
+            sum += in_rho(at, g) * step;
+            continue;
+        }
+        /* a node on a table's kink takes the slope above it, whatever its last bit */
+        const scalar_at here = process_at(p, p->nknots ? at + 1e-13 : at);
+        sum += slope_of(&here) * value_at(g, at, here.rho) * step;
     }
     return sum;
 }

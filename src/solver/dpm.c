@@ -11,7 +11,9 @@
  * solver_type is named as in diffusers (its "midpoint" and "heun" are the authors' "dpmsolver" and
  * "taylor"). The released D2 of multistep 3 is half of what the expansion needs, so it is of order
  * 2; `corrected=1` doubles it, for order 3. r of singlestep stages comes from an inner grid of the
- * same kind, as released. A step that lands on t = 0 is of order 1, exactly. */
+ * same kind, as released; on grids without a formula they are even in lambda. A multistep run may
+ * end at t = 0: its last step, of infinite length in lambda, is of order 1 and lands on the
+ * predicted x_0. */
 #include "solver/solver.h"
 
 #include <math.h>
@@ -77,7 +79,12 @@ static int steps(const opts *o, int nfe, bool to_zero) {
 /* Stage fractions of lambda from an inner grid; on grids without a formula, evenly. */
 static dfl_status fractions(const dpm *d, double t, double s, int order, double r[2]) {
     double u[4];
-    TRY(grid_between(d->pb->process, d->pb->grid, t, s, order, u));
+    const dfl_status status = grid_between(d->pb->process, d->pb->grid, t, s, order, u);
+    if (status == DFL_E_COMBINATION) {
+        for (int j = 0; j < order - 1; j++) r[j] = (j + 1.0) / order; /* no formula */
+        return DFL_OK;
+    }
+    TRY(status);
     const double from = process_at(d->pb->process, t).rho;
     const double span = log(from / process_at(d->pb->process, s).rho);
     for (int j = 0; j < order - 1; j++)
@@ -173,6 +180,12 @@ static val multistep(const dpm *d, rows *r, val x, int j, int order, const val m
     return rows_lin(r, terms, 1 + (size_t)order);
 }
 
+/* The limit of order 1 at t = 0. */
+static val clean(const dpm *d, rows *r, val x, double t, val m0) {
+    const scalar_at at = process_at(d->pb->process, t);
+    return d->data ? m0 : rows_lin2(r, 1 / at.a, x, -at.rho, m0);
+}
+
 static val run_multistep(const dpm *d, rows *r, val x) {
     const problem *pb = d->pb;
     val m[3] = {0};
@@ -183,7 +196,8 @@ static val run_multistep(const dpm *d, rows *r, val x) {
         m[2] = m[1];
         m[1] = m[0];
         m[0] = expo_predict(pb, r, x, pb->t[j - 1], d->data);
-        x = multistep(d, r, x, j, order, m);
+        if (pb->t[j] == 0) order = 1;
+        x = pb->t[j] == 0 ? clean(d, r, x, pb->t[j - 1], m[0]) : multistep(d, r, x, j, order, m);
         rows_step(r, x, pb->t[j], order);
     }
     return x;
@@ -195,11 +209,15 @@ static val fill(const problem *pb, rows *r, val x) {
     if (d.method == MULTISTEP && last < d.order)
         rows_fail(r, fail(DFL_E_RANGE, "solver dpm: multistep of order %d needs at least %d steps",
                           d.order, d.order));
-    if (pb->t[last] == 0 || process_at(pb->process, pb->t[0]).a == 0)
-        rows_fail(r,
-                  fail(DFL_E_COMBINATION,
-                       "solver dpm: works in log-SNR, which is infinite at t_end=0 and where the "
-                       "signal is 0; choose ends between"));
+    if (pb->t[last] == 0 && d.method != MULTISTEP)
+        rows_fail(r, fail(DFL_E_COMBINATION,
+                          "solver dpm: the stages of singlestep methods have no limit at t_end=0, "
+                          "where the log-SNR is infinite; end above 0 or choose method=multistep"));
+    if (process_at(pb->process, pb->t[0]).a == 0)
+        rows_fail(r, fail(DFL_E_COMBINATION,
+                          "solver dpm: works in log-SNR, which is infinite at t_start=%.17g; start "
+                          "lower",
+                          pb->t[0]));
     return d.method == MULTISTEP ? run_multistep(&d, r, x) : run_singlestep(&d, r, x);
 }
 

@@ -78,6 +78,43 @@ static int steps(const opts *o, int nfe, bool to_zero) {
     return s.method == MULTISTEP ? nfe : outer_grid_steps(nfe, s.order, s.method != SINGLESTEP);
 }
 
+/* Where the stages of singlestep methods come from. */
+static bool needs_inner_grid(const scire *s) {
+    const scire_profile profile = s->phi.profile;
+    return profile == SCIRE_SD || (profile == SCIRE_MAIN && s->pb->process->nknots);
+}
+
+/* Every variable of an integrand is infinite at one end or both, and so is a factor of the released
+   multistep formula. */
+static dfl_status check_ends(const scire *s) {
+    const problem *pb = s->pb;
+    const double first = pb->t[0];
+    if (s->variant != V2 && process_at(pb->process, first).a == 0)
+        return fail(DFL_E_COMBINATION,
+                    "solver scire: v1 and ei work in rho, which is infinite at t_start=%.17g; "
+                    "start lower or choose variant=v2",
+                    first);
+    if (process_at(pb->process, first).a == 0 && s->order > 1 &&
+        (s->method == MULTISTEP || needs_inner_grid(s)))
+        return fail(DFL_E_COMBINATION,
+                    "solver scire: multistep, and stages from an inner grid, need a finite rho at "
+                    "t_start=%.17g; start lower or choose profile=paper",
+                    first);
+    if (pb->t[pb->steps] > 0) return DFL_OK;
+    if (s->variant != V1)
+        return fail(DFL_E_COMBINATION,
+                    "solver scire: v2 works in 1/rho and ei in log rho, which are infinite at "
+                    "t_end=0; end above 0 or choose variant=v1");
+    scire_phi last = s->phi;
+    last.steps = pb->steps;
+    if (s->method == MULTISTEP && last.profile == SCIRE_MAIN &&
+        scire_multistep_order(&last, pb->steps, s->lower_final) == 2)
+        return fail(DFL_E_COMBINATION,
+                    "solver scire: a last step of order 2 of the main profile has no limit at "
+                    "t_end=0; end above 0 or leave lower_order_final on");
+    return DFL_OK;
+}
+
 static dfl_status check(const scire *s, const opts *o) {
     const int m = (int)opt_int(o, "m");
     if (m != 0 && m < 3)
@@ -91,10 +128,7 @@ static dfl_status check(const scire *s, const opts *o) {
     if (s->method == MULTISTEP && s->pb->steps < s->order)
         return fail(DFL_E_RANGE, "solver scire: multistep of order %d needs at least %d steps",
                     s->order, s->order);
-    if (s->pb->t[s->pb->steps] == 0 && s->variant == V2)
-        return fail(DFL_E_COMBINATION,
-                    "solver scire: v2 works in 1/sigma, which is infinite at t_end=0; end above 0");
-    return DFL_OK;
+    return check_ends(s);
 }
 
 /* ---- the variable of the integrand
@@ -135,9 +169,7 @@ static move move_to(const scire *s, double t, double target) {
 static dfl_status fractions(const scire *s, double t, double target, int order, double r[2]) {
     r[0] = order == 2 ? 0.5 : 1.0 / 3;
     r[1] = 2.0 / 3;
-    const scire_profile profile = s->phi.profile;
-    const bool inner = profile == SCIRE_SD || (profile == SCIRE_MAIN && s->pb->process->nknots);
-    if (!inner || order == 1) return DFL_OK;
+    if (!needs_inner_grid(s) || order == 1) return DFL_OK;
     double u[4];
     TRY(grid_between(s->pb->process, s->pb->grid, t, target, order, u));
     const double from = process_at(s->pb->process, t).rho;
@@ -241,7 +273,7 @@ static val run_multistep(scire *s, rows *r, val x) {
         double rho[4], c[3], phi = 1;
         for (int a = 0; a < 4; a++)
             rho[a] = j - a >= 0 ? process_at(pb->process, pb->t[j - a]).rho : 0;
-        rows_fail(r, scire_phi_multi(&s->phi, j, &phi));
+        if (order > 1) rows_fail(r, scire_phi_multi(&s->phi, j, &phi));
         const move step = move_to(s, t, pb->t[j]);
         history_weights(s, order, rho, step.h, phi, c);
         const term terms[] = {{x, blk_real(step.shrink)},

@@ -20,9 +20,9 @@ static dfl_status entry(const scire_phi *s, int length, int j, double *phi) {
     if (at < 0 || at >= length)
         return fail(
             DFL_E_RANGE,
-            "solver scire: the released %s file has no factor for this step of %d; take more "
-            "steps, or profile=paper",
-            s->profile == SCIRE_SD ? "stable diffusion" : "main", s->steps);
+            "solver scire: the released %s file has no factor for so small a budget; take nfe=%d "
+            "or more, or profile=paper",
+            s->profile == SCIRE_SD ? "stable diffusion" : "main", (s->steps + 1) * s->order);
     *phi = scire_phi1(at + 3);
     return DFL_OK;
 }

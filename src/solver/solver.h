@@ -27,7 +27,8 @@ typedef struct {
     const opts *o;
     const char *grid;   /* the grid's option text, for solvers that refine it (grid_between) */
     const char *digest; /* sha256 of the network; NULL: not known */
-    size_t dim;         /* numbers of a sample; 0: not known */
+    const char *folder, *network; /* paths of the model's folder and network; NULL: none */
+    size_t dim;                   /* numbers of a sample; 0: not known */
     int nfe; /* the budget the steps were made from, without a final denoising; 0: none */
 } problem;
 
