@@ -137,7 +137,7 @@ static void test_factors(void **state) {
             assert_true(relative_blk(blk_mul(l, blk_transpose(l)), sigma) < 1e-14);
             assert_true(relative_blk(blk_mul(r, blk_transpose(r)), sigma) < 1e-14);
         }
-        const blk start = process_prior(p);
+        const blk start = process_prior(p, 1);
         assert_true(start.v[0] == 1 && start.v[1] == 0 && start.v[2] == 0);
         assert_true(relative(start.v[3] * start.v[3], par->M) < 1e-15);
         process_free(u);

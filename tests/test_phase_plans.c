@@ -114,7 +114,7 @@ static void test_networks(void **state) {
     (void)state;
     for (size_t i = 0; i < nnetworks; i++) {
         const netform *form = &networks[i].form;
-        const plan_source source = {"psld", *form, 1e-3, 1};
+        const plan_source source = {.process = "psld", .form = *form, .t_min = 1e-3, .t_max = 1};
         const bool fine = (form->predicts == PRED_EPSILON || form->predicts == PRED_SCORE) &&
                           form->precond == PRECOND_NONE && form->map == TIME_LINEAR;
         dfl_plan *plan;
@@ -128,7 +128,7 @@ static void test_networks(void **state) {
 /* Along the flow both halves of the score matter, also where one meets a zero coefficient. */
 static void test_half(void **state) {
     (void)state;
-    plan_source source = {"cld", networks[0].form, 1e-3, 1};
+    plan_source source = {.process = "cld", .form = networks[0].form, .t_min = 1e-3, .t_max = 1};
     source.form.half = NET_M;
     static const char *const solvers[] = {"deis:order=2", "conjugate:lambda=1"};
     for (size_t i = 0; i < LENGTH(solvers); i++) {

@@ -44,7 +44,7 @@ static size_t number(const json_t *entry, const char *key) {
 }
 
 static char *spec_of(const references *all, const json_t *entry) {
-    size_t n;
+    size_t n = 0;
     const double *t = in_pool(all, entry, "times", &n);
     text spec = {0};
     text_add(&spec, "solver=%s denoise=1 grid=list:times=[", word(entry, "solver"));
@@ -158,7 +158,7 @@ static void test_momentum_network(void **state) {
     json_array_foreach((json_t *)(size_t)all->cases, i, entry) {
         if (!strstr(word(entry, "process"), "Gamma=0.0,")) continue;
         exact_result both, half;
-        size_t size;
+        size_t size = 0;
         in_pool(all, entry, "z_eps", &size);
         deviation(all, entry, "both", &both);
         assert_true(deviation(all, entry, "m", &half) <= 1);
@@ -176,7 +176,7 @@ static void test_momentum_network(void **state) {
 /* nu = 0 with the upper factor is the mirror image: the position half is enough. */
 static void test_position_network(void **state) {
     const references *all = *state;
-    size_t size;
+    size_t size = 0;
     static const char *const specs[] = {"solver=deis:order=2 steps=40 denoise=1",
                                         "solver=conjugate:lambda=1 steps=20 denoise=1",
                                         "solver=splitting:scheme=rvv steps=20 denoise=1",

@@ -19,7 +19,8 @@ const char *in_folder(const char *name) {
     static char paths[8][PATH];
     static int next;
     char *path = paths[next++ % 8];
-    snprintf(path, PATH, "%s/%s", folder, name);
+    const int length = snprintf(path, PATH, "%s/%s", folder, name);
+    assert_true(length > 0 && length < PATH);
     return path;
 }
 
