@@ -62,7 +62,7 @@ static double tolerance(const json_t *entry, size_t i) {
 static double deviation(const references *all, const json_t *entry, const char *half,
                         exact_result *kept) {
     char *spec = spec_of(all, entry);
-    size_t size, draws;
+    size_t size = 0, draws = 0;
     exact_case c = {.process = word(entry, "process"),
                     .half = half,
                     .spec = spec,
