@@ -99,13 +99,15 @@ dfl_status program_add_name(program *p, const char *name);
 /* ---- the builder --------------------------------------------------------------------------------
  */
 
-/* Its first failure sticks: later calls do nothing and return value 0, so that a solver reads like
+/* A builder starts with process, form, out and warnings, the rest zero.
+   Its first failure sticks: later calls do nothing and return value 0, so that a solver reads like
    the formula it implements; rows_status tells at the end. */
 typedef struct {
     const process *process;
     const netform *form;
     program *out;
     uint32_t draws; /* next draw number */
+    double t;       /* of the latest evaluation */
     text *warnings; /* one line each; NULL: not wanted */
     dfl_status status;
 } rows;

@@ -53,7 +53,9 @@ def deis_process(entry):
         return "vp_discrete:interpolation=alpha_bar_prepended", lambda t: t
     if process["name"] == "ddpm_linear" and not process["alpha_bar_1_prepended_at_t0"]:
         return "vp_discrete:interpolation=alpha_bar", lambda t: (t + 1) / 1000
-    return None  # vp_cosine is not built; the prepended table is clipped at 1 - 1e-7 there
+    if process["name"] == "vp_cosine":
+        return f"vp_cosine:normalised=0,s={process['s']:g}", lambda t: t
+    return None  # the prepended table is clipped at 1 - 1e-7 there
 
 
 def deis_solver(entry):
@@ -98,6 +100,10 @@ def gmm(entries, everything):
                       else f"ddpm:variance_type=fixed_{entry['variance']}")
             cases.append({"kind": kind, "name": entry["name"], "target": entry["target"],
                           "solver": solver, **arrays})
+        if kind == "rfim" and entry["eta"] == 0:
+            cases.append({"kind": kind, "name": entry["name"], "target": entry["target"],
+                          "times": pool.add(entry["t"] + entry["s"][-1:]),
+                          **gmm_arrays(entry, pool, ("x_T", "x"))})
         if kind == "ddim_gmm":
             if entry["steps"] == 20 and entry["target"] != "public2d" and not everything:
                 continue
