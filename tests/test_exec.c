@@ -17,7 +17,7 @@ static spec_list solvers, processes;
 
 static int list_cases(void **state) {
     (void)state;
-    solvers = specs_of(&solver_family, true);
+    solvers = scalar_solvers();
     processes = reference_processes(true);
     return 0;
 }

@@ -63,7 +63,7 @@ static void check_budget(const char *solver, int nfe, const char *rest) {
 
 static void test_budgets(void **state) {
     (void)state;
-    spec_list solvers = specs_of(&solver_family, true);
+    spec_list solvers = scalar_solvers();
     for (size_t s = 0; s < solvers.n; s++)
         for (int nfe = 1; nfe <= 12; nfe++) {
             check_budget(solvers.spec[s], nfe, "");
@@ -259,6 +259,55 @@ static void test_undetermined(void **state) {
     assert_message_has("integer times");
 }
 
+/* ---- pruning
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Adds a row that writes a new value; returns the value. */
+static val add(program *p, row_op op, size_t n, const term *sources) {
+    row r = {.op = op, .nsrc = n};
+    if (op == ROW_EVAL) r.gives.cn[0] = 1;
+    if (op == ROW_EVAL || op == ROW_STEP) r.t = r.tau = r.at.a[0] = r.at.b[0] = 0.5;
+    if (op == ROW_STEP)
+        r.dst = -1;
+    else
+        assert_ok(program_add_value(p, 1, &r.dst));
+    assert_ok(program_add_row(p, &r, sources));
+    return r.dst;
+}
+
+/* Rows that only unused rows need go, too; values that a STEP or the output reads stay. */
+static void test_prune(void **state) {
+    (void)state;
+    program code = {.components = 1};
+    const plan_input start = {
+        .id = 0, .t = 1, .at = {.a = {0.5}, .b = {0.5}}, .scale = blk_real(1)};
+    const blk c = blk_real(0.25);
+    val x;
+    assert_ok(program_add_value(&code, 1, &x));
+    assert_ok(program_add_input(&code, &start));
+    const val y = add(&code, ROW_EVAL, 1, (const term[]){{x, blk_real(1)}});
+    const val unused = add(&code, ROW_LIN, 2, (const term[]){{x, c}, {y, c}});
+    const val state_1 = add(&code, ROW_LIN, 2, (const term[]){{x, c}, {y, blk_real(2)}});
+    add(&code, ROW_STEP, 1, (const term[]){{state_1, blk_real(1)}});
+    add(&code, ROW_LIN, 2, (const term[]){{unused, c}, {state_1, c}});
+    const val last = add(&code, ROW_LIN, 2, (const term[]){{y, c}, {state_1, blk_real(3)}});
+    assert_ok(program_add_output(&code, last));
+    for (int again = 0; again < 2; again++) { /* the second time there is nothing left to do */
+        assert_ok(program_prune(&code));
+        static const row_op left[] = {ROW_EVAL, ROW_LIN, ROW_STEP, ROW_LIN};
+        assert_int_equal(code.nrows, LENGTH(left));
+        for (size_t i = 0; i < LENGTH(left); i++) assert_int_equal(code.rows[i].op, left[i]);
+        assert_int_equal(code.nvalues, 4);
+        assert_int_equal(code.outputs[0], 3);
+    }
+    const term *terms = code.terms + code.rows[3].src;
+    assert_true(terms[0].v == 1 && terms[1].v == 2 && terms[1].c.v[0] == 3);
+    assert_true(code.terms[code.rows[2].src].v == 2);
+    dfl_plan *plan;
+    assert_ok(plan_finish(&code, &plan));
+    plan_free(plan);
+}
+
 /* ---- the table
  * -------------------------------------------------------------------------------------- */
 
@@ -293,7 +342,8 @@ int main(void) {
         cmocka_unit_test(test_budgets),       cmocka_unit_test(test_ends),
         cmocka_unit_test(test_clean_end),     cmocka_unit_test(test_integer_times),
         cmocka_unit_test(test_largest_steps), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_undetermined),  cmocka_unit_test(test_text),
+        cmocka_unit_test(test_undetermined),  cmocka_unit_test(test_prune),
+        cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

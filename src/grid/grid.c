@@ -93,11 +93,17 @@ static double index_time(const draft *d, int i, int steps) {
     return (d->row->index(&d->o, i, steps) + 1) / n;
 }
 
+/* In sigma, the way to t = 0 is the way to the model's own end, and one step more. */
+static double formula_time(const draft *d, int i, int steps) {
+    const bool jumps = d->row->in_sigma && d->wish.end == 0 && steps > 1;
+    const double end = jumps ? d->wish.model_end : d->wish.end;
+    if (jumps && i == steps - 1) return end;
+    return d->row->time(d->p, &d->o, d->wish.start, end, (double)i / (jumps ? steps - 1 : steps));
+}
+
 static void fill(draft *d, int steps) {
     for (int i = 0; i < steps; i++)
-        d->t[i] = d->row->index
-                      ? index_time(d, i, steps)
-                      : d->row->time(d->p, &d->o, d->wish.start, d->wish.end, (double)i / steps);
+        d->t[i] = d->row->index ? index_time(d, i, steps) : formula_time(d, i, steps);
     if (d->row->time) d->t[0] = d->wish.start;
     d->t[steps] = d->wish.end;
     for (int i = 1; i < steps; i++) d->t[i] = snap(&d->wish, d->t[i]);
@@ -153,6 +159,13 @@ static dfl_status settle_ends(draft *d) {
             DFL_E_COMBINATION,
             "grid %s: sigma is infinite at t_start=%.17g; start lower or choose another grid", name,
             wish->start);
+    if (wish->end == 0 && d->row->reaches_zero &&
+        !(wish->model_end > 0 && wish->model_end < wish->start))
+        return fail(
+            DFL_E_COMBINATION,
+            "grid %s: on the way to t_end=0 it passes the model's t_min=%.17g, which must be "
+            "above 0 and below t_start=%.17g",
+            name, wish->model_end, wish->start);
     if (wish->end == 0 && !d->row->reaches_zero)
         return fail(
             DFL_E_COMBINATION,

@@ -35,7 +35,7 @@ const process_row process_flow = {
     .is = {"flow", "rectified flow, x_t = (1 - t) x_0 + t n", "arXiv:2209.03003, 2210.02747",
            family_no_options},
     .components = 1,
-    .reference_grid = "power:kappa=2",
+    .reference_grid = "logsnr",
     .reference_options = "",
     .reference_start = 0.98,
     .init = init,

@@ -8,7 +8,7 @@
  * DEIS's code leaves the division by c(0) out, so that some noise (rho = 0.0124) is left at t = 0.
  * a(1) = 0, so times end at t_limit. With d = u - u0, log(c(t)/c(0)) = log1p(-2 sin^2(d/2) -
  * tan(u0) sin d), which does not cancel at small t; the inverse takes one Newton step on it.
- * Known value: normalised, t = 0.5: alpha_bar = 0.49377471659. */
+ * Known value: normalised, t = 0.5: alpha_bar = 0.493843590440638. */
 #include "process/process.h"
 
 #include <math.h>
@@ -59,7 +59,7 @@ const process_row process_vp_cosine = {
     .is = {"vp_cosine", "variance preserving, squared cosine in continuous time",
            "arXiv:2102.09672 eq. (17)", options},
     .components = 1,
-    .reference_grid = "power:kappa=2",
+    .reference_grid = "logsnr",
     .reference_options = "",
     .reference_start = 0.98,
     .init = init,

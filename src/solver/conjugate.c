@@ -5,6 +5,9 @@
  *   z_s = R ((I - h B) z_t + W eps),   R = exp(int_s^t (B - F)),
  *   W = -int_s^t exp(-int_r^t (B - F)) (1/2) G G^T N_r^-T dr
  *
+ * On a scalar process exp(-int_r^t (B - F)) g^2/(2b) = a_t e^(lambda (r - t)) rho'(r), so that
+ *   W = -a_t (rho_t - rho_s + int_s^t (e^(lambda (r - t)) - 1) rho'(r) dr).
+ *
  * type 1: B = lambda I; type 2: B = lambda times the all-ones matrix; or any 2x2 matrix by
  * `matrix`. lambda = 0 is the exponential integrator (DDIM on a scalar process). N:
  * solver/noisefactor.h. B and F commute in type 1, so beta may vary; otherwise beta must be
@@ -42,32 +45,33 @@ typedef struct {
     double t, h; /* start of the step; length */
 } conjugation;
 
-/* int_r^t (B - F) */
+/* int_r^t (B - F), in phase space */
 static blk exponent(const conjugation *c, double r) {
-    const blk B = blk_scale(c->t - r, c->B);
-    if (c->p->row->components == 1) {
-        const double ratio = process_at(c->p, c->t).a / process_at(c->p, r).a;
-        return blk_real(B.v[0] - log(ratio));
-    }
     const double D = phase_integral(c->p, c->t) - phase_integral(c->p, r);
-    return blk_add(B, blk_scale(-D, phase_drift1(c->p)));
+    return blk_add(blk_scale(c->t - r, c->B), blk_scale(-D, phase_drift1(c->p)));
+}
+
+static blk one_step(const conjugation *c, double s) {
+    if (c->p->row->components == 2) return blk_exp(exponent(c, s));
+    const double psi = process_at(c->p, s).a / process_at(c->p, c->t).a;
+    return blk_real(psi * exp(c->B.v[0] * c->h));
 }
 
 static void integrand(double r, void *user, double *out) {
     const conjugation *c = user;
-    const blk back = blk_exp(blk_scale(-1, exponent(c, r)));
     if (c->p->row->components == 1) {
         const scalar_at at = process_at(c->p, r);
-        out[0] = -back.v[0] * at.g2 / (2 * at.b);
+        out[0] = expm1(c->B.v[0] * (r - c->t)) * at.g2 / (2 * at.a * at.b);
         return;
     }
+    const blk back = blk_exp(blk_scale(-1, exponent(c, r)));
     const blk push = blk_mul(phase_noise1(c->p), noise_inverse(c->p, c->factor, r, c->t));
     const blk w = blk_scale(-0.5 * phase_beta(c->p, r), blk_mul(back, push));
     for (int i = 0; i < 4; i++) out[i] = w.v[i];
 }
 
-/* W over [s, t], with a piece of its own between the kinks of a table. */
-static blk weight(conjugation *c, double s) {
+/* Over [s, t], with a piece of its own between the kinks of a table. */
+static blk integral(conjugation *c, double s) {
     blk sum = blk_scale(0, c->B), part = sum;
     const int m = c->p->row->components == 1 ? 1 : 4;
     double from = s;
@@ -79,6 +83,16 @@ static blk weight(conjugation *c, double s) {
         from = to;
     }
     return sum;
+}
+
+/* W; what rho jumps by at t = 0 itself counts, too. */
+static blk weight(conjugation *c, double s) {
+    if (c->p->row->components == 2) return integral(c, s);
+    const scalar_at at = process_at(c->p, c->t), to = process_at(c->p, s);
+    double sum = at.rho - to.rho;
+    sum += integral(c, s).v[0];
+    if (s == 0) sum += c->p->rho_lo * expm1(-c->B.v[0] * c->t);
+    return blk_real(-at.a * sum);
 }
 
 static dfl_status read_B(const problem *pb, blk *B) {
@@ -120,21 +134,33 @@ static void warn(const problem *pb, rows *r) {
         rows_warn(r, "conjugate: lambda=%g times the time span is above 50", lambda);
 }
 
+static val step(const problem *pb, rows *r, conjugation *c, val z, int n) {
+    const double s = pb->t[n + 1];
+    c->t = pb->t[n];
+    c->h = c->t - s;
+    const blk R = one_step(c, s);
+    blk on_z = blk_mul(R, blk_add(blk_real(1), blk_scale(-c->h, c->B)));
+    blk on_y = blk_mul(R, weight(c, s));
+    if (c->p->row->components == 2)
+        on_y = blk_mul(on_y, noise_from_output(r, c->factor, c->t));
+    else { /* eps in x and the raw output */
+        const rows_split split = rows_split_at(r, c->t);
+        on_z = blk_add(on_z, blk_scale(split.n_x, on_y));
+        on_y = blk_scale(split.n_y, on_y);
+    }
+    const term terms[] = {{z, on_z}, {rows_predict(r, z, c->t), on_y}};
+    return rows_lin(r, terms, 2);
+}
+
 static val fill(const problem *pb, rows *r, val z) {
     conjugation c = {.p = pb->process, .factor = (noise_factor)opt_choice(pb->o, "factor")};
     rows_fail(r, read_B(pb, &c.B));
     noise_check(r, c.factor);
     warn(pb, r);
+    const bool plain = r->out->components == 1 && c.B.v[0] == 0; /* DDIM */
     for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         const double s = pb->t[n + 1];
-        c.t = pb->t[n];
-        c.h = c.t - s;
-        const blk R = blk_exp(exponent(&c, s));
-        const blk on_z = blk_mul(R, blk_add(blk_real(1), blk_scale(-c.h, c.B)));
-        blk on_y = blk_mul(R, weight(&c, s));
-        if (c.p->row->components == 2) on_y = blk_mul(on_y, noise_from_output(r, c.factor, c.t));
-        const term terms[] = {{z, on_z}, {rows_predict(r, z, c.t), on_y}};
-        z = rows_lin(r, terms, 2);
+        z = plain ? solver_first_order(pb, r, z, n, 1, 0) : step(pb, r, &c, z, n);
         rows_step(r, z, s, 1);
     }
     return z;

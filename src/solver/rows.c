@@ -50,6 +50,33 @@ static size_t tidy(const term *in, size_t n, term *out) {
     return kept;
 }
 
+static dfl_status undetermined(double t, const char *what) {
+    return fail(
+        DFL_E_COMBINATION,
+        "at t=%.17g this network's output does not determine the %s, which the solver needs "
+        "there; choose another t_start or t_end, or a network with another prediction type",
+        t, what);
+}
+
+/* Why the step from the latest evaluation has no finite coefficients. */
+static dfl_status not_finite(const rows *r) {
+    if (r->out->components == 1) {
+        const rows_split split = rows_split_at(r, r->t);
+        if (!isfinite(split.x0_x) || !isfinite(split.x0_y)) return undetermined(r->t, "clean data");
+        if (!isfinite(split.n_x) || !isfinite(split.n_y)) return undetermined(r->t, "noise");
+    }
+    const char *name = r->process->row->is.name;
+    if (r->t > 0 && !isfinite(process_drift(r->process, r->t).v[0]))
+        return fail(DFL_E_COMBINATION,
+                    "process %s has no finite drift at t=%.17g, and this solver's step needs it; "
+                    "choose a smaller t_start or another solver",
+                    name, r->t);
+    return fail(DFL_E_NONFINITE,
+                "the solver's step from t=%.17g on process %s has an infinite coefficient; choose "
+                "other times, more steps or milder options",
+                r->t, name);
+}
+
 val rows_lin(rows *r, const term *terms, size_t n) {
     if (r->status != DFL_OK) return 0;
     if (n > TERMS_MAX) {
@@ -60,10 +87,7 @@ val rows_lin(rows *r, const term *terms, size_t n) {
     const size_t count = tidy(terms, n, kept);
     for (size_t i = 0; i < count; i++)
         if (!blk_is_finite(kept[i].c)) {
-            rows_fail(r, fail(DFL_E_NONFINITE,
-                              "a coefficient is not finite (row %zu, term %zu); the process, times "
-                              "and solver do not go together",
-                              r->out->nrows, i));
+            rows_fail(r, not_finite(r));
             return 0;
         }
     if (count == 0) {
@@ -138,7 +162,10 @@ static exchange exchange_at(const rows *r, double t) {
 rows_split rows_split_at(const rows *r, double t) {
     const exchange e = exchange_at(r, t);
     const double D = e.a * e.cn - e.b * e.cx;
-    return (rows_split){e.cn * e.scale / D, -e.b / D, -e.cx * e.scale / D, e.a / D};
+    rows_split split = {e.cn * e.scale / D, -e.b / D, -e.cx * e.scale / D, e.a / D};
+    if (e.cx == 0) split.n_x = 0, split.n_y = 1 / e.cn; /* whatever else it says or not */
+    if (e.cn == 0) split.x0_x = 0, split.x0_y = 1 / e.cx;
+    return split;
 }
 
 static dfl_status check_exchange(const rows *r, double t, exchange *e) {
@@ -160,6 +187,7 @@ static dfl_status check_exchange(const rows *r, double t, exchange *e) {
 
 /* EVAL at (x, t), with the input scaling in a row of its own. */
 static val ask_scalar(rows *r, val x, double t) {
+    r->t = t;
     exchange e = exchange_at(r, t);
     if (r->status == DFL_OK) r->status = check_exchange(r, t, &e);
     row w = {.op = ROW_EVAL, .nsrc = 1, .t = t, .tau = e.tau};
@@ -175,10 +203,7 @@ static val ask_scalar(rows *r, val x, double t) {
 /* One of the two predictions from the raw output y. */
 static val convert(rows *r, val x, val y, double t, double on_x, double on_y, const char *what) {
     if (isfinite(on_x) && isfinite(on_y)) return rows_lin2(r, on_x, x, on_y, y);
-    rows_fail(r, fail(DFL_E_COMBINATION,
-                      "at t=%.17g this network's output does not determine the %s a solver needs "
-                      "there; choose other end times",
-                      t, what));
+    rows_fail(r, undetermined(t, what));
     return 0;
 }
 
@@ -243,6 +268,7 @@ blk rows_score_map(const rows *r, double t) {
 
 static val ask_phase(rows *r, val z, double t) {
     if (r->status != DFL_OK) return 0;
+    r->t = t;
     const netform *form = r->form;
     if ((form->predicts != PRED_EPSILON && form->predicts != PRED_SCORE) ||
         form->precond != PRECOND_NONE || form->map != TIME_LINEAR) {

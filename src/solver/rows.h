@@ -99,7 +99,8 @@ dfl_status program_add_name(program *p, const char *name);
 /* ---- the builder --------------------------------------------------------------------------------
  */
 
-/* Its first failure sticks: later calls do nothing and return value 0, so that a solver reads like
+/* A builder starts with process, form, out and warnings, the rest zero.
+   Its first failure sticks: later calls do nothing and return value 0, so that a solver reads like
    the formula it implements; rows_status tells at the end. */
 typedef struct {
     const process *process;
@@ -109,6 +110,7 @@ typedef struct {
     text *warnings;        /* one line each; NULL: not wanted */
     /* Dynamic thresholding of every predicted x_0 (Saharia et al., arXiv 2205.11487): 0 is none. */
     double limit_quantile, limit_floor;
+    double t; /* of the latest evaluation */
     dfl_status status;
 } rows;
 

@@ -1,6 +1,8 @@
 /* The registry of solvers, and the step they all share. */
 #include "solver/solver.h"
 
+#include <math.h>
+
 #define SOLVER(symbol) extern const solver_row solver_##symbol;
 #include "solver/solver.def"
 #undef SOLVER
@@ -55,22 +57,21 @@ double solver_gap(const scalar_at *from, const scalar_at *to) {
     return to->a * (to->rho - from->rho);
 }
 
-/* For a_t > 0 as psi x + a_s (kept rho_s - rho_t) n, which cancels less than a_s x_0 + kept b_s n.
- */
+/* a_s x_0 + kept b_s n, or psi x + a_s (kept rho_s - rho_t) n, which has no cancellation for a
+   network that predicts n, but where a_t is small, nothing else for one that does not. */
 val solver_first_order_from(const problem *pb, rows *r, val x, val y, int n, double kept,
                             double sigma) {
     rows_refuse_limit(r);
     const scalar_at at = process_at(pb->process, pb->t[n]);
     const scalar_at to = process_at(pb->process, pb->t[n + 1]);
     const rows_split split = rows_split_at(r, pb->t[n]);
-    double on_x, on_y;
-    if (at.a > 0) {
-        const double on_n = to.a * (kept * to.rho - at.rho);
-        on_x = solver_psi(&at, &to) + on_n * split.n_x;
+    const double psi = solver_psi(&at, &to), on_n = to.a * (kept * to.rho - at.rho);
+    const double by_x0 = to.a * split.x0_x, by_n = kept * to.b * split.n_x;
+    const double size = fabs(by_x0) + fabs(by_n), other = fabs(psi) + fabs(on_n * split.n_x);
+    double on_x = by_x0 + by_n, on_y = to.a * split.x0_y + kept * to.b * split.n_y;
+    if (at.a > 0 && other < 4 * size) {
+        on_x = psi + on_n * split.n_x;
         on_y = on_n * split.n_y;
-    } else {
-        on_x = to.a * split.x0_x + kept * to.b * split.n_x;
-        on_y = to.a * split.x0_y + kept * to.b * split.n_y;
     }
     if (!(sigma > 0)) return rows_lin2(r, on_x, x, on_y, y);
     return rows_lin3(r, on_x, x, on_y, y, sigma, rows_noise(r));

@@ -53,7 +53,9 @@ def deis_process(entry):
         return "vp_discrete:interpolation=alpha_bar_prepended", lambda t: t
     if process["name"] == "ddpm_linear" and not process["alpha_bar_1_prepended_at_t0"]:
         return "vp_discrete:interpolation=alpha_bar", lambda t: (t + 1) / 1000
-    return None  # the cosine is in reference_solvers.py; the prepended table is clipped at 1 - 1e-7 there
+    if process["name"] == "vp_cosine":
+        return f"vp_cosine:normalised=0,s={process['s']:g}", lambda t: t
+    return None  # the prepended table is clipped at 1 - 1e-7 there
 
 
 def deis_solver(entry):
@@ -109,7 +111,8 @@ def gmm(entries, everything):
             arrays = gmm_arrays(entry, pool, ("x_T", "z", "x", "picks", "delta", "pi"))
             more = {k: entry[k] for k in ("offsets", "cov", "scale", "gmm_last") if k in entry}
             cases.append({"kind": kind, "name": entry["name"], "target": entry["target"],
-                          "steps": entry["steps"], "eta": entry["eta"], **more, **arrays})
+                          "steps": entry["steps"], "eta": entry["eta"],
+                          "times": pool.add(entry["t"] + entry["s"][-1:]), **more, **arrays})
         if kind == "excess":
             names = ("s_per_step", "delta", "pi", "excess_trace", "excess_diag", "excess_cov_last", "drift")
             cases.append({"kind": kind, "name": entry["name"], "eta": entry["eta"],
