@@ -175,10 +175,19 @@ static val fill(const problem *pb, rows *r, val x) {
     return x;
 }
 
+static const char *const variants[] = {"K=2,offsets=ortho,covariance=full,mode=exact",
+                                       "K=2,offsets=ortho,covariance=rank1,mode=exact,rho=0.5",
+                                       "K=2,offsets=rand_c,covariance=diag,s=0.1",
+                                       "K=1,eta=1",
+                                       "kernel=rfim,K=1,eta=0.3",
+                                       "kernel=rfim,K=2,covariance=full",
+                                       NULL};
+
 const solver_row solver_ddim_gmm = {
     .is = {"ddim_gmm", "DDIM with a Gaussian-mixture kernel of matched moments", "arXiv:2311.04938",
            options},
     .spaces = SOLVER_SCALAR,
     .claims = claims,
+    .variants = variants,
     .fill = fill,
 };

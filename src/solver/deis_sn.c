@@ -35,8 +35,7 @@ static const opt_row options[] = {
 static solver_claims claims(const opts *o, const process *p) {
     (void)p;
     const int order = (int)opt_int(o, "order");
-    return (solver_claims){
-        .order = order + 1, .limit = 1, .from = 10, .to = 40, .needs_file = true};
+    return (solver_claims){.order = order + 1, .limit = 1, .from = 10, .to = 40};
 }
 
 typedef struct {
@@ -145,10 +144,13 @@ static val fill(const problem *pb, rows *r, val x) {
     return x;
 }
 
+static const char *const variants[] = {NULL};
+
 const solver_row solver_deis_sn = {
     .is = {"deis_sn", "DEIS on the score normalised by the model's statistics",
            "mtkresearch/Diffusion-DEIS-SN", options},
     .spaces = SOLVER_SCALAR,
     .claims = claims,
+    .variants = variants,
     .fill = fill,
 };

@@ -221,10 +221,24 @@ static val fill(const problem *pb, rows *r, val x) {
     return d.method == MULTISTEP ? run_multistep(&d, r, x) : run_singlestep(&d, r, x);
 }
 
+static const char *const variants[] = {"order=1",
+                                       "order=2",
+                                       "order=3",
+                                       "order=3,corrected=1",
+                                       "order=2,solver_type=heun",
+                                       "order=2,method=singlestep",
+                                       "order=3,method=singlestep",
+                                       "order=3,method=singlestep,solver_type=heun",
+                                       "algorithm_type=dpmsolver,order=2",
+                                       "algorithm_type=dpmsolver,order=2,method=singlestep_fixed",
+                                       "algorithm_type=dpmsolver,order=3,method=singlestep",
+                                       NULL};
+
 const solver_row solver_dpm = {
     .is = {"dpm", "DPM-Solver and DPM-Solver++", "arXiv:2206.00927, 2211.01095", options},
     .spaces = SOLVER_SCALAR,
     .claims = claims,
+    .variants = variants,
     .steps = steps,
     .fill = fill,
 };

@@ -102,11 +102,15 @@ static val fill(const problem *pb, rows *r, val z) {
     return z;
 }
 
+static const char *const variants[] = {"variable=auto", "variable=rho", "variable=t", "s_churn=10",
+                                       NULL};
+
 const solver_row solver_heun = {
     .is = {"heun", "Heun's method on the probability-flow ODE",
            "arXiv:2206.00364 algorithm 1 (deterministic)", options},
     .spaces = SOLVER_SCALAR | SOLVER_PHASE,
     .claims = claims,
+    .variants = variants,
     .steps = steps,
     .fill = fill,
 };

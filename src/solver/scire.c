@@ -292,11 +292,29 @@ static val fill(const problem *pb, rows *r, val x) {
     return s.method == MULTISTEP ? run_multistep(&s, r, x) : run_singlestep(&s, r, x);
 }
 
+static const char *const variants[] = {"order=1",
+                                       "order=2",
+                                       "order=3",
+                                       "order=2,m=0",
+                                       "order=2,difference=fd",
+                                       "order=3,difference=fd",
+                                       "order=3,difference=fd,stage=consistent",
+                                       "variant=v2,order=2",
+                                       "variant=v2,order=3,difference=fd",
+                                       "variant=ei,order=2",
+                                       "profile=main,order=2",
+                                       "profile=main,order=3,method=singlestep_fixed",
+                                       "profile=main,order=2,method=multistep",
+                                       "profile=main,variant=v2,order=3,method=multistep",
+                                       "profile=sd,order=2,method=multistep",
+                                       NULL};
+
 const solver_row solver_scire = {
     .is = {"scire", "score-integrand solver with recursive differences", "arXiv:2308.07896",
            options},
     .spaces = SOLVER_SCALAR,
     .claims = claims,
+    .variants = variants,
     .steps = steps,
     .fill = fill,
 };

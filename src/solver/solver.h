@@ -14,7 +14,6 @@ typedef struct {
                         mean and covariance for a stochastic solver */
     double limit;    /* order left in the limit of many steps, if it is lower; else 0 */
     int from, to;    /* range of steps over which that order shows */
-    bool needs_file; /* cannot run on its defaults alone */
     bool mixes;      /* draws from mixture kernels */
     bool stochastic; /* draws noise */
     bool exact;      /* exact wherever the network knows x_0: labels hold at every STEP */
@@ -41,6 +40,9 @@ typedef struct {
     /* Steps that a budget of evaluations pays for (0: it is too small), given whether the last step
        lands on t = 0. NULL: one evaluation per step. */
     int (*steps)(const opts *o, int nfe, bool to_zero);
+    /* Options that stand for all of them in tests and tables, as texts, ended by NULL: for solvers
+       not all of whose options go together, or that need a file. NULL: every combination. */
+    const char *const *variants;
     /* Writes one step after the other from state x; returns the last state. */
     val (*fill)(const problem *pb, rows *r, val x);
 } solver_row;

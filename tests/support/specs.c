@@ -177,8 +177,23 @@ static bool same_solver(const char *one, const char *other) {
     return same;
 }
 
+/* The variants a solver names, or every combination of its options. */
+static spec_list solver_specs(void) {
+    spec_list list = {0};
+    for (size_t i = 0; i < solver_family.n; i++) {
+        const solver_row *solver = (const solver_row *)solver_family.rows[i];
+        if (!solver->variants) add_variants(&list, solver->is.options, true, solver->is.name);
+        for (size_t k = 0; solver->variants && solver->variants[k]; k++) {
+            char spec[SPEC_SIZE];
+            snprintf(spec, sizeof spec, "%s:%s", solver->is.name, solver->variants[k]);
+            list_add(&list, spec);
+        }
+    }
+    return list;
+}
+
 spec_list scalar_solvers(void) {
-    spec_list list = specs_of(&solver_family, true);
+    spec_list list = solver_specs();
     for (size_t i = list.n; i-- > 0;) {
         const plan_case c = {.solver = list.spec[i]};
         bool drop = !(case_solver(&c)->spaces & SOLVER_SCALAR);
