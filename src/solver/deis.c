@@ -116,12 +116,13 @@ static val fill(const problem *pb, rows *r, val x) {
     return x;
 }
 
-static const char *const variants[] = {
-    "kind=tab,order=0",    "kind=tab,order=1",           "kind=tab,order=2",
-    "kind=tab,order=3",    "kind=tab,order=5",           "kind=rhoab,order=1",
-    "kind=rhoab,order=2",  "kind=rhoab,order=3",         "kind=lograb,order=1",
-    "kind=lograb,order=2", "kind=lograb,order=3",        "kind=ipndm,order=1",
-    "kind=ipndm,order=3",  "order=2,quadrature=riemann", NULL};
+static const char *const variants[] = {"kind=tab,order=0",           "kind=tab,order=1",
+                                       "kind=tab,order=2",           "kind=tab,order=3",
+                                       "kind=rhoab,order=1",         "kind=rhoab,order=2",
+                                       "kind=rhoab,order=3",         "kind=lograb,order=1",
+                                       "kind=lograb,order=2",        "kind=lograb,order=3",
+                                       "kind=ipndm,order=1",         "kind=ipndm,order=3",
+                                       "order=2,quadrature=riemann", NULL};
 
 const solver_row solver_deis = {
     .is = {"deis", "exponential integrator, extrapolates the predicted noise",
