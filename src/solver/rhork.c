@@ -41,7 +41,9 @@ static const tableau *tableau_of(const opts *o) {
 
 static solver_claims claims(const opts *o, const process *p) {
     (void)p;
-    return (solver_claims){.order = tableau_of(o)->order, .from = 40, .to = 160, .exact = true};
+    const int order = tableau_of(o)->order;
+    return (solver_claims){
+        .order = order, .from = order == 3 ? 160 : 40, .to = order == 3 ? 640 : 160, .exact = true};
 }
 
 static int steps(const opts *o, int nfe, bool to_zero) {

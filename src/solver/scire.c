@@ -67,9 +67,11 @@ static scire read(const problem *pb, const opts *o) {
 static solver_claims claims(const opts *o, const process *p) {
     (void)p;
     const scire s = read(NULL, o);
-    const bool fd = opt_choice(o, "difference") == 1 && s.variant != EI && s.method != MULTISTEP;
-    const double order = !fd || s.order == 1 ? 1 : s.order == 3 && s.consistent ? 3 : 2;
-    return (solver_claims){.order = order, .from = 80, .to = 320, .exact = true};
+    const bool fd = opt_choice(o, "difference") == 1;
+    const bool third = s.order == 3 && s.consistent && s.method != MULTISTEP;
+    const double order = !fd || s.order == 1 ? 1 : third ? 3 : 2;
+    return (solver_claims){
+        .order = order, .from = fd ? 160 : 80, .to = fd ? 640 : 320, .exact = true};
 }
 
 static int steps(const opts *o, int nfe, bool to_zero) {
