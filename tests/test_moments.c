@@ -74,6 +74,7 @@ typedef struct {
 /* The networks take turns: every solver, process and grid meets several of them. */
 static void compare_case(const plan_case *c, void *user) {
     agreement *a = user;
+    if (case_claims(c).mixes) return; /* kernels enter the moments by two of them only */
     const network *net = &networks[a->plans++ % nnetworks];
     plan_case with = *c;
     with.form = &net->form;
@@ -126,7 +127,8 @@ static void check_weak_order(plan_case c, bool strict) {
     const double slope = ladder_slope(&l);
     const char *format = "%s: error %.2g, order %.2f, at last %.2f (claimed: %g)\n";
     const double least = claims.limit > 0 ? claims.limit : claims.order;
-    const double off = claims.stochastic ? fabs(slope - claims.order) - 0.3 : least - slope - 0.5;
+    const bool both = claims.stochastic && !claims.least;
+    const double off = both ? fabs(slope - claims.order) - 0.3 : least - slope - 0.5;
     if (strict)
         print_message(format, case_name(&c), l.error[l.n - 1], slope, ladder_last(&l),
                       claims.order);

@@ -32,8 +32,12 @@ static size_t nfe_of(const char *solver, int steps, const char *rest) {
     text spec = {0};
     text_add(&spec, "solver=%s steps=%d%s", solver, steps, rest);
     const plan_source from = source("vp_linear");
-    dfl_plan *plan = compile(spec.data, &from);
+    dfl_plan *plan;
+    const dfl_status status = plan_compile(spec.data, &from, &plan);
+    const bool short_history = status == DFL_E_RANGE && strstr(dfl_last_message(), "at least");
+    if (status != DFL_OK && !short_history) REFUTE("%s: %s", spec.data, dfl_last_message());
     text_free(&spec);
+    if (short_history) return SIZE_MAX; /* as many steps as that are not for sale */
     const size_t nfe = plan->nfe;
     assert_int_equal(dfl_plan_nfe(plan), nfe);
     plan_free(plan);
@@ -47,6 +51,13 @@ static void check_budget(const char *solver, int nfe, const char *rest) {
     const plan_source from = source("vp_linear");
     dfl_plan *plan;
     const dfl_status status = plan_compile(spec.data, &from, &plan);
+    const bool short_history =
+        status == DFL_E_RANGE && nfe < 3 && strstr(dfl_last_message(), "at least");
+    const bool no_limit = status == DFL_E_COMBINATION && strstr(rest, "t_end=0");
+    if (short_history || no_limit) { /* refused for another reason than the budget */
+        text_free(&spec);
+        return;
+    }
     if (status == DFL_E_RANGE) {
         assert_message_has("too small a budget");
         assert_true(nfe_of(solver, 1, rest) > (size_t)nfe);
@@ -54,7 +65,8 @@ static void check_budget(const char *solver, int nfe, const char *rest) {
         if (status != DFL_OK) REFUTE("%s: %s", spec.data, dfl_last_message());
         const bool denoise = strstr(rest, "denoise=1") != NULL && !strstr(rest, "t_end=0");
         const int steps = (int)plan->steps - denoise;
-        if (plan->nfe > (size_t)nfe || nfe_of(solver, steps + 1, rest) <= (size_t)nfe)
+        const bool spent = plan->nfe == (size_t)nfe;
+        if (!spent && (plan->nfe > (size_t)nfe || nfe_of(solver, steps + 1, rest) <= (size_t)nfe))
             REFUTE("%s: %zu evaluations in %d steps", spec.data, plan->nfe, steps);
         plan_free(plan);
     }

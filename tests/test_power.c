@@ -46,7 +46,8 @@ static void for_each_good_plan(const netform *form,
             c.steps = claims.exact ? 10 : 320;
             c.form = form;
             dfl_plan *plan = case_compile(&c);
-            assert_null(judge(plan, &claims));
+            const char *wrong = judge(plan, &claims);
+            if (wrong) REFUTE("%s: %s", case_name(&c), wrong);
             visit(plan, &c, claims.exact ? &t->exact : &t->smooth);
             plan_free(plan);
         }
@@ -205,7 +206,7 @@ static void test_swaps(void **state) {
         plan_free(plan);
     }
     specs_free(&solvers);
-    report("two outputs swapped", t, 0.95);
+    report("two outputs swapped", t, 0.9);
 }
 
 int main(void) {

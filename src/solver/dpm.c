@@ -62,6 +62,7 @@ static solver_claims claims(const opts *o, const process *p) {
     const bool third = d.method == MULTISTEP && d.order == 3;
     return (solver_claims){.order = third && !d.corrected ? 2 : d.order,
                            .limit = third ? 2 : 0,
+                           .least = third && !d.corrected,
                            .from = third ? 80 : 40,
                            .to = 320,
                            .exact = true};

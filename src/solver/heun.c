@@ -34,7 +34,7 @@ static bool in_rho(const opts *o, const process *p) {
 
 static solver_claims claims(const opts *o, const process *p) {
     const bool churn = opt_real(o, "s_churn") > 0;
-    return (solver_claims){.order = churn ? 1 : 2,
+    return (solver_claims){.order = 2,
                            .from = 80,
                            .to = 320,
                            .stochastic = churn,
@@ -56,8 +56,9 @@ static val churn(const problem *pb, rows *r, val x, double *t) {
     const double rho = fmin(at.rho * (1 + amount), most);
     if (!(rho > at.rho)) return x;
     *t = rho == most ? pb->process->t_hi : process_time_of_rho(pb->process, rho);
-    const scalar_at to = process_at(pb->process, *t);
-    const double sigma = opt_real(pb->o, "s_noise") * sqrt((rho - at.rho) * (rho + at.rho));
+    const scalar_at to =
+        process_at(pb->process, *t); /* its rho, not the one asked of the inverse */
+    const double sigma = opt_real(pb->o, "s_noise") * sqrt((to.rho - at.rho) * (to.rho + at.rho));
     return rows_lin2(r, to.a / at.a, x, to.a * sigma, rows_noise(r));
 }
 

@@ -60,10 +60,12 @@ static double stage_time(const problem *pb, int n, double c) {
 }
 
 /* x at time `target` from h-weighted slopes k[0..stages). */
-static val combine(const problem *pb, rows *r, val x, int n, double target, const double *weight,
+static val combine(const problem *pb, rows *r, val x, int n, double c, const double *weight,
                    const val *k, int stages) {
+    const double target = stage_time(pb, n, c);
     const scalar_at at = process_at(pb->process, pb->t[n]), to = process_at(pb->process, target);
-    const double h = process_at(pb->process, pb->t[n + 1]).rho - at.rho;
+    /* the stage's own length over c, so that the inverse map's rounding stays out of the state */
+    const double h = (to.rho - at.rho) / c;
     term terms[STAGES_MAX + 1] = {{x, blk_real(to.a / at.a)}};
     for (int i = 0; i < stages; i++) terms[1 + i] = (term){k[i], blk_real(to.a * h * weight[i])};
     return rows_lin(r, terms, (size_t)stages + 1);
@@ -74,13 +76,20 @@ static val fill(const problem *pb, rows *r, val x) {
     if (process_at(pb->process, pb->t[0]).a == 0)
         rows_fail(r, fail(DFL_E_COMBINATION,
                           "solver rhork: rho is infinite at t_start=%.17g; start lower", pb->t[0]));
+    bool at_end = false;
+    for (int i = 0; i < m->stages; i++) at_end = at_end || m->c[i] == 1;
+    if (at_end && pb->t[pb->steps] == 0)
+        rows_fail(r,
+                  fail(DFL_E_COMBINATION,
+                       "solver rhork: this tableau evaluates at the end of a step, which t_end=0 "
+                       "does not allow; end above 0"));
     for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         val k[STAGES_MAX];
         for (int i = 0; i < m->stages; i++) {
             const double t = stage_time(pb, n, m->c[i]);
-            k[i] = rows_eps(r, i ? combine(pb, r, x, n, t, m->a[i], k, i) : x, t);
+            k[i] = rows_eps(r, i ? combine(pb, r, x, n, m->c[i], m->a[i], k, i) : x, t);
         }
-        x = combine(pb, r, x, n, pb->t[n + 1], m->b, k, m->stages);
+        x = combine(pb, r, x, n, 1, m->b, k, m->stages);
         rows_step(r, x, pb->t[n + 1], m->order);
     }
     return x;

@@ -206,7 +206,7 @@ static val singlestep(const scire *s, rows *r, val x, double t, double target, i
     if (order == 1) return rows_lin2(r, whole.shrink, x, whole.scale * whole.h, m0);
     const double s1 = time_of_w(s, w_of(s, &at) + f[0] * whole.h);
     const move first = move_to(s, t, s1);
-    const val x1 = rows_lin2(r, first.shrink, x, first.scale * f[0] * whole.h, m0);
+    const val x1 = rows_lin2(r, first.shrink, x, first.scale * first.h, m0);
     const val m1 = predict(s, r, x1, s1);
     if (order == 2) {
         const double c = whole.scale * whole.h / (2 * f[0] * phi);
@@ -215,7 +215,7 @@ static val singlestep(const scire *s, rows *r, val x, double t, double target, i
     const double s2 = time_of_w(s, w_of(s, &at) + f[1] * whole.h);
     const move second = move_to(s, t, s2);
     const double bend = (s->consistent ? f[1] * f[1] : f[1]) * whole.h / (2 * f[0] * phi);
-    const val x2 = rows_lin3(r, second.shrink, x, second.scale * (f[1] * whole.h - bend), m0,
+    const val x2 = rows_lin3(r, second.shrink, x, second.scale * (second.h - bend), m0,
                              second.scale * bend, m1);
     const val m2 = predict(s, r, x2, s2);
     const double c = whole.scale * whole.h / (2 * f[1] * phi);

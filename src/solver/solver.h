@@ -10,11 +10,12 @@
 
 /* What a solver with given options promises; every test reads it. */
 typedef struct {
-    double order;    /* global order on the process's reference grid: of the trajectory, or of
-                        mean and covariance for a stochastic solver */
-    double limit;    /* order left in the limit of many steps, if it is lower; else 0 */
-    int from, to;    /* range of steps over which that order shows */
-    bool mixes;      /* draws from mixture kernels */
+    double order; /* global order on the process's reference grid: of the trajectory, or of
+                     mean and covariance for a stochastic solver */
+    double limit; /* order left in the limit of many steps, if it is lower; else 0 */
+    int from, to; /* range of steps over which that order shows */
+    bool mixes;   /* draws from mixture kernels */
+    bool least;   /* the order is a lower bound: over the range more shows, by a changing amount */
     bool stochastic; /* draws noise */
     bool exact;      /* exact wherever the network knows x_0: labels hold at every STEP */
 } solver_claims;

@@ -163,6 +163,19 @@ static bool starts_within(const process *p, const char *spec, int steps) {
     return within;
 }
 
+/* Some solvers have no limit at t = 0, refine the grid by its formula, or need a history: they
+   refuse, with a sentence, and only where one of that can be the reason. */
+static bool is_refused(const plan_case *c, const grid_row *grid) {
+    dfl_plan *plan;
+    const dfl_status status = case_try(c, &plan);
+    plan_free(plan);
+    if (status == DFL_OK) return false;
+    const bool may = c->to_zero || !grid->time || c->steps < 3;
+    const bool known = status == DFL_E_COMBINATION || status == DFL_E_RANGE;
+    if (!may || !known) REFUTE("%s: %s", case_name(c), dfl_last_message());
+    return true;
+}
+
 static void visit_grids(plan_case c, size_t place, void (*visit)(const plan_case *c, void *user),
                         void *user) {
     process *p = case_process(&c);
@@ -176,7 +189,7 @@ static void visit_grids(plan_case c, size_t place, void (*visit)(const plan_case
             if (grid->index && !starts_within(p, spec, c.steps)) continue;
             c.grid = spec;
             c.to_zero = zero;
-            visit(&c, user);
+            if (!is_refused(&c, grid)) visit(&c, user);
         }
     process_free(p);
 }
