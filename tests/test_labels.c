@@ -53,7 +53,7 @@ static void check_values(const plan_case *c, const dfl_plan *plan) {
                 read[source(plan, r, j)->v] = true;
     }
     for (size_t v = 0; v < code->nvalues; v++)
-        good = good && read[v] != (code->outputs[0] == (val)v);
+        good = good && (read[v] || code->outputs[0] == (val)v);
     free(read);
     if (!good || code->noutputs != 1) REFUTE("%s: draws, or unused values", case_name(c));
 }
@@ -122,10 +122,10 @@ static void test_slots(void **state) {
         {"deis:order=0", 2, 10}, {"deis:order=1", 3, 10},
         {"deis:order=2", 4, 10}, {"deis:order=3", 5, 10},
         {"em", 3, 10},           {"conjugate", 2, 10},
-        {"ddim_gmm:K=2", 3, 10}, {"rhork:tableau=4rk", 6, 40},
+        {"ddim_gmm:K=2", 2, 10}, {"rhork:tableau=4rk", 6, 40},
         {"scire", 4, 20},        {"scire:method=multistep,profile=main", 3, 10},
         {"dpm", 3, 10},          {"dpm:order=3", 4, 10},
-        {"sde_dpm", 3, 10},      {"unipc", 5, 10},
+        {"sde_dpm", 4, 10},      {"unipc", 5, 10},
     };
     for (size_t i = 0; i < LENGTH(cases); i++) {
         const plan_case c = {.process = "vp_linear", .solver = cases[i].solver, .steps = 10};
@@ -219,7 +219,11 @@ static void survey_network(const plan_case *c, void *user) {
         plan_case with = *c;
         with.form = &networks[i].form;
         with.denoise = !c->to_zero;
-        dfl_plan *plan = case_compile(&with);
+        dfl_plan *plan;
+        if (c->to_zero && case_try(&with, &plan) == DFL_E_COMBINATION)
+            continue; /* stages close to t = 0 are not for every network */
+        if (c->to_zero) plan_free(plan);
+        plan = case_compile(&with);
         process *p = case_process(c);
         const char *wrong = evals_wrong(plan, p, &networks[i].form);
         if (wrong) REFUTE("%s, network %s: %s", case_name(&with), networks[i].name, wrong);

@@ -36,15 +36,16 @@ static const opt_row options[] = {
     {0},
 };
 
+/* rfim draws the same part of the noise afresh however short the step: no order is left. */
 static solver_claims claims(const opts *o, const process *p) {
     (void)p;
-    const int covariance = opt_choice(o, "covariance");
-    return (solver_claims){.order = 1,
+    const bool rfim = opt_choice(o, "kernel") == 1 && opt_real(o, "eta") > 0;
+    return (solver_claims){.order = rfim ? 0 : 1,
                            .from = 40,
                            .to = 320,
-                           .stochastic = true,
-                           .mixes = covariance != ISO,
-                           .exact = false};
+                           .mixes = opt_choice(o, "covariance") != ISO,
+                           .least = rfim,
+                           .stochastic = true};
 }
 
 /* What of the priors the kernels need. */

@@ -3,7 +3,8 @@
  *   R(t) = mean |eps| at time t, from offline runs;  E_n = eps_n / R(t_n)
  *   x_{n+1} = (a_{n+1}/a_n) x_n + sum_j C_nj E_{n-j},   C_nj = a_{n+1} int R l_j drho
  *
- * Xia et al., "Score-normalised DEIS", as released in mtkresearch/Diffusion-DEIS-SN. A constant R
+ * Xia et al., "Score Normalization for a Faster Diffusion Exponential Integrator Sampler", arXiv
+ * 2311.00157, as released in mtkresearch/Diffusion-DEIS-SN. A constant R
  * is DEIS. Statistic k of n was measured at t = (k + 1)/n; the released code puts it at k/(n - 1)
  * (abscissa= released, the default, for comparison with published figures), `consistent` puts it
  * where it was measured. The first `clip` statistics are replaced by the next one, as there (5 of
@@ -147,8 +148,8 @@ static val fill(const problem *pb, rows *r, val x) {
 static const char *const variants[] = {NULL};
 
 const solver_row solver_deis_sn = {
-    .is = {"deis_sn", "DEIS on the score normalised by the model's statistics",
-           "mtkresearch/Diffusion-DEIS-SN", options},
+    .is = {"deis_sn", "DEIS on the score normalised by the model's statistics", "arXiv:2311.00157",
+           options},
     .spaces = SOLVER_SCALAR,
     .claims = claims,
     .variants = variants,

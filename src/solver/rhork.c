@@ -78,6 +78,12 @@ static val fill(const problem *pb, rows *r, val x) {
                           "solver rhork: rho is infinite at t_start=%.17g; start lower", pb->t[0]));
     bool at_end = false;
     for (int i = 0; i < m->stages; i++) at_end = at_end || m->c[i] == 1;
+    if (pb->t[pb->steps] == 0 && m->stages > 1 && pb->process->rho_lo > 0)
+        rows_fail(r,
+                  fail(DFL_E_COMBINATION,
+                       "solver rhork: process %s has no times for the stages below rho=%.3g; end "
+                       "above t_end=0",
+                       pb->process->row->is.name, pb->process->rho_lo));
     if (at_end && pb->t[pb->steps] == 0)
         rows_fail(r,
                   fail(DFL_E_COMBINATION,

@@ -186,8 +186,9 @@ static val step_ei(const scire *s, rows *r, val x, double t, double target, doub
     const scalar_at at = process_at(p, t), to = process_at(p, target);
     const double h = to.lambda - at.lambda, middle = process_time_of_rho(p, at.rho * exp(-h / 2));
     const scalar_at half = process_at(p, middle);
+    const double to_middle = log(at.rho / half.rho); /* h/2, but for the inverse map's rounding */
     const val m0 = rows_eps(r, x, t);
-    const val stage = rows_lin2(r, half.a / at.a, x, -half.b * expm1(h / 2), m0);
+    const val stage = rows_lin2(r, half.a / at.a, x, -half.b * expm1(to_middle), m0);
     const val m1 = rows_eps(r, stage, middle);
     const double bend = h < 1e-2 ? h / 2 + h * h / 6 + h * h * h / 24 : (expm1(h) - h) / h;
     const double c = -to.b * bend * 2 / phi;

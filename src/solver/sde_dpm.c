@@ -5,8 +5,8 @@
  * x_0
  *
  * Lu et al., arXiv 2211.01095, appendix; "sde-dpmsolver++" of diffusers, midpoint form. A step that
- * lands on t = 0 is the prediction itself. One evaluation per step; weak order 1 (the noise between
- * steps is not resolved further), with a smaller constant for 2M. Order 1 is DDIM with eta = 1. */
+ * lands on t = 0 is the prediction itself. One evaluation per step; of mean and covariance,
+ * order 1 and 2. Order 1 is DDIM with eta = 1. */
 #include "solver/solver.h"
 
 #include <math.h>
@@ -17,8 +17,10 @@ static const opt_row options[] = {
 };
 
 static solver_claims claims(const opts *o, const process *p) {
-    (void)o, (void)p;
-    return (solver_claims){.order = 1, .from = 40, .to = 320, .stochastic = true, .exact = true};
+    (void)p;
+    const double order = (double)opt_int(o, "order");
+    return (solver_claims){
+        .order = order, .from = 40, .to = 320, .stochastic = true, .exact = true};
 }
 
 static val fill(const problem *pb, rows *r, val x) {

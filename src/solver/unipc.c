@@ -148,21 +148,26 @@ static val step(const problem *pb, const unipc *u, rows *r, val x, int j, val *m
     return corrected;
 }
 
+static dfl_status check(const problem *pb, const unipc *u) {
+    if (pb->steps < u->order)
+        return fail(DFL_E_RANGE, "solver unipc: order %d needs at least %d steps", u->order,
+                    u->order);
+    if (pb->t[pb->steps] == 0 && !(u->data && u->bh2))
+        return fail(DFL_E_COMBINATION,
+                    "solver unipc: t_end=0 has a limit in data form with bh2 only");
+    if (process_at(pb->process, pb->t[0]).a == 0)
+        return fail(
+            DFL_E_COMBINATION,
+            "solver unipc: works in log-SNR, which is infinite at t_start=%.17g; start lower",
+            pb->t[0]);
+    return DFL_OK;
+}
+
 static val fill(const problem *pb, rows *r, val x) {
     const unipc u = {opt_bool(pb->o, "predict_x0"), opt_choice(pb->o, "solver_type") == 1,
                      opt_bool(pb->o, "lower_order_final"), (int)opt_int(pb->o, "order")};
     const bool zero = pb->t[pb->steps] == 0;
-    if (pb->steps < u.order)
-        rows_fail(r, fail(DFL_E_RANGE, "solver unipc: order %d needs at least %d steps", u.order,
-                          u.order));
-    if (zero && !(u.data && u.bh2))
-        rows_fail(r, fail(DFL_E_COMBINATION,
-                          "solver unipc: t_end=0 has a limit in data form with bh2 only"));
-    if (process_at(pb->process, pb->t[0]).a == 0)
-        rows_fail(r, fail(DFL_E_COMBINATION,
-                          "solver unipc: works in log-SNR, which is infinite at "
-                          "t_start=%.17g; start lower",
-                          pb->t[0]));
+    rows_fail(r, check(pb, &u));
     val m[3] = {r->status == DFL_OK ? expo_predict(pb, r, x, pb->t[0], u.data) : 0};
     for (int j = 1; j <= pb->steps && r->status == DFL_OK; j++) {
         if (zero && j == pb->steps) { /* the limit: x_0 as predicted last */

@@ -162,6 +162,7 @@ def test_scire_error_ratios(error, variant, order, ratio):
 
 
 ORDERS = [  # solver, order, from how many steps
+    ("deis:kind=ipndm,order=0", 1, 160), ("deis:kind=ipndm,order=1", 2, 320), ("deis:kind=ipndm,order=3", 2, 320),
     ("scire:order=2,difference=fd", 2, 160), ("scire:order=3,difference=fd", 2, 160),
     ("scire:order=3,difference=fd,stage=consistent", 3, 160),
     ("scire:variant=v2,order=3,difference=fd,stage=consistent", 3, 160),
@@ -174,6 +175,31 @@ ORDERS = [  # solver, order, from how many steps
     ("unipc:order=1", 2, 160), ("unipc:order=2,lower_order_final=0", 3, 160),
     ("unipc:order=3,lower_order_final=0", 4, 80), ("unipc:order=3", 2, 160),
 ]
+
+
+def rows_of_pages(root):
+    """Table rows "| `solver` | grid | errors ... |" of docs/solvers/, with the evaluations of their heads."""
+    for page in sorted((root / "docs/solvers").glob("*.md")):
+        budgets = []
+        for line in page.read_text().splitlines():
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if cells[:2] == ["solver", "grid"]:
+                budgets = [int(cell) for cell in cells[2:]]
+            elif budgets and line.startswith("| `") and len(cells) == 2 + len(budgets):
+                yield page.name, cells[0].strip("`"), cells[1], list(zip(budgets, cells[2:]))
+
+
+def test_pages(root, error):
+    """The errors that the pages print are what is measured."""
+    count, wrong = 0, []
+    for page, solver, grid, cells in rows_of_pages(root):
+        for nfe, printed in cells:
+            size = float(np.sqrt((error(solver, nfe, grid, "nfe") ** 2).mean()))
+            count += 1
+            if not math.isclose(size, float(printed), rel_tol=0.06):
+                wrong.append((page, solver, grid, nfe, printed, f"{size:.1e}"))
+    assert not wrong, wrong
+    assert count >= 150
 
 
 @pytest.mark.parametrize("solver, order, steps", ORDERS)

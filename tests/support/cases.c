@@ -183,7 +183,7 @@ static void visit_grids(plan_case c, size_t place, void (*visit)(const plan_case
         for (int zero = 0; zero < 2; zero++) {
             const grid_row *grid = (const grid_row *)grid_family.rows[g];
             char spec[4096];
-            if (c.steps > ALL_STEPS && (place + g) % 3) continue;
+            if ((place + g) % (c.steps > ALL_STEPS ? 9 : 3)) continue; /* every pair is met */
             if ((zero && !grid->reaches_zero) || (!zero && grid->index)) continue;
             grid_spec(&grid->is, case_start(p), zero ? 0 : case_end(p), c.steps, spec, sizeof spec);
             if (grid->index && !starts_within(p, spec, c.steps)) continue;
