@@ -1,5 +1,5 @@
 /* Plans are right by construction and by label: their structure, and pure arithmetic that needs no
-   network. Every solver x process x grid of the registries at few steps; at more, a third of them,
+   network. A third of all solver x process x grid of the registries at few steps; at more, a ninth,
    in which every pair of the three still occurs (for_each_case). */
 #include "support/cases.h"
 #include "support/interpret.h"

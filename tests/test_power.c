@@ -199,7 +199,7 @@ static void test_swaps(void **state) {
     spec_list solvers = scalar_solvers();
     for (size_t s = 0; s < solvers.n; s++) {
         plan_case c = reference_case("vp_linear", solvers.spec[s]);
-        if (case_claims(&c).order < 2 || case_claims(&c).mixes) continue;
+        if (case_claims(&c).order < 2 || case_claims(&c).stochastic) continue;
         c.steps = 40;
         dfl_plan *plan = case_compile(&c);
         swap_outputs(plan, &t);

@@ -81,7 +81,7 @@ row eval_at(const process *p, const netform *form, double t);
 const char *evals_wrong(const dfl_plan *plan, const process *p, const netform *form);
 
 /* Calls visit for every scalar solver x process x grid, each to its usual end and, where the grid
-   allows it, to t = 0. Above ALL_STEPS steps only a third of them is taken, with every pair of
+   allows it, to t = 0. A third of them is taken, above ALL_STEPS steps a ninth, with every pair of
    solver and process, solver and grid, process and grid among them. */
 enum { ALL_STEPS = 5 };
 void for_each_case(int steps, void (*visit)(const plan_case *c, void *user), void *user);
