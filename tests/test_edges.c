@@ -66,8 +66,8 @@ static void check_start(const plan_case *c, const process *p) {
         plan_free(plan);
         return;
     }
-    if (strstr(dfl_last_message(),
-               "start lower")) { /* the solver's own word, whatever the network */
+    const char *own = dfl_last_message(); /* the solver's own word, whatever the network */
+    if (strstr(own, "start lower") || strstr(own, "infinite")) {
         assert_int_equal(status, DFL_E_COMBINATION);
         return;
     }
