@@ -3,7 +3,7 @@
 #include "sample.h"
 #include "stop.h"
 
-enum { WATCH_STOPPED = 1001, CHUNK_BYTES = 64 << 20, CHUNK_MAX = 4096 };
+enum { CHUNK_BYTES = 64 << 20, CHUNK_MAX = 4096 };
 
 static int watch(void *user, size_t step, size_t steps, double t, uint64_t first, size_t count,
                  const void *state) {
@@ -17,6 +17,7 @@ static int watch(void *user, size_t step, size_t steps, double t, uint64_t first
 
 static dfl_status open_run(job *j) {
     text options = {0};
+    if (j->adaptive) return adaptive_open(j);
     text_add(&options, "seed=%llu,dtype=%s", (unsigned long long)j->seed,
              j->dtype == DFL_FLOAT64 ? "float64" : "float32");
     if (arg_given(j->args, "batch")) text_add(&options, ",batch=%s", job_text(j, "batch"));
@@ -40,7 +41,8 @@ static void choose_chunk(job *j, size_t row) {
 
 static dfl_status open_sink(job *j) {
     static const char *const keys[PICTURE_TEXTS] = {"Software", "Title", "Description"};
-    const char *solver = job_meta(j, "solver"), *name = j->model->card.name;
+    const char *solver = j->adaptive ? job_text(j, "solver") : job_meta(j, "solver");
+    const char *name = j->model->card.name;
     text_add(&j->software, "driftless %s", dfl_version());
     if (j->software.failed) return fail_memory();
     j->picture_texts[0] = j->software.data;
@@ -60,15 +62,24 @@ static dfl_status open_sink(job *j) {
     return sink_open(&wish, &j->sink);
 }
 
+int job_components(const job *j) {
+    return j->adaptive ? dfl_ode_components(j->ode) : dfl_plan_components(j->plan);
+}
+
+double job_model_seconds(const job *j) {
+    return j->adaptive ? dfl_ode_model_seconds(j->ode) : dfl_run_model_seconds(j->run);
+}
+
 dfl_status job_prepare(job *j) {
     const size_t dim = dfl_model_dim(j->model), item = array_type_size(j->type);
-    const size_t state = dim * (size_t)dfl_plan_components(j->plan);
     TRY(open_run(j));
+    const size_t state = dim * (size_t)job_components(j);
     if (j->init.data) TRY(init_convert(job_text(j, "init"), &j->init, j->count, state, j->dtype));
     choose_chunk(j, mem_product(dim, item, 1));
     const size_t held = j->chunk < j->count ? j->chunk : j->count;
     j->samples = mem_array(held, mem_product(dim, item, 1));
     if (!j->samples) return fail_memory();
+    if (j->adaptive) TRY(adaptive_reserve(j, held));
     if (j->labelled) {
         j->labels = mem_array(held, sizeof *j->labels);
         if (!j->labels) return fail_memory();
@@ -81,11 +92,12 @@ dfl_status job_prepare(job *j) {
 
 static dfl_status draw_chunk(job *j, size_t done, size_t n) {
     const size_t item = array_type_size(j->type);
-    const size_t state = dfl_model_dim(j->model) * (size_t)dfl_plan_components(j->plan) * item;
+    const size_t state = dfl_model_dim(j->model) * (size_t)job_components(j) * item;
     const char *start = j->init.data ? (const char *)j->init.data + done * state : NULL;
     const double began = seconds_now();
     const dfl_status status =
-        dfl_run_sample(j->run, j->first + done, n, j->labels, start, j->samples);
+        j->adaptive ? adaptive_draw(j, done, n, start)
+                    : dfl_run_sample(j->run, j->first + done, n, j->labels, start, j->samples);
     const double drawn = seconds_now();
     j->seconds[TIME_SAMPLE] += drawn - began;
     if (status == WATCH_STOPPED) return fail(DFL_E_STOPPED, "interrupted");
@@ -98,7 +110,8 @@ static dfl_status draw_chunk(job *j, size_t done, size_t n) {
 
 dfl_status job_draw(job *j) {
     dfl_status status = DFL_OK;
-    progress_start(&j->bar, !arg_given(j->args, "quiet"), j->count, dfl_plan_steps(j->plan));
+    progress_start(&j->bar, !arg_given(j->args, "quiet"), j->count,
+                   j->adaptive ? ADAPTIVE_SHARES : dfl_plan_steps(j->plan));
     stop_target(j->run);
     for (size_t done = 0; status == DFL_OK && done < j->count;) {
         const size_t whole = j->chunk - (size_t)((j->first + done) % j->chunk);

@@ -22,11 +22,21 @@ static dfl_status get_family(const void *name, char *buf, size_t cap, size_t *ne
     return dfl_describe(name, buf, cap, need);
 }
 
-static int run_list(const args *a) {
+static dfl_status print_family(const char *name) {
     char *data = NULL;
-    /* A command bears the name of its family. */
-    dfl_status status = fetch_text(get_family, a->command->name, &data);
+    dfl_status status = fetch_text(get_family, name, &data);
     if (status == DFL_OK) status = print_out(data);
     free(data);
+    return status;
+}
+
+static int run_list(const args *a) {
+    /* A command bears the name of its family. */
+    dfl_status status = print_family(a->command->name);
+    if (status == DFL_OK && a->command == &command_solvers) {
+        status = print_out("\nadaptive, for \"driftless sample\" only: no plans, without grid or "
+                           "number of steps\n\n");
+        if (status == DFL_OK) status = print_family("adaptive");
+    }
     return status == DFL_OK ? CODE_OK : tell_failure(status, CODE_FAILURE);
 }

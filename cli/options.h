@@ -25,7 +25,7 @@ typedef struct {
     double real;
 } arg_value;
 
-enum { ARGS_MAX = 40, OPERANDS_MAX = 2 };
+enum { ARGS_MAX = 40, OPERANDS_MAX = 64 };
 
 typedef struct args args;
 

@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "output.h"
 #include "spec.h"
+#include "study/study.h"
 
 static int run_plan(const args *a);
 
@@ -28,10 +29,11 @@ const command command_plan = {
     run_plan};
 
 /* A plan needs the card alone, so the network stays on disk. */
-static dfl_status plan_from_card(card *c, const char *spec, dfl_plan **out) {
+static dfl_status plan_from_card(const args *a, card *c, text *spec, dfl_plan **out) {
     struct dfl_model model = {.card = *c, .calls = 1};
     tell_warnings(c->warnings.data);
-    const dfl_status status = dfl_plan_new(&model, spec, out);
+    dfl_status status = spec_resolve(a, &model, false, spec);
+    if (status == DFL_OK) status = dfl_plan_new(&model, spec->data, out);
     card_free(c);
     return status;
 }
@@ -48,14 +50,24 @@ static dfl_status card_of_process(const char *process, card *out) {
     return status;
 }
 
-static dfl_status plan_of_mixture(const char *where, const char *spec, dfl_plan **out, int *code) {
+static dfl_status plan_of_mixture(const args *a, text *spec, dfl_plan **out, int *code) {
     dfl_model *model = NULL;
     *code = CODE_MODEL;
-    TRY(dfl_model_open(where, NULL, &model));
+    TRY(dfl_model_open(a->operand[0], NULL, &model));
     *code = CODE_BY_STATUS;
-    const dfl_status status = dfl_plan_new(model, spec, out);
+    dfl_status status = spec_resolve(a, model, false, spec);
+    if (status == DFL_OK) status = dfl_plan_new(model, spec->data, out);
     dfl_model_free(model);
     return status;
+}
+
+static dfl_status refuse_adaptive(const args *a) {
+    const char *solver = arg(a, "solver")->text;
+    if (!solver || !adaptive_is_named(solver)) return DFL_OK;
+    return fail(DFL_E_ARG,
+                "%.*s chooses its steps sample by sample while it runs, so it is not a plan; "
+                "\"driftless sample\" runs it",
+                (int)strcspn(solver, ":"), solver);
 }
 
 /* *code is the exit code that a failure at that point means. */
@@ -63,20 +75,21 @@ static dfl_status make_plan(const args *a, dfl_plan **out, int *code) {
     const char *where = a->operand[0], *process = arg(a, "process")->text;
     text spec = {0};
     card c = {0};
-    dfl_status status = spec_make(a, &spec);
+    dfl_status status = refuse_adaptive(a);
+    if (status == DFL_OK) status = spec_make(a, &spec);
     if (status != DFL_OK) goto done;
     if (!where && !process) {
         status = fail(DFL_E_ARG, "usage: driftless plan %s", a->command->operands);
         goto done;
     }
     if (where && mixture_path(where)) {
-        status = plan_of_mixture(where, spec.data, out, code);
+        status = plan_of_mixture(a, &spec, out, code);
         goto done;
     }
     *code = where ? CODE_MODEL : CODE_BY_STATUS;
     TRY_GOTO(where ? card_read(where, &c) : card_of_process(process, &c), done);
     *code = CODE_BY_STATUS;
-    status = plan_from_card(&c, spec.data, out);
+    status = plan_from_card(a, &c, &spec, out);
 done:
     text_free(&spec);
     return status;

@@ -82,6 +82,10 @@ static dfl_status put_model(builder *b, json_t *root, const job *j) {
 }
 
 static void put_plan(builder *b, json_t *root, const job *j) {
+    if (j->adaptive) {
+        put(b, root, "adaptive", adaptive_record(j));
+        return;
+    }
     json_t *plan = json_object();
     char hex[DIGEST_HEX];
     digest_bytes(j->plan_text, strlen(j->plan_text), hex);
@@ -105,9 +109,15 @@ static void put_run(builder *b, json_t *root, const job *j) {
     put(b, run, "count", size(j->count));
     put(b, run, "dtype", json_string(j->dtype == DFL_FLOAT64 ? "float64" : "float32"));
     if (j->labelled) put(b, run, "class", json_integer(j->label));
-    put(b, run, "nfe", size(dfl_plan_nfe(j->plan)));
-    put(b, run, "network_calls_per_sample",
-        size(dfl_plan_nfe(j->plan) * (size_t)dfl_model_calls(j->model)));
+    if (j->adaptive) {
+        const double nfe = adaptive_mean_nfe(j);
+        put(b, run, "nfe", json_real(nfe));
+        put(b, run, "network_calls_per_sample", json_real(nfe * dfl_model_calls(j->model)));
+    } else {
+        const size_t nfe = dfl_plan_nfe(j->plan);
+        put(b, run, "nfe", size(nfe));
+        put(b, run, "network_calls_per_sample", size(nfe * (size_t)dfl_model_calls(j->model)));
+    }
     put(b, run, "options", options);
     const arg_row *rows = j->args->command->rows;
     for (int i = 0; rows[i].name; i++) {
@@ -121,7 +131,7 @@ static void put_seconds(builder *b, json_t *root, const job *j) {
     json_t *seconds = json_object();
     put(b, root, "seconds", seconds);
     for (int i = 0; i < TIMES; i++) put(b, seconds, names[i], json_real(j->seconds[i]));
-    put(b, seconds, "model", json_real(dfl_run_model_seconds(j->run)));
+    put(b, seconds, "model", json_real(job_model_seconds(j)));
     put(b, seconds, "total", json_real(seconds_now() - j->began));
     const double s = j->seconds[TIME_SAMPLE];
     put(b, root, "samples_per_second", json_real(s > 0 ? (double)j->count / s : 0));
@@ -215,16 +225,19 @@ static void summary_solver(const job *j, text *out) {
 
 dfl_status summary_make(const job *j, text *out) {
     const char *name = j->model->card.name, *noun = job_noun(j);
-    const size_t nfe = dfl_plan_nfe(j->plan), calls = (size_t)dfl_model_calls(j->model);
     const double s = j->seconds[TIME_SAMPLE];
     text_add(out, "model        %s\n", name ? name : j->where);
-    summary_solver(j, out);
-    text_add(out, "evaluations  %zu per %.*s", nfe, (int)strlen(noun) - 1, noun);
-    if (calls != 1) text_add(out, " (%zu network calls)", nfe * calls);
+    if (j->adaptive) {
+        TRY(adaptive_summary(j, out));
+    } else {
+        const size_t nfe = dfl_plan_nfe(j->plan), calls = (size_t)dfl_model_calls(j->model);
+        summary_solver(j, out);
+        text_add(out, "evaluations  %zu per %.*s", nfe, (int)strlen(noun) - 1, noun);
+        if (calls != 1) text_add(out, " (%zu network calls)", nfe * calls);
+    }
     text_add(out, "\n%-11s  %zu", noun, j->count);
     if (j->first > 0) text_add(out, " from number %llu", (unsigned long long)j->first);
-    text_add(out, "\ntime         %.3g s, of which the model %.3g s\n", s,
-             dfl_run_model_seconds(j->run));
+    text_add(out, "\ntime         %.3g s, of which the model %.3g s\n", s, job_model_seconds(j));
     const double rate = s > 0 ? (double)j->count / s : 0;
     if (s > 0) text_add(out, "rate         %.*f %s/s\n", rate < 100 ? 1 : 0, rate, noun);
     text_add(out, "output       %s\n", j->output);

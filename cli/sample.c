@@ -7,6 +7,7 @@
 
 #include "spec.h"
 #include "stop.h"
+#include "study/study.h"
 
 static int run_sample(const args *a);
 
@@ -77,6 +78,9 @@ static dfl_status read_settings(job *j) {
     j->dtype = dtype && strcmp(dtype, "float64") == 0 ? DFL_FLOAT64 : DFL_FLOAT32;
     j->type = j->dtype == DFL_FLOAT64 ? ARRAY_F64 : ARRAY_F32;
     if (arg_given(j->args, "plan")) return spec_refuse(j->args);
+    const char *solver = job_text(j, "solver");
+    j->adaptive = solver && adaptive_is_named(solver);
+    if (j->adaptive) TRY(adaptive_refuse(j->args));
     return spec_make(j->args, &j->spec);
 }
 
@@ -209,10 +213,14 @@ static dfl_status choose_class(job *j) {
 
 static dfl_status make_plan(job *j) {
     const double began = seconds_now();
-    if (arg_given(j->args, "plan"))
+    if (j->adaptive) return DFL_OK;
+    if (arg_given(j->args, "plan")) {
         TRY(plan_load(job_text(j, "plan"), &j->plan));
-    else
+    } else {
+        TRY(spec_resolve(j->args, j->model, arg_given(j->args, "quiet"), &j->spec));
         TRY(dfl_plan_new(j->model, j->spec.data, &j->plan));
+    }
+    if (!arg_given(j->args, "quiet")) TRY(plan_tell_warnings(j->plan));
     TRY(plan_json(j->plan, &j->plan_text));
     json_t *root = json_loads(j->plan_text, 0, NULL);
     j->meta = json_incref(json_object_get(root, "meta"));
@@ -271,6 +279,7 @@ static const struct {
 static void job_free(job *j) {
     sink_free(j->sink);
     dfl_run_free(j->run);
+    dfl_ode_free(j->ode);
     dfl_plan_free(j->plan);
     dfl_model_free(j->model);
     trajectory_free(&j->track);
@@ -282,6 +291,8 @@ static void job_free(job *j) {
     free(j->plan_text);
     free(j->labels);
     free(j->samples);
+    free(j->nfe);
+    free(j->done);
 }
 
 static int run_stages(job *j) {

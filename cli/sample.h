@@ -11,7 +11,9 @@
 #include "trajectory.h"
 
 enum { TIME_OPEN, TIME_PLAN, TIME_SAMPLE, TIME_WRITE, TIMES };
-enum { PICTURE_TEXTS = 3 }; /* text entries of a .png */
+enum { PICTURE_TEXTS = 3 };      /* text entries of a .png */
+enum { WATCH_STOPPED = 1001 };   /* what observers return after a signal */
+enum { ADAPTIVE_SHARES = 1000 }; /* parts of a sample's way that progress counts */
 
 typedef struct {
     const args *args;
@@ -28,6 +30,12 @@ typedef struct {
     char *plan_text; /* its JSON */
     json_t *meta;    /* its "meta" object, or NULL */
     dfl_run *run;
+    bool adaptive; /* no plan and no run, but: */
+    dfl_ode *ode;
+    size_t *nfe;  /* [chunk] */
+    double *done; /* [chunk] share of its way each sample has gone */
+    size_t drawn; /* samples of the run before this chunk */
+    size_t nfe_min, nfe_max, nfe_sum;
     array init;
     noise_source noise;
     trajectory track;
@@ -47,6 +55,20 @@ long long job_int(const job *j, const char *name, long long fallback);
 /* Stages: sets up the run and all outputs; draws all samples into the sink. */
 dfl_status job_prepare(job *j);
 dfl_status job_draw(job *j);
+
+/* adaptive.c: the same for an adaptive solver: what cannot stand beside it; its set-up; n samples
+   from number `done` on; the mean of evaluations per sample; its part of record and summary. */
+dfl_status adaptive_refuse(const args *a);
+dfl_status adaptive_open(job *j);
+dfl_status adaptive_reserve(job *j, size_t held);
+dfl_status adaptive_draw(job *j, size_t done, size_t n, const void *start);
+double adaptive_mean_nfe(const job *j);
+json_t *adaptive_record(const job *j);
+dfl_status adaptive_summary(const job *j, text *out);
+
+/* Components of a state, evaluated per plan or integrator; seconds spent in the model. */
+int job_components(const job *j);
+double job_model_seconds(const job *j);
 
 /* "images" or "samples". */
 const char *job_noun(const job *j);

@@ -1,18 +1,26 @@
 /* From options to the text of a specification, and plans from and to JSON. */
 #include "spec.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 
-enum { PLAN_FILE_MAX = 64 << 20 };
+enum { PLAN_FILE_MAX = 64 << 20, NOTE_MAX = 1024 };
 
 /* Option of the program, key of the specification. */
 static const struct {
     const char *option, *key;
-} words[] = {{"solver", "solver"},   {"steps", "steps"},     {"nfe", "nfe"},    {"grid", "grid"},
-             {"process", "process"}, {"t-start", "t_start"}, {"t-end", "t_end"}};
+} words[] = {{"solver", "solver"},
+             {"steps", "steps"},
+             {"nfe", "nfe"},
+             {"grid", "grid"},
+             {"process", "process"},
+             {"t-start", "t_start"},
+             {"t-end", "t_end"},
+             {"dynamic-thresholding-ratio", "dynamic_thresholding_ratio"},
+             {"sample-max-value", "sample_max_value"}};
 
 enum { WORDS = sizeof words / sizeof *words };
 
@@ -45,8 +53,28 @@ dfl_status spec_make(const args *a, text *out) {
         text_add(out, "%s%s=%s", out->len ? " " : "", words[i].key, v->text);
     }
     if (arg_given(a, "denoise")) text_add(out, "%sdenoise=1", out->len ? " " : "");
+    if (arg_given(a, "thresholding")) text_add(out, "%sthresholding=1", out->len ? " " : "");
     text_add(out, "%s", "");
     return out->failed ? fail_memory() : DFL_OK;
+}
+
+dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text *spec) {
+    char note[NOTE_MAX];
+    const char *store = arg(a, "tuned")->text;
+    size_t need;
+    TRY(dfl_tuned_spec(model, store, spec->data, NULL, 0, &need, note, sizeof note));
+    char *buf = mem_array(need + 1, 1);
+    if (!buf) return fail_memory();
+    dfl_status status =
+        dfl_tuned_spec(model, store, spec->data, buf, need + 1, NULL, note, sizeof note);
+    if (status == DFL_OK) {
+        text_free(spec);
+        text_add(spec, "%s", buf);
+        if (spec->failed) status = fail_memory();
+        if (!quiet && *note) fprintf(stderr, "driftless: %s\n", note);
+    }
+    free(buf);
+    return status;
 }
 
 dfl_status spec_refuse(const args *a) {
@@ -54,8 +82,11 @@ dfl_status spec_refuse(const args *a) {
         if (arg_given(a, words[i].option))
             return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
                         words[i].option);
-    if (arg_given(a, "denoise"))
-        return fail(DFL_E_ARG, "--denoise cannot stand beside --plan: the plan has settled it");
+    static const char *const more[] = {"denoise", "thresholding", "tuned"};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        if (arg_given(a, more[i]))
+            return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
+                        more[i]);
     return DFL_OK;
 }
 
@@ -69,6 +100,18 @@ dfl_status plan_load(const char *path, dfl_plan **out) {
     if (status == DFL_OK) return DFL_OK;
     if (status != DFL_E_MEMORY) status = DFL_E_FORMAT;
     return fail_in(status, "%s", path);
+}
+
+static dfl_status get_warnings(const void *plan, char *buf, size_t cap, size_t *need) {
+    return dfl_plan_warnings(plan, buf, cap, need);
+}
+
+dfl_status plan_tell_warnings(const dfl_plan *plan) {
+    char *lines = NULL;
+    TRY(fetch_text(get_warnings, plan, &lines));
+    tell_warnings(lines);
+    free(lines);
+    return DFL_OK;
 }
 
 static dfl_status get_json(const void *plan, char *buf, size_t cap, size_t *need) {

@@ -18,11 +18,21 @@
     {0, "t-start", NULL, "T", "the card's t_max", "time to start from", ARG_REAL, 0, 1},           \
     {0, "t-end", NULL, "T", "the card's t_min", "time to end at", ARG_REAL, 0, 1},                 \
     {0, "denoise", NULL, NULL, NULL, "one more evaluation, to land on clean samples", ARG_FLAG,    \
-     0, 0}
+     0, 0},                                                                                        \
+    {0, "thresholding", NULL, NULL, NULL, "dynamic thresholding of predicted clean samples",       \
+     ARG_FLAG, 0, 0},                                                                              \
+    {0, "dynamic-thresholding-ratio", NULL, "Q", "0.995", "quantile that is the threshold",        \
+     ARG_REAL, 0.01, 1},                                                                           \
+    {0, "sample-max-value", NULL, "V", "1", "least threshold", ARG_REAL, 1e-3, 1e3},               \
+    {0, "tuned", NULL, "FILE", "MODEL/tuned.json", "where auto in --solver or --grid looks",       \
+     ARG_FILE, 0, 0}
 /* clang-format on */
 
 /* The text that dfl_plan_new reads. E_ARG where the options contradict each other. */
 dfl_status spec_make(const args *a, text *out);
+
+/* Puts tuned values in place of auto, and says so on stderr unless `quiet`. */
+dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text *spec);
 
 /* E_ARG if any of the options above stands beside a plan that was read from a file. */
 dfl_status spec_refuse(const args *a);
@@ -30,6 +40,9 @@ dfl_status spec_refuse(const args *a);
 /* A plan from a file's JSON text; what is wrong with it is E_FORMAT or E_IO, never a usage error.
  */
 dfl_status plan_load(const char *path, dfl_plan **out);
+
+/* What the plan's makers warn of, on standard error. */
+dfl_status plan_tell_warnings(const dfl_plan *plan);
 
 /* The plan as JSON text, to be freed. */
 dfl_status plan_json(const dfl_plan *plan, char **out);

@@ -148,7 +148,7 @@ static void check_numbers(void) {
         double x;
         const char *digits;
     } cases[] = {{0, "0"},
-                 {-0.0, "-0"},
+                 {-0.0, "-0.0"},
                  {0.1, "0.1"},
                  {-2.5, "-2.5"},
                  {1.0 / 3, "0.3333333333333333"},

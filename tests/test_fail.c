@@ -173,6 +173,33 @@ static dfl_status try_run(void) {
     return status == DFL_OK ? sample(plans[1], "seed=3,dtype=float32", true) : status;
 }
 
+static char stats_path[80], merged_path[80];
+
+/* Gathers, writes, takes up and adds. A file that is there already would be found by realpath(),
+   whose allocation is not counted. */
+static dfl_status try_stats(void) {
+    dfl_stats *first = NULL, *second = NULL;
+    const char *const paths[] = {stats_path};
+    unlink(stats_path);
+    unlink(merged_path);
+    dfl_status status = dfl_stats_new(model, "nfe=4 t_end=0.1", "samples=3,bins=6", &first);
+    if (status == DFL_OK) status = dfl_stats_batch(first, NULL, NULL);
+    if (status == DFL_OK) status = dfl_stats_save(first, stats_path);
+    if (status == DFL_OK)
+        status = dfl_stats_new(model, "nfe=4 t_end=0.1", "samples=3,bins=6", &second);
+    if (status == DFL_OK) status = dfl_stats_resume(second, stats_path);
+    if (status == DFL_OK) status = dfl_stats_merge(paths, 1, merged_path);
+    dfl_stats_free(first);
+    dfl_stats_free(second);
+    return status;
+}
+
+static dfl_status try_deis_sn(void) {
+    char spec[120];
+    snprintf(spec, sizeof spec, "solver=deis_sn:stats='%s' steps=3", stats_path);
+    return plan_of(spec);
+}
+
 static dfl_status try_describe(void) {
     static const char *const families[] = {"solvers", "grids", "processes"};
     dfl_status status = DFL_OK;
@@ -195,6 +222,8 @@ static const struct {
     {"plan: heun on a table", try_table, 20},
     {"plan from JSON", try_json, 60},
     {"runs", try_run, 15},
+    {"statistics", try_stats, 100},
+    {"plan: deis_sn", try_deis_sn, 40},
     {"describe", try_describe, 3},
 };
 
@@ -247,6 +276,8 @@ static int prepare(void **state) {
     const bool written = write(file, mixture, sizeof mixture - 1) == (ssize_t)sizeof mixture - 1;
     close(file);
     snprintf(mixture_where, sizeof mixture_where, "mixture:%s", mixture_path);
+    snprintf(stats_path, sizeof stats_path, "%s.stats", mixture_path);
+    snprintf(merged_path, sizeof merged_path, "%s.merged", mixture_path);
     const bool ready = written && dfl_model_open(mixture_where, NULL, &model) == DFL_OK &&
                        dfl_plan_new(model, "solver=ddim:eta=1 steps=2", &plans[0]) == DFL_OK &&
                        dfl_plan_from_json(json, sizeof json - 1, &plans[1]) == DFL_OK;
@@ -259,7 +290,7 @@ static int clean_up(void **state) {
     dfl_plan_free(plans[0]);
     dfl_plan_free(plans[1]);
     dfl_model_free(model);
-    return unlink(mixture_path);
+    return unlink(stats_path) | unlink(merged_path) | unlink(mixture_path);
 }
 
 int main(void) {

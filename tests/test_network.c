@@ -148,6 +148,66 @@ static void test_scalar_time(void **state) {
     dfl_model_free(m);
 }
 
+/* The state of a phase-space network is the sample's shape twice; its output both halves or one. */
+static void test_phase_space(void **state) {
+    (void)state;
+    float x[2 * DIM] = {1, 2, 3, 4, 5, 6, 7, 8}, y[2 * DIM];
+    for (int half = 0; half < 2; half++) {
+        put_network(half ? "momentum" : "phase", SIZE_MAX);
+        put_card("", "[1, 2, 2]",
+                 half ? FILE_ONLY ", \"state_components\": 2, \"output_half\": \"m\""
+                      : FILE_ONLY ", \"state_components\": 2");
+        dfl_model *m = open_or_skip("microbatch=2");
+        dfl_request rq = {.count = 1,
+                          .input_dim = 2 * DIM,
+                          .output_dim = half ? DIM : 2 * DIM,
+                          .input = x,
+                          .output = y,
+                          .tau = 10,
+                          .components = 2,
+                          .output_components = half ? 1 : 2};
+        if (m->eval(m, &rq)) REFUTE("%s", dfl_last_message());
+        for (size_t i = 0; i < rq.output_dim; i++) assert_true(y[i] == x[half ? DIM + i : i] + 10);
+        rq.output_dim = half ? 2 * DIM : DIM; /* what a plan for the other kind would ask */
+        assert_int_equal(m->eval(m, &rq), DFL_E_COMBINATION);
+        dfl_model_free(m);
+    }
+}
+
+/* Adaptive integration: every sample at its own time, in any order. */
+static void test_mixed_times(void **state) {
+    (void)state;
+    float x[N * DIM], y[N * DIM];
+    request_point each[N];
+    uint64_t samples[N];
+    for (int i = 0; i < N * DIM; i++) x[i] = (float)i / 8 - 2;
+    for (int i = 0; i < N; i++) {
+        each[i] = (request_point){.t = 0.01 * i, .tau = 10 * i};
+        samples[i] = (uint64_t)(5 * i % N);
+    }
+    put_network("image", SIZE_MAX);
+    put_card("", "[1, 2, 2]", FILE_ONLY);
+    dfl_model *m = open_or_skip("microbatch=4");
+    assert_true(m->mixed_times);
+    const dfl_request rq = {.count = N,
+                            .input_dim = DIM,
+                            .output_dim = DIM,
+                            .input = x,
+                            .output = y,
+                            .components = 1,
+                            .output_components = 1,
+                            .each = each,
+                            .samples = samples};
+    if (m->eval(m, &rq)) REFUTE("%s", dfl_last_message());
+    for (int i = 0; i < N * DIM; i++) assert_true(y[i] == x[i] + (float)each[i / DIM].tau);
+    dfl_model_free(m);
+    put_network("scalar", SIZE_MAX);
+    put_card(", \"rank\": 0", "[1, 2, 2]", FILE_ONLY);
+    m = open_or_skip(NULL);
+    assert_false(m->mixed_times);
+    dfl_model_free(m);
+}
+
 static void test_refused_requests(void **state) {
     (void)state;
     float x[DIM] = {0}, y[DIM];
@@ -380,6 +440,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_answers),
         cmocka_unit_test(test_scalar_time),
+        cmocka_unit_test(test_phase_space),
+        cmocka_unit_test(test_mixed_times),
         cmocka_unit_test(test_refused_requests),
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_mismatches),

@@ -32,8 +32,13 @@ static size_t nfe_of(const char *solver, int steps, const char *rest) {
     text spec = {0};
     text_add(&spec, "solver=%s steps=%d%s", solver, steps, rest);
     const plan_source from = source("vp_linear");
-    dfl_plan *plan = compile(spec.data, &from);
+    dfl_plan *plan;
+    const dfl_status status = plan_compile(spec.data, &from, &plan);
+    const bool short_history = (status == DFL_E_RANGE && strstr(dfl_last_message(), "at least")) ||
+                               (status == DFL_E_COMBINATION && strstr(rest, "t_end=0"));
+    if (status != DFL_OK && !short_history) REFUTE("%s: %s", spec.data, dfl_last_message());
     text_free(&spec);
+    if (short_history) return SIZE_MAX; /* as many steps as that are not for sale */
     const size_t nfe = plan->nfe;
     assert_int_equal(dfl_plan_nfe(plan), nfe);
     plan_free(plan);
@@ -47,6 +52,13 @@ static void check_budget(const char *solver, int nfe, const char *rest) {
     const plan_source from = source("vp_linear");
     dfl_plan *plan;
     const dfl_status status = plan_compile(spec.data, &from, &plan);
+    const bool short_history =
+        status == DFL_E_RANGE && nfe <= 3 && strstr(dfl_last_message(), "at least");
+    const bool no_limit = status == DFL_E_COMBINATION && strstr(rest, "t_end=0");
+    if (short_history || no_limit) { /* refused for another reason than the budget */
+        text_free(&spec);
+        return;
+    }
     if (status == DFL_E_RANGE) {
         assert_message_has("too small a budget");
         assert_true(nfe_of(solver, 1, rest) > (size_t)nfe);
@@ -54,7 +66,8 @@ static void check_budget(const char *solver, int nfe, const char *rest) {
         if (status != DFL_OK) REFUTE("%s: %s", spec.data, dfl_last_message());
         const bool denoise = strstr(rest, "denoise=1") != NULL && !strstr(rest, "t_end=0");
         const int steps = (int)plan->steps - denoise;
-        if (plan->nfe > (size_t)nfe || nfe_of(solver, steps + 1, rest) <= (size_t)nfe)
+        const bool spent = plan->nfe == (size_t)nfe;
+        if (!spent && (plan->nfe > (size_t)nfe || nfe_of(solver, steps + 1, rest) <= (size_t)nfe))
             REFUTE("%s: %zu evaluations in %d steps", spec.data, plan->nfe, steps);
         plan_free(plan);
     }
@@ -63,7 +76,7 @@ static void check_budget(const char *solver, int nfe, const char *rest) {
 
 static void test_budgets(void **state) {
     (void)state;
-    spec_list solvers = specs_of(&solver_family, true);
+    spec_list solvers = scalar_solvers();
     for (size_t s = 0; s < solvers.n; s++)
         for (int nfe = 1; nfe <= 12; nfe++) {
             check_budget(solvers.spec[s], nfe, "");
@@ -259,6 +272,55 @@ static void test_undetermined(void **state) {
     assert_message_has("integer times");
 }
 
+/* ---- pruning
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Adds a row that writes a new value; returns the value. */
+static val add(program *p, row_op op, size_t n, const term *sources) {
+    row r = {.op = op, .nsrc = n};
+    if (op == ROW_EVAL) r.gives.cn[0] = 1;
+    if (op == ROW_EVAL || op == ROW_STEP) r.t = r.tau = r.at.a[0] = r.at.b[0] = 0.5;
+    if (op == ROW_STEP)
+        r.dst = -1;
+    else
+        assert_ok(program_add_value(p, 1, &r.dst));
+    assert_ok(program_add_row(p, &r, sources));
+    return r.dst;
+}
+
+/* Rows that only unused rows need go, too; values that a STEP or the output reads stay. */
+static void test_prune(void **state) {
+    (void)state;
+    program code = {.components = 1};
+    const plan_input start = {
+        .id = 0, .t = 1, .at = {.a = {0.5}, .b = {0.5}}, .scale = blk_real(1)};
+    const blk c = blk_real(0.25);
+    val x;
+    assert_ok(program_add_value(&code, 1, &x));
+    assert_ok(program_add_input(&code, &start));
+    const val y = add(&code, ROW_EVAL, 1, (const term[]){{x, blk_real(1)}});
+    const val unused = add(&code, ROW_LIN, 2, (const term[]){{x, c}, {y, c}});
+    const val state_1 = add(&code, ROW_LIN, 2, (const term[]){{x, c}, {y, blk_real(2)}});
+    add(&code, ROW_STEP, 1, (const term[]){{state_1, blk_real(1)}});
+    add(&code, ROW_LIN, 2, (const term[]){{unused, c}, {state_1, c}});
+    const val last = add(&code, ROW_LIN, 2, (const term[]){{y, c}, {state_1, blk_real(3)}});
+    assert_ok(program_add_output(&code, last));
+    for (int again = 0; again < 2; again++) { /* the second time there is nothing left to do */
+        assert_ok(program_prune(&code));
+        static const row_op left[] = {ROW_EVAL, ROW_LIN, ROW_STEP, ROW_LIN};
+        assert_int_equal(code.nrows, LENGTH(left));
+        for (size_t i = 0; i < LENGTH(left); i++) assert_int_equal(code.rows[i].op, left[i]);
+        assert_int_equal(code.nvalues, 4);
+        assert_int_equal(code.outputs[0], 3);
+    }
+    const term *terms = code.terms + code.rows[3].src;
+    assert_true(terms[0].v == 1 && terms[1].v == 2 && terms[1].c.v[0] == 3);
+    assert_true(code.terms[code.rows[2].src].v == 2);
+    dfl_plan *plan;
+    assert_ok(plan_finish(&code, &plan));
+    plan_free(plan);
+}
+
 /* ---- the table
  * -------------------------------------------------------------------------------------- */
 
@@ -293,7 +355,8 @@ int main(void) {
         cmocka_unit_test(test_budgets),       cmocka_unit_test(test_ends),
         cmocka_unit_test(test_clean_end),     cmocka_unit_test(test_integer_times),
         cmocka_unit_test(test_largest_steps), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_undetermined),  cmocka_unit_test(test_text),
+        cmocka_unit_test(test_undetermined),  cmocka_unit_test(test_prune),
+        cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -132,6 +132,20 @@ DFL_API uint64_t dfl_request_sample(const dfl_request *request, size_t i);
 /* Class label of sample i, or -1 where the model has no classes. */
 DFL_API int64_t dfl_request_label(const dfl_request *request, size_t i);
 
+/* Adaptive integration takes every sample to its own times. Then 1, and time, network time and
+   label of the input belong to sample i (0 <= i < count); the four calls without `_of` have no
+   meaning. Only models that say so get such requests: mixtures do, a callback is told below. The
+   calls with `_of` answer for every request. */
+DFL_API int dfl_request_is_mixed(const dfl_request *request);
+DFL_API double dfl_request_time_of(const dfl_request *request, size_t i);
+DFL_API double dfl_request_network_time_of(const dfl_request *request, size_t i);
+DFL_API const double *dfl_request_a_of(const dfl_request *request, size_t i);
+DFL_API const double *dfl_request_b_of(const dfl_request *request, size_t i);
+
+/* Says whether a callback's function reads the times above (mixed = 1); until then it gets one
+   request for each group of samples at equal times. E_COMBINATION for other kinds of models. */
+DFL_API dfl_status dfl_model_mixed_times(dfl_model *model, int mixed);
+
 /* ---- plans ----------------------------------------------------------------------------------- */
 
 /* A compiled sampler: rows of coefficients. Immutable; share it freely between threads. */
@@ -156,6 +170,10 @@ DFL_API dfl_status dfl_plan_from_json(const char *text, size_t length, dfl_plan 
    people: step, t, lambda, order, coefficients. */
 DFL_API dfl_status dfl_plan_to_json(const dfl_plan *plan, char *buf, size_t cap, size_t *need);
 DFL_API dfl_status dfl_plan_to_text(const dfl_plan *plan, char *buf, size_t cap, size_t *need);
+
+/* Lines of text about a plan that will run, but perhaps not as hoped: unknown fields of its JSON,
+   coefficients that grow. Empty for most plans. */
+DFL_API dfl_status dfl_plan_warnings(const dfl_plan *plan, char *buf, size_t cap, size_t *need);
 
 /* Known before anything runs: evaluations per sample, steps, draws of noise per sample, state
    buffers, components of the state (1, or 2 in phase space). */
@@ -220,10 +238,143 @@ DFL_API double dfl_run_model_seconds(const dfl_run *run);
 
 DFL_API void dfl_run_free(dfl_run *run);
 
+/* ---- adaptive integration ---------------------------------------------------------------------
+ */
+
+/* The probability-flow ODE by embedded Runge-Kutta steps whose size every sample controls by
+   itself: the reference that plans are measured against. No plan, because its coefficients depend
+   on the data. One thread at a time. */
+typedef struct dfl_ode dfl_ode;
+
+/* Prepares an integration; the model is borrowed until dfl_ode_free. `spec` is text, keys separated
+   by blanks: solver=ode45[:rtol=...,atol=...,max_nfe=...], process, t_start, t_end and denoise as
+   in dfl_plan_new; t_end must be above 0, and denoise costs no evaluation here. `options`: as in
+   dfl_run_new; states are double inside whatever dtype says, and `batch` samples are evaluated
+   together where the model takes mixed times.
+   Errors: E_KEY, E_RANGE, E_COMBINATION, E_MEMORY. */
+DFL_API dfl_status dfl_ode_new(dfl_model *model, const char *spec, const char *options,
+                               dfl_ode **out);
+
+/* Called when a sample has been taken to time t: `done` of its way, 0 to 1, with `nfe` evaluations
+   so far; state: its [state_dim] numbers. Non-zero ends the integration with that value. */
+typedef int (*dfl_advance_fn)(void *user, uint64_t sample, double t, double done, size_t nfe,
+                              const double *state);
+
+DFL_API void dfl_ode_observe(dfl_ode *ode, dfl_advance_fn fn, void *user);
+DFL_API void dfl_ode_noise(dfl_ode *ode, dfl_noise_fn fn, void *user);
+
+/* As dfl_run_cancel. */
+DFL_API void dfl_ode_cancel(dfl_ode *ode);
+
+/* As dfl_run_sample: the same seed gives the same start states. nfe: [count] evaluations that each
+   sample took, rejected steps included; may be NULL. */
+DFL_API dfl_status dfl_ode_sample(dfl_ode *ode, uint64_t first, size_t count, const int64_t *labels,
+                                  const void *start, void *samples, size_t *nfe);
+
+/* Components of a state (1, or 2 in phase space), seconds spent inside the model, and the solver
+   with all its options as text. */
+DFL_API int dfl_ode_components(const dfl_ode *ode);
+DFL_API double dfl_ode_model_seconds(const dfl_ode *ode);
+DFL_API dfl_status dfl_ode_text(const dfl_ode *ode, char *buf, size_t cap, size_t *need);
+
+DFL_API void dfl_ode_free(dfl_ode *ode);
+
+/* ---- tuning ------------------------------------------------------------------------------------
+ */
+
+/* A scan of a solver's free numbers against a converged reference from the same starts. */
+typedef struct dfl_tuning dfl_tuning;
+
+/* Prepares a scan; the model is borrowed until dfl_tuning_free. `spec` is text, keys separated by
+   blanks:
+     solver=NAME[:key=value,...]  options given here stay fixed
+     nfe=[N,...]                  budgets, each tuned on its own; required
+     scan=key=lo:hi:n,...         lambda, lambda_s, kappa (of grid power); lo to hi in n values.
+                                  What is neither named nor fixed: lambda=-1:4:21 if the solver has
+                                  it, lambda_s=0.4:2:9 if it is stochastic and has it, kappa=1:2:2
+     grid=NAME[:key=value,...]    this grid, in place of a scan of kappa
+     samples=256 seed=1000        starts; not the seed that samples are drawn with later
+     reference=auto|ode45|heun    auto: ode45 for models that take mixed times, else heun
+     process t_start t_end denoise  as in dfl_plan_new
+   Errors: E_KEY, E_RANGE, E_COMBINATION, E_MEMORY. */
+DFL_API dfl_status dfl_tuning_new(dfl_model *model, const char *spec, dfl_tuning **out);
+
+/* Runs it will take, one for the reference included. */
+DFL_API size_t dfl_tuning_runs(const dfl_tuning *tuning);
+
+/* Called before each of the runs of a scan, and often during it: number `run` of `runs`. Non-zero
+   ends the scan with that value. */
+typedef int (*dfl_tuning_fn)(void *user, size_t run, size_t runs);
+
+/* Runs the scan. A choice is the value with the least error: the median over samples of the RMS
+   distance to the reference for deterministic solvers, the sliced Wasserstein distance to as many
+   reference samples for stochastic ones. */
+DFL_API dfl_status dfl_tuning_run(dfl_tuning *tuning, dfl_tuning_fn fn, void *user);
+
+/* The whole scan as a table for people, at most 80 columns wide. */
+DFL_API dfl_status dfl_tuning_to_text(const dfl_tuning *tuning, char *buf, size_t cap,
+                                      size_t *need);
+
+/* Adds the choices to a store, a JSON file that is made if missing; NULL: tuned.json in the
+   model's folder. Choices for the same solver, process, times, grid and budget are replaced.
+   E_COMBINATION if the store belongs to another model. */
+DFL_API dfl_status dfl_tuning_save(const dfl_tuning *tuning, const char *store);
+
+DFL_API void dfl_tuning_free(dfl_tuning *tuning);
+
+/* Rewrites the spec of a plan: `auto` as the value of a solver's option or as the grid becomes the
+   choice in the store (NULL: as above) for the nearest budget. Text without auto is handed back.
+   note receives one sentence on what was taken, "" if nothing was.
+   Errors: E_KEY where the store has no such entry, E_COMBINATION, E_IO, E_FORMAT. */
+DFL_API dfl_status dfl_tuned_spec(const dfl_model *model, const char *store, const char *spec,
+                                  char *buf, size_t cap, size_t *need, char *note, size_t note_cap);
+
+/* ---- statistics -------------------------------------------------------------------------------
+ */
+
+/* Mean |eps| of a model over time (eps: the noise prediction, whatever the network predicts), over
+   samples and elements, gathered from long runs: what solver deis_sn divides by. */
+typedef struct dfl_stats dfl_stats;
+
+/* Prepares the runs; the model is borrowed until dfl_stats_free. `spec` as in dfl_plan_new, with
+   defaults solver=deis:order=2 grid=trailing nfe=1000, and without thresholding. `options` is text,
+   may be NULL; keys, separated by commas: samples (default 256), seed and first (default 0: the
+   samples are those of dfl_run_sample), batch (default 64; no influence on results), bins (times of
+   the result, default as many as are evaluated).
+   Errors: E_KEY, E_RANGE, E_COMBINATION, E_ARG (a model that has no digest), E_MEMORY. */
+DFL_API dfl_status dfl_stats_new(dfl_model *model, const char *spec, const char *options,
+                                 dfl_stats **out);
+
+/* Takes up what dfl_stats_save wrote. E_COMBINATION: of another model, other settings or samples.
+ */
+DFL_API dfl_status dfl_stats_resume(dfl_stats *stats, const char *path);
+
+/* Called after each evaluation: `done` of the batch's `total` evaluations of a sample. Non-zero
+   ends the batch with that value; it is then not counted. */
+typedef int (*dfl_stats_fn)(void *user, size_t done, size_t total);
+
+/* Draws the next batch, if samples are left; fn may be NULL. */
+DFL_API dfl_status dfl_stats_batch(dfl_stats *stats, dfl_stats_fn fn, void *user);
+
+/* Samples that are counted already, samples to come, evaluations per sample. */
+DFL_API size_t dfl_stats_samples(const dfl_stats *stats);
+DFL_API size_t dfl_stats_left(const dfl_stats *stats);
+DFL_API size_t dfl_stats_nfe(const dfl_stats *stats);
+
+/* Writes the file (docs/cli.md), complete or not yet: value k of N belongs to t = (k + 1)/N. It
+   appears whole or not at all. */
+DFL_API dfl_status dfl_stats_save(const dfl_stats *stats, const char *path);
+
+/* Adds up n files of one model and equal settings with different samples: the same bytes as one run
+   over all of them gives. E_COMBINATION where they do not go together. */
+DFL_API dfl_status dfl_stats_merge(const char *const *paths, size_t n, const char *path);
+
+DFL_API void dfl_stats_free(dfl_stats *stats);
+
 /* ---- what there is --------------------------------------------------------------------------- */
 
-/* Options, defaults, ranges and papers of a family as text: family "solvers", "grids" or
-   "processes", made from the tables that parse them. E_ARG for another family. */
+/* Options, defaults, ranges and papers of a family as text: family "solvers", "grids", "processes"
+   or "adaptive", made from the tables that parse them. E_ARG for another family. */
 DFL_API dfl_status dfl_describe(const char *family, char *buf, size_t cap, size_t *need);
 
 #ifdef __cplusplus

@@ -109,7 +109,8 @@ typedef struct {
     opt_type type;
     const char *fallback; /* default as text; NULL: unset unless given */
     double min, max;      /* INT and REAL: inclusive range; LIST: of each number, if min < max */
-    const char *choices;  /* CHOICE: "small|large" */
+    const char *choices;  /* CHOICE: "small|large"; REAL: "auto" if that may stand for a number that
+                             is to be looked up (opts_unresolved), else NULL */
     const char *help;     /* one line, with unit */
 } opt_row;                /* a table ends in a row with key NULL */
 
@@ -140,6 +141,9 @@ dfl_status opts_parse(const char *what, const opt_row *rows, const char *body, o
 dfl_status opts_parse_words(const char *what, const opt_row *rows, const char *body, opts *out);
 void opts_free(opts *o);
 
+/* The first option that is still "auto", or NULL; its number is NaN. */
+const opt_value *opts_unresolved(const opts *o);
+
 /* Values by key; asking for a key that is not in the table is a mistake of ours (asserted). */
 const opt_value *opt_get(const opts *o, const char *key);
 long long opt_int(const opts *o, const char *key);
@@ -169,6 +173,9 @@ blk blk_2x2(double a, double b, double c, double d);
 blk blk_add(blk a, blk b); /* a number added to a block adds to its diagonal */
 blk blk_mul(blk a, blk b); /* shapes must fit (asserted) */
 blk blk_scale(double s, blk a);
+blk blk_exp(blk a); /* of a number or a 2x2 block, in closed form */
+blk blk_transpose(blk a);
+blk blk_inverse(blk a); /* of a number or a 2x2 block */
 bool blk_is_zero(blk a);
 bool blk_is_one(blk a); /* the number 1, or the 2x2 identity */
 bool blk_is_finite(blk a);
@@ -178,6 +185,11 @@ bool blk_is_finite(blk a);
 
 /* Integral of f over [lo, hi] by n-point Gauss-Legendre, n from 1 to 48. */
 double quad_gauss(double (*f)(double x, void *user), void *user, double lo, double hi, int n);
+
+/* The same for a function with m values: out[0..m), m up to 16; sum[0..m) receives the integrals.
+ */
+void quad_gauss_n(void (*f)(double x, void *user, double *out), void *user, double lo, double hi,
+                  int n, int m, double *sum);
 
 /* Lagrange basis l_j(x) = prod_{k != j} (x - node_k) / (node_j - node_k), as a product of ratios.
  */

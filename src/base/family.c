@@ -29,12 +29,38 @@ static dfl_status find(const family *f, const char *name, const family_row **row
     return status;
 }
 
+/* The alias written out, with the options that stood behind it; NULL in *out if it is none. */
+static dfl_status expand(const family *f, const char *name, const char *body, char **out) {
+    *out = NULL;
+    for (size_t i = 0; i < f->naliases; i++) {
+        if (strcmp(name, f->aliases[i].name) != 0) continue;
+        const char *spec = f->aliases[i].spec;
+        text full = {0};
+        text_add(&full, "%s", spec);
+        if (*body) text_add(&full, "%c%s", strchr(spec, ':') ? ',' : ':', body);
+        if (full.failed) {
+            text_free(&full);
+            return fail_memory();
+        }
+        *out = full.data;
+        return DFL_OK;
+    }
+    return DFL_OK;
+}
+
 dfl_status family_parse(const family *f, const char *spec, const family_row **row, opts *o) {
     *row = NULL;
     memset(o, 0, sizeof *o);
-    char *name = NULL;
+    char *name = NULL, *full = NULL;
     const char *body;
     TRY(opt_head(spec, &name, &body));
+    dfl_status expanded = expand(f, name, body, &full);
+    if (expanded != DFL_OK || full) {
+        free(name);
+        if (expanded == DFL_OK) expanded = family_parse(f, full, row, o);
+        free(full);
+        return expanded;
+    }
     dfl_status status = find(f, name, row);
     if (status == DFL_OK) {
         char what[64];
@@ -52,6 +78,9 @@ void family_describe(const family *f, text *out) {
         if (row->paper[0]) text_add(out, "  %s\n", row->paper);
         opts_help(row->options, "  ", out);
     }
+    if (f->naliases) text_add(out, "\nother names\n");
+    for (size_t i = 0; i < f->naliases; i++)
+        text_add(out, "  %-16s %s\n", f->aliases[i].name, f->aliases[i].spec);
 }
 
 void family_print(const family_row *row, const opts *o, text *out) {

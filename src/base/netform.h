@@ -21,18 +21,23 @@ typedef enum { TIME_LINEAR, TIME_SIGMA, TIME_LOG_SIGMA } time_map;
 typedef enum { PRECOND_NONE, PRECOND_EDM } preconditioning;
 typedef enum { NET_FLOAT32, NET_FLOAT64, NET_FLOAT16, NET_INT32, NET_INT64 } net_dtype;
 
+/* Which half of a phase-space state the output is about; scalar networks: NET_BOTH. */
+typedef enum { NET_BOTH, NET_X, NET_M } net_half;
+
 typedef struct {
     prediction predicts;
     preconditioning precond;
     double sigma_data; /* EDM only, > 0 */
     time_map map;      /* tau = scale * t + offset | rho | log(rho) / 4 (all before dtype) */
     double scale, offset;
+    net_half half;
     net_dtype time_dtype; /* integers: times off the integers are refused, not rounded */
 } netform;
 
 /* Names as in cards, "epsilon|sample|v_prediction|score|flow_prediction" and so on, for parsing by
    index; the order is that of the enums. */
-extern const char netform_predictions[], netform_time_maps[], netform_preconds[], netform_dtypes[];
+extern const char netform_predictions[], netform_time_maps[], netform_preconds[], netform_dtypes[],
+    netform_halves[];
 
 /* tau for a state with marginal (a, b) at time t. Scalar processes. */
 double netform_time(const netform *f, double t, double a, double b);

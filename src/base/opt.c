@@ -55,6 +55,10 @@ static dfl_status read_int(const char *what, opt_value *v) {
 }
 
 static dfl_status read_real(const char *what, opt_value *v) {
+    if (v->row->choices && strcmp(v->text, v->row->choices) == 0) {
+        v->number = NAN;
+        return DFL_OK;
+    }
     if (!text_to_real(v->text, &v->number)) {
         return fail(DFL_E_RANGE, "%s: %s=%.60s is not a finite number", what, v->row->key, v->text);
     }
@@ -353,6 +357,12 @@ void opts_free(opts *o) {
         free(o->v[i].list);
     }
     *o = (opts){0};
+}
+
+const opt_value *opts_unresolved(const opts *o) {
+    for (int i = 0; i < o->n; i++)
+        if (o->v[i].set && o->v[i].row->type == OPT_REAL && isnan(o->v[i].number)) return &o->v[i];
+    return NULL;
 }
 
 const opt_value *opt_get(const opts *o, const char *key) {

@@ -36,7 +36,12 @@ static void text_quoted(text *out, const char *s) {
 static void print_value(const opts *o, const opt_value *v, text *out) {
     switch (v->row->type) {
     case OPT_INT: text_add(out, "%lld", opt_int(o, v->row->key)); break;
-    case OPT_REAL: text_real(out, v->number); break;
+    case OPT_REAL:
+        if (isnan(v->number))
+            text_add(out, "%s", v->row->choices);
+        else
+            text_real(out, v->number);
+        break;
     case OPT_BOOL: text_add(out, "%d", v->number != 0); break;
     case OPT_CHOICE:
     case OPT_TEXT: text_quoted(out, v->text); break;
@@ -78,6 +83,7 @@ static void type_text(const opt_row *row, text *out) {
         [OPT_CHOICE] = "",     [OPT_TEXT] = "text",   [OPT_LIST] = "[number,...]",
     };
     text_add(out, "%s", row->type == OPT_CHOICE ? row->choices : words[row->type]);
+    if (row->type == OPT_REAL && row->choices) text_add(out, "|%s", row->choices);
     const bool ranged = row->type == OPT_INT || row->type == OPT_REAL ||
                         (row->type == OPT_LIST && row->min < row->max);
     if (!ranged) return;

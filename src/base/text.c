@@ -63,7 +63,8 @@ void text_real(text *t, double x) {
         format_plain(digits, sizeof digits, "%.*g", precision, x);
         if (text_to_real(digits, &back) && back == x) break;
     }
-    text_add(t, "%s", digits);
+    /* without a point, JSON readers take -0 for the integer 0 */
+    text_add(t, "%s", x == 0 && signbit(x) ? "-0.0" : digits);
 }
 
 dfl_status text_result(text *t, char *buf, size_t cap, size_t *need) {

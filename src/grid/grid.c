@@ -1,65 +1,112 @@
-/* All grids, and the checks that hold for each of them.
- *
- *   uniform          t_i linear
- *   power(kappa)     t_i^(1/kappa) linear (DEIS, arXiv 2204.13902: kappa 2 is its quadratic grid)
- *   logsnr           lambda_i linear (DPM-Solver, arXiv 2206.00927)
- *   list             the times themselves
- */
+/* From a wish to checked times: what holds for every grid. */
 #include "grid/grid.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const opt_row power_options[] = {
-    {"kappa", OPT_REAL, "2", 0.1, 20, NULL, "exponent; 1 is uniform, 2 quadratic"},
-    {0},
-};
+enum { FILE_LIMIT = 1 << 22, TIMES_MAX = 100001 };
 
-static const opt_row list_options[] = {
-    {"times", OPT_LIST, NULL, 0, 0, NULL, "decreasing times, t_start first and t_end last"},
-    {0},
-};
+/* One grid in the making. */
+typedef struct {
+    const process *p;
+    const grid_row *row;
+    opts o;
+    grid_wish wish; /* start and end settled */
+    double *t;      /* [steps + 1] */
+    int steps;
+} draft;
 
-static double uniform_time(const process *p, const opts *o, double start, double end, double w) {
-    (void)p, (void)o;
-    return start + w * (end - start);
+/* ---- times from the caller
+ * ------------------------------------------------------------------------ */
+
+/* Numbers apart by blanks, commas or line ends. *times is to be freed. */
+static dfl_status parse_times(const char *path, char *data, double **times, size_t *n) {
+    *times = mem_array(TIMES_MAX, sizeof(double));
+    if (!*times) return fail_memory();
+    char *rest = data;
+    for (char *word = strtok_r(rest, ", \t\r\n", &rest); word;
+         word = strtok_r(NULL, ", \t\r\n", &rest)) {
+        if (*n == TIMES_MAX)
+            return fail(DFL_E_RANGE, "grid file: %s holds more than %d times", path, TIMES_MAX);
+        if (!text_to_real(word, &(*times)[(*n)++]))
+            return fail(DFL_E_FORMAT, "grid file: %s: '%.40s' is not a number", path, word);
+    }
+    return DFL_OK;
 }
 
-static double power_time(const process *p, const opts *o, double start, double end, double w) {
-    (void)p;
-    const double kappa = opt_real(o, "kappa");
-    return pow((1 - w) * pow(start, 1 / kappa) + w * pow(end, 1 / kappa), kappa);
+static dfl_status read_times(const opts *o, double **times, size_t *n) {
+    const char *path = opt_text(o, "path");
+    char *data = NULL;
+    size_t size;
+    if (!path) return fail(DFL_E_KEY, "grid file: path is missing");
+    TRY(file_read(path, FILE_LIMIT, &data, &size));
+    const dfl_status status = parse_times(path, data, times, n);
+    free(data);
+    return status;
 }
 
-static double logsnr_time(const process *p, const opts *o, double start, double end, double w) {
-    (void)o;
-    const double first = process_at(p, start).lambda, last = process_at(p, end).lambda;
-    return process_time_of_rho(p, exp(-(first + w * (last - first))));
+static dfl_status list_times(const opts *o, double **times, size_t *n) {
+    const opt_value *given = opt_get(o, "times");
+    *n = given->set ? given->nlist : 0;
+    *times = mem_array(*n, sizeof(double));
+    if (!*times) return fail_memory();
+    if (*n) memcpy(*times, given->list, *n * sizeof(double));
+    return DFL_OK;
 }
 
-static const grid_row uniform = {
-    {"uniform", "times evenly spaced", "", family_no_options}, uniform_time, true};
-static const grid_row power = {
-    {"power", "t^(1/kappa) evenly spaced", "arXiv:2204.13902", power_options}, power_time, true};
-static const grid_row logsnr = {
-    {"logsnr", "log-SNR evenly spaced", "arXiv:2206.00927", family_no_options}, logsnr_time, false};
-static const grid_row list = {{"list", "times given one by one", "", list_options}, NULL, true};
+/* Grids that bring their own times: start, end and steps follow from them. */
+static dfl_status take_times(draft *d) {
+    const char *name = d->row->is.name;
+    size_t count = 0;
+    const bool listed = d->o.n && strcmp(d->o.v[0].row->key, "times") == 0;
+    TRY(listed ? list_times(&d->o, &d->t, &count) : read_times(&d->o, &d->t, &count));
+    if (count < 2)
+        return fail(DFL_E_KEY, "grid %s: at least two times are needed, such as 1, 0.5, 0.001",
+                    name);
+    const int n = (int)count - 1;
+    if (d->wish.steps && d->wish.steps != n)
+        return fail(DFL_E_COMBINATION, "grid %s: %d times make %d steps, but steps=%d is asked",
+                    name, n + 1, n, d->wish.steps);
+    if ((!isnan(d->wish.start) && d->wish.start != d->t[0]) ||
+        (!isnan(d->wish.end) && d->wish.end != d->t[n]))
+        return fail(DFL_E_COMBINATION,
+                    "grid %s: runs from %.17g to %.17g; leave t_start and t_end out", name, d->t[0],
+                    d->t[n]);
+    d->wish.start = d->t[0];
+    d->wish.end = d->t[n];
+    d->steps = n;
+    return DFL_OK;
+}
 
-static const family_row *const rows[] = {&uniform.is, &power.is, &logsnr.is, &list.is};
-const family grid_family = {"grid", rows, sizeof rows / sizeof rows[0]};
+/* ---- times by formula
+ * ------------------------------------------------------------------------------ */
 
 static double snap(const grid_wish *wish, double t) {
     if (!(wish->unit > 0)) return t;
     return wish->origin + wish->unit * nearbyint((t - wish->origin) / wish->unit);
 }
 
-static void fill(const process *p, const grid_row *row, const opts *o, const grid_wish *wish,
-                 int steps, double *t) {
-    t[0] = wish->start;
-    t[steps] = wish->end;
-    for (int i = 1; i < steps; i++)
-        t[i] = snap(wish, row->time(p, o, wish->start, wish->end, (double)i / steps));
+static double index_time(const draft *d, int i, int steps) {
+    const double n = (double)opt_int(&d->o, "num_train_timesteps");
+    return (d->row->index(&d->o, i, steps) + 1) / n;
+}
+
+/* In sigma, the way to t = 0 is the way to the model's own end, and one step more. */
+static double formula_time(const draft *d, int i, int steps) {
+    const bool jumps = d->row->in_sigma && d->wish.end == 0 && steps > 1;
+    const double end = jumps ? d->wish.model_end : d->wish.end;
+    if (jumps && i == steps - 1) return end;
+    return d->row->time(d->p, &d->o, d->wish.start, end, (double)i / (jumps ? steps - 1 : steps));
+}
+
+static void fill(draft *d, int steps) {
+    for (int i = 0; i < steps; i++)
+        d->t[i] = d->row->index ? index_time(d, i, steps) : formula_time(d, i, steps);
+    if (d->row->time) d->t[0] = d->wish.start;
+    d->t[steps] = d->wish.end;
+    for (int i = 1; i < steps; i++) d->t[i] = snap(&d->wish, d->t[i]);
 }
 
 /* Index of the first time that is not below its predecessor; 0 if all are. */
@@ -69,97 +116,123 @@ static int first_stall(const double *t, int steps) {
     return 0;
 }
 
-static dfl_status check_decreasing(const process *p, const grid_row *row, const opts *o,
-                                   const grid_wish *wish, double *t, int steps) {
-    const int stall = first_stall(t, steps);
+static dfl_status check_decreasing(draft *d) {
+    const char *name = d->row->is.name;
+    const int stall = first_stall(d->t, d->steps);
     if (!stall) return DFL_OK;
-    const double before = t[stall - 1], after = t[stall];
-    if (!row->time)
-        return fail(DFL_E_RANGE, "grid list: times must fall, but %.17g follows %.17g", after,
+    const double before = d->t[stall - 1], after = d->t[stall];
+    if (!d->row->time && !d->row->index)
+        return fail(DFL_E_RANGE, "grid %s: times must fall, but %.17g follows %.17g", name, after,
                     before);
-    int usable = steps;
+    int usable = d->steps;
     do {
         usable--;
-        if (usable > 0) fill(p, row, o, wish, usable, t);
-    } while (usable > 0 && first_stall(t, usable));
+        if (usable > 0) fill(d, usable);
+    } while (usable > 0 && first_stall(d->t, usable));
     return fail(DFL_E_RANGE,
                 "grid %s: step %d of %d would have zero length (t = %.17g twice); the largest "
                 "usable number of steps is %d",
-                row->is.name, stall, steps, after, usable);
+                name, stall, d->steps, after, usable);
 }
 
-static dfl_status check_wish(const process *p, const grid_row *row, const grid_wish *wish) {
-    TRY(process_check_time(p, "t_start", wish->start));
-    TRY(process_check_time(p, "t_end", wish->end));
+static dfl_status settle_ends(draft *d) {
+    grid_wish *wish = &d->wish;
+    const char *name = d->row->is.name;
+    if (d->row->index && !isnan(wish->start))
+        return fail(DFL_E_COMBINATION,
+                    "grid %s: its steps decide where it starts; leave t_start out", name);
+    if (isnan(wish->start))
+        wish->start = d->row->index ? index_time(d, 0, d->steps) : wish->model_start;
+    if (isnan(wish->end)) wish->end = d->row->index ? 0 : wish->model_end;
+    TRY(process_check_time(d->p, "t_start", wish->start));
+    TRY(process_check_time(d->p, "t_end", wish->end));
     if (!(wish->start > wish->end))
-        return fail(DFL_E_RANGE, "grid %s: t_start=%.17g must be above t_end=%.17g", row->is.name,
+        return fail(DFL_E_RANGE, "grid %s: t_start=%.17g must be above t_end=%.17g", name,
                     wish->start, wish->end);
-    if (wish->end == 0 && !row->reaches_zero)
+    if (!d->row->in_sigma) return DFL_OK;
+    if (d->p->row->components != 1)
+        return fail(DFL_E_COMBINATION,
+                    "grid %s: process %s is in phase space and has no sigma; choose another grid",
+                    name, d->p->row->is.name);
+    if (!isfinite(process_at(d->p, wish->start).rho))
         return fail(
             DFL_E_COMBINATION,
-            "grid %s: t_end=0 has an infinite log-SNR; choose t_end above 0 or another grid",
-            row->is.name);
-    if (snap(wish, wish->start) != wish->start &&
-        fabs(snap(wish, wish->start) - wish->start) > 1e-9)
-        return fail(DFL_E_RANGE,
-                    "t_start=%.17g is not a time of this network, which takes integers only; the "
-                    "nearest is %.17g",
-                    wish->start, snap(wish, wish->start));
+            "grid %s: sigma is infinite at t_start=%.17g; start lower or choose another grid", name,
+            wish->start);
+    if (wish->end == 0 && d->row->reaches_zero &&
+        !(wish->model_end > 0 && wish->model_end < wish->start))
+        return fail(
+            DFL_E_COMBINATION,
+            "grid %s: on the way to t_end=0 it passes the model's t_min=%.17g, which must be "
+            "above 0 and below t_start=%.17g",
+            name, wish->model_end, wish->start);
+    if (wish->end == 0 && !d->row->reaches_zero)
+        return fail(
+            DFL_E_COMBINATION,
+            "grid %s: t_end=0 has an infinite log-SNR; choose t_end above 0 or another grid", name);
     return DFL_OK;
 }
 
-/* Grids that bring their own times: start, end and steps follow from them. */
-static dfl_status take_list(const opts *o, grid_wish *wish, double **times, int *steps) {
-    const opt_value *given = opt_get(o, "times");
-    if (!given->set || given->nlist < 2)
-        return fail(DFL_E_KEY,
-                    "grid list: times needs at least two numbers, such as [1,0.5,0.001]");
-    const int n = (int)given->nlist - 1;
-    if (wish->steps && wish->steps != n)
-        return fail(DFL_E_COMBINATION, "grid list: %d times make %d steps, but steps=%d is asked",
-                    n + 1, n, wish->steps);
-    if ((!isnan(wish->start) && wish->start != given->list[0]) ||
-        (!isnan(wish->end) && wish->end != given->list[n]))
-        return fail(DFL_E_COMBINATION,
-                    "grid list: runs from %.17g to %.17g; leave t_start and t_end out",
-                    given->list[0], given->list[n]);
-    *times = mem_array((size_t)n + 1, sizeof(double));
-    if (!*times) return fail_memory();
-    for (int i = 0; i <= n; i++)
-        (*times)[i] = i == 0 || i == n ? given->list[i] : snap(wish, given->list[i]);
-    wish->start = given->list[0];
-    wish->end = given->list[n];
-    *steps = n;
-    return DFL_OK;
+static dfl_status check_integers(const draft *d) {
+    const double nearest = snap(&d->wish, d->t[0]);
+    if (fabs(nearest - d->t[0]) <= 1e-9) return DFL_OK;
+    return fail(DFL_E_RANGE,
+                "t_start=%.17g is not a time of this network, which takes integers only; the "
+                "nearest is %.17g",
+                d->t[0], nearest);
 }
 
-static dfl_status build(const process *p, const grid_row *row, const opts *o, grid_wish wish,
-                        double **times, int *steps) {
-    if (!row->time) TRY(take_list(o, &wish, times, steps));
-    if (isnan(wish.start)) wish.start = wish.model_start;
-    if (isnan(wish.end)) wish.end = wish.model_end;
-    TRY(check_wish(p, row, &wish));
-    if (row->time) {
-        *steps = wish.steps ? wish.steps : wish.default_steps;
-        *times = mem_array((size_t)*steps + 1, sizeof(double));
-        if (!*times) return fail_memory();
-        fill(p, row, o, &wish, *steps, *times);
+static dfl_status build(draft *d) {
+    const bool given = !d->row->time && !d->row->index;
+    if (given)
+        TRY(take_times(d));
+    else
+        d->steps = d->wish.steps ? d->wish.steps : d->wish.default_steps;
+    TRY(settle_ends(d));
+    if (!given) {
+        d->t = mem_array((size_t)d->steps + 1, sizeof(double));
+        if (!d->t) return fail_memory();
+        fill(d, d->steps);
     }
-    for (int i = 1; i < *steps; i++) TRY(process_check_time(p, "grid time", (*times)[i]));
-    return check_decreasing(p, row, o, &wish, *times, *steps);
+    for (int i = 1; i < d->steps; i++) {
+        d->t[i] = snap(&d->wish, d->t[i]);
+        TRY(process_check_time(d->p, "grid time", d->t[i]));
+    }
+    TRY(check_integers(d));
+    return check_decreasing(d);
 }
 
 dfl_status grid_new(const process *p, const grid_wish *wish, double **times, int *steps) {
     *times = NULL;
     *steps = 0;
-    opts o;
-    const family_row *row;
-    dfl_status status = family_parse(&grid_family, wish->spec, &row, &o);
-    if (status == DFL_OK) status = build(p, (const grid_row *)row, &o, *wish, times, steps);
-    opts_free(&o);
+    draft d = {.p = p, .wish = *wish};
+    const family_row *found;
+    dfl_status status = family_parse(&grid_family, wish->spec, &found, &d.o);
+    d.row = (const grid_row *)found;
+    if (status == DFL_OK) status = build(&d);
+    opts_free(&d.o);
     if (status != DFL_OK) {
-        free(*times);
-        *times = NULL;
+        free(d.t);
+        return status;
     }
+    *times = d.t;
+    *steps = d.steps;
+    return DFL_OK;
+}
+
+dfl_status grid_between(const process *p, const char *spec, double start, double end, int n,
+                        double *t) {
+    opts o;
+    const family_row *found;
+    dfl_status status = family_parse(&grid_family, spec, &found, &o);
+    const grid_row *row = (const grid_row *)found;
+    if (status == DFL_OK && !row->time)
+        status = fail(DFL_E_COMBINATION,
+                      "grid %s: has no formula between two times, which this solver needs; choose "
+                      "another grid",
+                      row->is.name);
+    for (int i = 0; i <= n && status == DFL_OK; i++)
+        t[i] = i == 0 ? start : i == n ? end : row->time(p, &o, start, end, (double)i / n);
+    opts_free(&o);
     return status;
 }

@@ -6,8 +6,13 @@
 
 typedef struct {
     family_row is;
-    /* Time number i of `steps`, 0 < i < steps. NULL for grids that bring their own times. */
+    /* Time at a fraction of the way from start to end. NULL for grids that bring their own times.
+     */
     double (*time)(const process *p, const opts *o, double start, double end, double fraction);
+    /* Or, for grids of table indices: index number i of `steps`, 0 <= i < steps; the last time is
+       t_end. Such grids choose their own start. */
+    double (*index)(const opts *o, int i, int steps);
+    bool in_sigma;     /* works in sigma = b/a, so not in phase space nor from an infinite sigma */
     bool reaches_zero; /* may end at t_end = 0 */
 } grid_row;
 
@@ -23,6 +28,11 @@ typedef struct {
     int default_steps; /* >= 1 */
     double unit, origin;
 } grid_wish;
+
+/* The same kind of grid between any two times: t[0..n], ends exact. E_COMBINATION for grids that
+   have no formula in time (index grids, given times). */
+dfl_status grid_between(const process *p, const char *spec, double start, double end, int n,
+                        double *t);
 
 /* *times is [*steps + 1], to be freed. Ends exact; strictly decreasing, else E_RANGE naming the
    largest usable number of steps. */

@@ -15,6 +15,16 @@ static int callback_eval(dfl_model *self, const dfl_request *rq) {
     return m->fn(m->user, rq);
 }
 
+dfl_status dfl_model_mixed_times(dfl_model *model, int mixed) {
+    if (!model) return fail(DFL_E_ARG, "dfl_model_mixed_times: model is NULL");
+    if (model->eval != callback_eval)
+        return fail(DFL_E_COMBINATION,
+                    "dfl_model_mixed_times: only a model made by dfl_model_callback can be told; "
+                    "the others know by themselves");
+    model->mixed_times = mixed != 0;
+    return DFL_OK;
+}
+
 static void callback_describe(const dfl_model *self, text *out) {
     (void)self;
     text_add(out, "\"kind\": \"callback\"");
@@ -40,6 +50,7 @@ dfl_status dfl_model_callback(const char *json, dfl_denoise_fn fn, void *user, d
     m->base.eval = callback_eval;
     m->base.describe = callback_describe;
     m->base.calls = 1;
+    digest_bytes(json, strlen(json), m->base.identity);
     m->fn = fn;
     m->user = user;
     *out = &m->base;

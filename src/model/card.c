@@ -191,6 +191,21 @@ static dfl_status read_prediction(const json_in *top, card *c) {
     return DFL_OK;
 }
 
+/* Phase space: the network's state has a momentum, too, and its output may be about one half. */
+static dfl_status read_state(const json_in *top, card *c) {
+    long long components = 1;
+    int half = NET_BOTH;
+    if (json_has(top, "state_components"))
+        TRY(json_get_int(top, "state_components", 1, 2, &components));
+    if (json_has(top, "output_half"))
+        TRY(json_get_choice(top, "output_half", netform_halves, &half));
+    c->components = (int)components;
+    c->form.half = (net_half)half;
+    if (half == NET_BOTH || components == 2) return DFL_OK;
+    return fail(DFL_E_COMBINATION,
+                "%s: \"output_half\" is for networks with \"state_components\": 2", top->where);
+}
+
 static dfl_status check_time(const json_in *in, const char *key, double t) {
     if (t > 0 && t <= 1) return DFL_OK;
     return fail(DFL_E_RANGE, "%s: \"%s\" is %g; library time is above 0 and at most 1", in->where,
@@ -277,6 +292,7 @@ static dfl_status read_top(const json_in *in, card *c) {
     TRY(optional_text(in, "training", &c->training));
     TRY(card_process_text(in, &c->process));
     TRY(read_prediction(in, c));
+    TRY(read_state(in, c));
     TRY(read_time_map(in, c, network));
     TRY(read_times(in, c, network));
     TRY(read_sample(in, c));
@@ -288,7 +304,8 @@ static dfl_status read_top(const json_in *in, card *c) {
                     "%s: \"network\" is for the card of a model folder; it is not allowed here",
                     in->where);
     json_unknown(in,
-                 "format|name|network|process|prediction_type|time_map|preconditioning|t_min|t_max|"
+                 "format|name|network|process|prediction_type|state_components|output_half|time_"
+                 "map|preconditioning|t_min|t_max|"
                  "sample|classes|moments|license|data|training",
                  &c->warnings);
     return c->warnings.failed ? fail_memory() : DFL_OK;
@@ -349,4 +366,8 @@ size_t card_dim(const card *c) {
     size_t dim = 1;
     for (int i = 0; i < c->rank; i++) dim *= c->shape[i];
     return dim;
+}
+
+int card_output_components(const card *c) {
+    return c->components == 2 && c->form.half == NET_BOTH ? 2 : 1;
 }

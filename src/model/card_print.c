@@ -168,6 +168,10 @@ static void add_network(text *out, const card *c) {
 static void add_form(text *out, const card *c) {
     text_add(out, ", ");
     add_choice(out, "prediction_type", netform_predictions, (int)c->form.predicts);
+    if (c->components == 2) {
+        text_add(out, ", \"state_components\": 2, ");
+        add_choice(out, "output_half", netform_halves, (int)c->form.half);
+    }
     text_add(out, ", \"time_map\": {");
     add_choice(out, "type", netform_time_maps, (int)c->form.map);
     if (c->form.map == TIME_LINEAR) {

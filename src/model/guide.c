@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     dfl_model base; /* its card is the inner model's; both read it, this one frees it */
@@ -107,7 +108,10 @@ dfl_status dfl_model_guide(dfl_model *inner, double scale, dfl_model **out) {
                           .eval = guide_eval,
                           .free = guide_free,
                           .describe = guide_describe,
-                          .calls = scale == 1 ? inner->calls : 2 * inner->calls};
+                          .calls = scale == 1 ? inner->calls : 2 * inner->calls,
+                          .mixed_times = inner->mixed_times,
+                          .guidance = scale};
+    memcpy(m->base.identity, inner->identity, sizeof m->base.identity);
     m->inner = inner;
     m->scale = scale;
     *out = &m->base;

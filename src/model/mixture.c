@@ -165,21 +165,27 @@ static dfl_status check_label(const mixture *m, int64_t label) {
     return DFL_OK;
 }
 
+static dfl_status prepare_or_fail(const mixture *m, const dfl_request *rq) {
+    if (prepare(m, rq)) return DFL_OK;
+    return fail(DFL_E_RANGE,
+                "the mixture's density at t=%g is singular or not finite; the state there must "
+                "have some noise or signal in every component",
+                rq->t);
+}
+
 static int mixture_eval(dfl_model *self, const dfl_request *rq) {
     mixture *const m = (mixture *)self;
     TRY(check_request(m, rq));
-    if (!prepare(m, rq))
-        return fail(DFL_E_RANGE,
-                    "the mixture's density at t=%g is singular or not finite; the state there must "
-                    "have some noise or signal in every component",
-                    rq->t);
+    if (!rq->each) TRY(prepare_or_fail(m, rq));
     for (size_t i = 0; i < rq->count; i++) {
+        const dfl_request own = request_of(rq, i);
         int64_t label = rq->labels ? rq->labels[i] : -1;
         TRY(check_label(m, label));
         if (label == self->card.null_class) label = -1;
-        load(m, rq, i);
-        posterior(m, rq, label);
-        store(m, rq, i);
+        if (rq->each) TRY(prepare_or_fail(m, &own));
+        load(m, &own, i);
+        posterior(m, &own, label);
+        store(m, &own, i);
     }
     return DFL_OK;
 }
@@ -208,5 +214,6 @@ void mixture_init(mixture *m) {
                             .eval = mixture_eval,
                             .free = mixture_free,
                             .describe = mixture_describe,
-                            .calls = 1}};
+                            .calls = 1,
+                            .mixed_times = true}};
 }

@@ -200,6 +200,7 @@ dfl_status mixture_parse(const char *where, const char *json, size_t length, dfl
     if (!m) goto done;
     mixture_init(m);
     status = read_mixture(&in, m);
+    digest_bytes(json, length, m->base.identity);
     if (status == DFL_OK)
         *out = &m->base;
     else

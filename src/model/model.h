@@ -18,6 +18,7 @@ typedef struct {
     netform form;  /* prediction type, time map, preconditioning */
     int time_rank; /* 0: scalar, 1: [batch] */
     double t_min, t_max;
+    int components; /* of the state: 1, or 2 in phase space (channels of x, then of m) */
     size_t shape[CARD_RANK_MAX]; /* of one sample */
     int rank;
     double range[2];    /* of the values of a finished sample; range[0] < range[1] */
@@ -34,8 +35,16 @@ dfl_status card_read(const char *folder, card *out);
 dfl_status card_parse(const char *where, const char *json, size_t length, card *out);
 void card_free(card *c);
 size_t card_dim(const card *c);
+int card_output_components(const card *c); /* of the network's output: 1, or 2 for both halves */
 /* The card as a jansson-written JSON object text appended to out. */
 dfl_status card_print(const card *c, text *out);
+
+/* Where a sample of a request stands, if not all of them stand at the same time. */
+typedef struct {
+    double t, tau;
+    marginal at;
+    netgives gives;
+} request_point;
 
 /* One evaluation (the public dfl_request). Everything is borrowed. */
 struct dfl_request {
@@ -48,9 +57,15 @@ struct dfl_request {
     netgives gives;        /* what `output` is to be: cx x_0 + cn n */
     int components;        /* of the input: 1, or 2 in phase space (x half, then m half) */
     int output_components; /* 1 or 2; input_dim / components numbers each */
-    uint64_t first;        /* sample i of the request has index first + i */
+    uint64_t first;        /* sample i of the request has index first + i, unless: */
     const int64_t *labels; /* [count] or NULL */
+    /* Adaptive integration only, and only for models with mixed_times; else NULL. */
+    const request_point *each; /* [count]: in place of t, tau, at, gives */
+    const uint64_t *samples;   /* [count]: indices, in place of first + i */
 };
+
+/* The request as sample i sees it: its own time in t, tau, at and gives. */
+dfl_request request_of(const dfl_request *rq, size_t i);
 
 /* A denoiser. `eval` answers for all samples of the request, on the calling thread; returns 0 or
    the code to end the run with. An implementation embeds this as its first member. */
@@ -60,7 +75,17 @@ struct dfl_model {
     void (*free)(dfl_model *self); /* everything but the card and the block itself */
     void (*describe)(const dfl_model *self, text *out); /* `"key": value` JSON members, or NULL */
     int calls;                                          /* network calls per evaluation */
+    bool mixed_times;          /* takes requests whose samples stand at different times */
+    char identity[DIGEST_HEX]; /* of what answers, if that is no network file; else "" */
+    double guidance;           /* scale of a guided model; 0: none */
 };
+
+/* Digest of what answers, whatever the guidance: the card's sha256 (checked when the model was
+   opened), or that of the network file, mixture or callback's card. "" for a card without a
+   network. */
+dfl_status model_digest(const dfl_model *model, char hex[DIGEST_HEX]);
+/* The same, guidance included: two scales are two models to tuning. */
+dfl_status model_identify(const dfl_model *model, char hex[DIGEST_HEX]);
 
 /* Constructors. Options as in dfl_model_open. Each takes over the card, also on failure. */
 dfl_status model_mixture(const char *path, dfl_model **out);

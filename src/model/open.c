@@ -78,3 +78,21 @@ size_t dfl_model_dim(const dfl_model *model) {
 int dfl_model_calls(const dfl_model *model) {
     return model ? model->calls : 0;
 }
+
+dfl_status model_digest(const dfl_model *model, char hex[DIGEST_HEX]) {
+    const card *c = &model->card;
+    memcpy(hex, *model->identity ? model->identity : c->sha256, DIGEST_HEX);
+    return *hex || !c->network_file ? DFL_OK : digest_file(c->network_file, hex);
+}
+
+dfl_status model_identify(const dfl_model *model, char hex[DIGEST_HEX]) {
+    TRY(model_digest(model, hex));
+    if (!*hex || model->guidance == 0 || model->guidance == 1) return DFL_OK;
+    text both = {0};
+    text_add(&both, "%s guidance ", hex);
+    text_real(&both, model->guidance);
+    if (!both.failed) digest_bytes(both.data, both.len, hex);
+    const dfl_status status = both.failed ? fail_memory() : DFL_OK;
+    text_free(&both);
+    return status;
+}

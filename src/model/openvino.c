@@ -390,7 +390,7 @@ static dfl_status compile(network *m) {
 
 static dfl_status open_network(network *m, const opts *o) {
     ov_version_t version;
-    if (mem_product(m->rows, m->dim, 1) > MICROBATCH_MAX)
+    if (mem_product(m->rows, m->dim, (size_t)m->base.card.components) > MICROBATCH_MAX)
         return fail(DFL_E_RANGE,
                     "microbatch=%zu: times %zu numbers per sample, at most 2^30 in all "
                     "are allowed",
@@ -412,6 +412,7 @@ static dfl_status open_network(network *m, const opts *o) {
 static dfl_status eval_piece(const network *m, const dfl_request *rq, const pack_piece *p) {
     void *data;
     pack_input(rq, p, m->in[ROLE_SAMPLE].data);
+    if (rq->each) TRY(pack_times(m->base.card.form.time_dtype, rq, p, m->in[ROLE_TIME].data));
     if (m->roles == 3)
         TRY(pack_labels(&m->base.card, rq, p, m->in[ROLE_CLASS].port.type == NET_INT64,
                         m->in[ROLE_CLASS].data));
@@ -423,12 +424,17 @@ static dfl_status eval_piece(const network *m, const dfl_request *rq, const pack
 
 static int network_eval(dfl_model *self, const dfl_request *rq) {
     network *const m = (network *)self;
-    if (rq->input_dim != m->dim || rq->output_dim != m->dim)
+    const card *c = &self->card;
+    const size_t in = m->dim * (size_t)c->components;
+    const size_t out = m->dim * (size_t)card_output_components(c);
+    if (rq->input_dim != in || rq->output_dim != out)
         return fail(DFL_E_COMBINATION,
-                    "the network has %zu numbers per sample; it was asked for %zu in and %zu out",
-                    m->dim, rq->input_dim, rq->output_dim);
-    TRY(pack_time(self->card.form.time_dtype, rq, self->card.time_rank ? m->rows : 1,
-                  m->in[ROLE_TIME].data));
+                    "the network takes %zu numbers per sample and gives %zu; it was asked for %zu "
+                    "and %zu: the plan is for another state",
+                    in, out, rq->input_dim, rq->output_dim);
+    if (!rq->each)
+        TRY(pack_time(self->card.form.time_dtype, rq, self->card.time_rank ? m->rows : 1,
+                      m->in[ROLE_TIME].data));
     for (size_t from = 0; from < rq->count;) {
         const pack_piece piece = pack_next(rq, from, m->rows);
         TRY(eval_piece(m, rq, &piece));
@@ -477,6 +483,7 @@ dfl_status model_openvino(card *c, const opts *o, dfl_model **out) {
                           .eval = network_eval,
                           .free = network_free,
                           .describe = network_describe,
+                          .mixed_times = c->time_rank == 1,
                           .calls = 1};
     *c = (card){.null_class = -1};
     m->rows = (size_t)opt_int(o, "microbatch");

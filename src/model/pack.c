@@ -7,7 +7,8 @@
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 pack_piece pack_next(const dfl_request *rq, size_t from, size_t rows) {
-    const size_t row = (size_t)((rq->first + from) % rows);
+    /* Samples at mixed times come in no order: they fill micro-batches one after the other. */
+    const size_t row = rq->samples ? 0 : (size_t)((rq->first + from) % rows);
     const size_t left = rq->count - from, room = rows - row;
     return (pack_piece){from, left < room ? left : room, row, rows};
 }
@@ -56,19 +57,19 @@ static bool is_whole(double tau) {
     return fabs(tau - nearbyint(tau)) <= 1e-6;
 }
 
-static dfl_status check_time(net_dtype type, const dfl_request *rq) {
+static dfl_status check_time(net_dtype type, double tau, double t) {
     const bool whole = type == NET_INT32 || type == NET_INT64;
     const double most = type == NET_FLOAT16 ? 65504 : type == NET_INT32 ? 2147483647.0 : 9e15;
-    if (whole && !is_whole(rq->tau))
+    if (whole && !is_whole(tau))
         return fail(DFL_E_RANGE,
                     "network time %g at t=%g: this network takes whole numbers only; use a grid "
                     "whose times are indices of the model's table",
-                    rq->tau, rq->t);
-    if (!(fabs(rq->tau) <= most))
+                    tau, t);
+    if (!(fabs(tau) <= most))
         return fail(DFL_E_RANGE,
                     "network time %g at t=%g does not fit the network's type (%g at "
                     "most)",
-                    rq->tau, rq->t, most);
+                    tau, t, most);
     return DFL_OK;
 }
 
@@ -78,19 +79,34 @@ size_t pack_time_size(net_dtype type) {
     return size[type];
 }
 
-dfl_status pack_time(net_dtype type, const dfl_request *rq, size_t n, void *dst) {
-    TRY(check_time(type, rq));
-    const float single = (float)rq->tau;
-    const uint16_t half = type == NET_FLOAT16 ? half_bits(rq->tau) : 0;
-    const int64_t wide = type == NET_INT64 || type == NET_INT32 ? llrint(rq->tau) : 0;
+/* tau, n times. */
+static dfl_status put_time(net_dtype type, double tau, double t, size_t n, void *dst) {
+    TRY(check_time(type, tau, t));
+    const float single = (float)tau;
+    const uint16_t half = type == NET_FLOAT16 ? half_bits(tau) : 0;
+    const int64_t wide = type == NET_INT64 || type == NET_INT32 ? llrint(tau) : 0;
     const int32_t narrow = (int32_t)wide;
     const void *const value[] = {[NET_FLOAT32] = &single,
-                                 [NET_FLOAT64] = &rq->tau,
+                                 [NET_FLOAT64] = &tau,
                                  [NET_FLOAT16] = &half,
                                  [NET_INT32] = &narrow,
                                  [NET_INT64] = &wide};
     const size_t size = pack_time_size(type);
     for (size_t i = 0; i < n; i++) memcpy((char *)dst + i * size, value[type], size);
+    return DFL_OK;
+}
+
+dfl_status pack_time(net_dtype type, const dfl_request *rq, size_t n, void *dst) {
+    return put_time(type, rq->tau, rq->t, n, dst);
+}
+
+dfl_status pack_times(net_dtype type, const dfl_request *rq, const pack_piece *p, void *dst) {
+    const size_t size = pack_time_size(type);
+    for (size_t r = 0; r < p->rows; r++) {
+        const bool inside = r >= p->row && r < p->row + p->n;
+        const request_point *at = &rq->each[p->from + (inside ? r - p->row : 0)];
+        TRY(put_time(type, at->tau, at->t, 1, (char *)dst + r * size));
+    }
     return DFL_OK;
 }
 

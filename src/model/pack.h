@@ -11,7 +11,8 @@ typedef struct {
     size_t from, n, row, rows;
 } pack_piece;
 
-/* The piece that starts at sample `from` of the request: up to the end of its micro-batch. */
+/* The piece that starts at sample `from` of the request: up to the end of its micro-batch, or where
+   samples stand at mixed times, up to a whole one. */
 pack_piece pack_next(const dfl_request *rq, size_t from, size_t rows);
 
 /* Input rows as float; rows outside the piece become copies of its first one. */
@@ -23,6 +24,8 @@ void pack_output(const dfl_request *rq, const pack_piece *p, const float *src);
 /* The network time, n times, in the network's type. Off the integers, or out of the type's range:
    E_RANGE. */
 dfl_status pack_time(net_dtype type, const dfl_request *rq, size_t n, void *dst);
+/* The same for a request of mixed times: the piece's rows have their own, the others its first. */
+dfl_status pack_times(net_dtype type, const dfl_request *rq, const pack_piece *p, void *dst);
 size_t pack_time_size(net_dtype type);
 
 /* Labels as int64 (wide) or int32; -1 is the null class. E_RANGE for labels the card lacks. */

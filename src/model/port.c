@@ -9,6 +9,7 @@ void port_static(const card *c, int role, size_t rows, int type, net_port *out) 
     out->rank = rank[role];
     out->dims[0] = (int64_t)rows;
     for (int i = 1; i < out->rank; i++) out->dims[i] = (int64_t)c->shape[i - 1];
+    if (role == ROLE_SAMPLE && c->components == 2) out->dims[1] *= 2;
 }
 
 size_t port_bytes(const net_port *port) {
@@ -72,11 +73,12 @@ static bool same_dims(const net_port *found, const net_port *wanted) {
 }
 
 dfl_status port_check_output(const card *c, size_t rows, const char *name, const net_port *found) {
-    const size_t dim = card_dim(c);
+    const size_t dim = card_dim(c) * (size_t)card_output_components(c);
     const net_port flat = {NET_FLOAT32, 2, {(int64_t)rows, (int64_t)dim}};
     net_port whole;
     size_t numbers = 1;
     port_static(c, ROLE_SAMPLE, rows, NET_FLOAT32, &whole);
+    if (c->components == 2 && c->form.half != NET_BOTH) whole.dims[1] /= 2;
     if (found->type != NET_FLOAT32)
         return fail(DFL_E_MODEL, "%s: the output '%s' is %s; float32 is needed", c->network_file,
                     name, type_name(found->type));

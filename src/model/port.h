@@ -16,7 +16,8 @@ typedef struct {
     int64_t dims[CARD_RANK_MAX + 1]; /* or PORT_UNKNOWN */
 } net_port;
 
-/* The port of a role with `rows` samples, as the card wants it. `type` is the graph's. */
+/* The port of a role with `rows` samples, as the card wants it. `type` is the graph's. In phase
+   space the sample input has twice the sample's first dimension: x, then m. */
 void port_static(const card *c, int role, size_t rows, int type, net_port *out);
 
 size_t port_bytes(const net_port *port); /* of a static port; SIZE_MAX if that overflows */

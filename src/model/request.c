@@ -41,10 +41,41 @@ const double *dfl_request_b(const dfl_request *request) {
     return request->at.b;
 }
 
+int dfl_request_is_mixed(const dfl_request *request) {
+    return request->each != NULL;
+}
+
+double dfl_request_time_of(const dfl_request *request, size_t i) {
+    return request->each ? request->each[i].t : request->t;
+}
+
+double dfl_request_network_time_of(const dfl_request *request, size_t i) {
+    return request->each ? request->each[i].tau : request->tau;
+}
+
+const double *dfl_request_a_of(const dfl_request *request, size_t i) {
+    return request->each ? request->each[i].at.a : request->at.a;
+}
+
+const double *dfl_request_b_of(const dfl_request *request, size_t i) {
+    return request->each ? request->each[i].at.b : request->at.b;
+}
+
 uint64_t dfl_request_sample(const dfl_request *request, size_t i) {
-    return request->first + i;
+    return request->samples ? request->samples[i] : request->first + i;
 }
 
 int64_t dfl_request_label(const dfl_request *request, size_t i) {
     return request->labels ? request->labels[i] : -1;
+}
+
+dfl_request request_of(const dfl_request *rq, size_t i) {
+    dfl_request one = *rq;
+    if (!rq->each) return one;
+    one.t = rq->each[i].t;
+    one.tau = rq->each[i].tau;
+    one.at = rq->each[i].at;
+    one.gives = rq->each[i].gives;
+    one.each = NULL;
+    return one;
 }

@@ -18,6 +18,9 @@ const opt_row plan_options[] = {
     {"process", OPT_TEXT, NULL, 0, 0, NULL, "instead of the model's; see the list of processes"},
     {"t_start", OPT_REAL, NULL, 0, 1, NULL, "first time; the model's t_max if not given"},
     {"t_end", OPT_REAL, NULL, 0, 1, NULL, "last time; the model's t_min if not given"},
+    {"thresholding", OPT_BOOL, "0", 0, 0, NULL, "dynamic thresholding of predicted x_0"},
+    {"dynamic_thresholding_ratio", OPT_REAL, "0.995", 0.01, 1, NULL, "quantile of abs(x_0)"},
+    {"sample_max_value", OPT_REAL, "1", 1e-3, 1e3, NULL, "least threshold"},
     {"denoise", OPT_BOOL, "0", 0, 0, NULL, "one more evaluation, to land on x_0"},
     {0},
 };
@@ -29,7 +32,7 @@ typedef struct {
     process *process;
     const solver_row *solver;
     double *t;
-    int steps;
+    int steps, nfe;
 } front;
 
 static void front_free(front *f) {
@@ -43,6 +46,10 @@ static double real_or_nan(const opts *o, const char *key) {
     return opt_get(o, key)->set ? opt_real(o, key) : NAN;
 }
 
+static int steps_for(const front *f, int nfe, bool to_zero) {
+    return f->solver->steps ? f->solver->steps(&f->solver_opts, nfe, to_zero) : nfe;
+}
+
 /* steps as asked, or what the budget pays for; 0 if neither is given. */
 static dfl_status count_steps(front *f, int *steps) {
     const opt_value *asked = opt_get(&f->spec, "steps"), *budget = opt_get(&f->spec, "nfe");
@@ -54,11 +61,33 @@ static dfl_status count_steps(front *f, int *steps) {
     const double asked_end = real_or_nan(&f->spec, "t_end");
     const bool to_zero = (isnan(asked_end) ? f->source->t_min : asked_end) == 0;
     const int nfe = (int)budget->number - (opt_bool(&f->spec, "denoise") ? 1 : 0);
-    *steps = f->solver->steps ? f->solver->steps(&f->solver_opts, nfe, to_zero) : nfe;
-    if (*steps < 1)
-        return fail(DFL_E_RANGE, "nfe=%d is too small a budget for one step of %s",
-                    (int)budget->number, f->solver->is.name);
-    return DFL_OK;
+    f->nfe = nfe;
+    *steps = steps_for(f, nfe, to_zero);
+    if (*steps >= 1) return DFL_OK;
+    int least = nfe;
+    while (least < STEPS_MAX && steps_for(f, least, to_zero) < 1) least++;
+    return fail(DFL_E_RANGE, "nfe=%d is too small a budget for one step of %s; the least is nfe=%d",
+                (int)budget->number, f->solver->is.name, least + (int)budget->number - nfe);
+}
+
+static dfl_status check_space(const front *f) {
+    const bool phase = f->process->row->components == 2;
+    if (f->solver->spaces & (phase ? SOLVER_PHASE : SOLVER_SCALAR)) return DFL_OK;
+    return fail(DFL_E_COMBINATION, "solver %s works %s; process %s %s", f->solver->is.name,
+                phase ? "on scalar processes only" : "in phase space only",
+                f->process->row->is.name, phase ? "is in phase space" : "is not");
+}
+
+/* Whoever has the results of tuning puts them in place of auto first. */
+static dfl_status check_resolved(const front *f) {
+    const opt_value *open = opts_unresolved(&f->solver_opts);
+    if (open)
+        return fail(DFL_E_COMBINATION,
+                    "solver %s: %s=auto must be looked up before a plan is made (dfl_tuned_spec)",
+                    f->solver->is.name, open->row->key);
+    if (strcmp(opt_text(&f->spec, "grid"), "auto") != 0) return DFL_OK;
+    return fail(DFL_E_COMBINATION,
+                "grid=auto must be looked up before a plan is made (dfl_tuned_spec)");
 }
 
 static dfl_status front_build(front *f, const char *spec) {
@@ -68,13 +97,15 @@ static dfl_status front_build(front *f, const char *spec) {
     const family_row *found;
     TRY(family_parse(&solver_family, opt_text(&f->spec, "solver"), &found, &f->solver_opts));
     f->solver = (const solver_row *)found;
+    TRY(check_resolved(f));
+    TRY(check_space(f));
     const netform *form = &f->source->form;
     const bool integers = form->time_dtype == NET_INT32 || form->time_dtype == NET_INT64;
     grid_wish wish = {
         .spec = opt_text(&f->spec, "grid"),
         .start = real_or_nan(&f->spec, "t_start"),
         .end = real_or_nan(&f->spec, "t_end"),
-        .model_start = f->source->t_max,
+        .model_start = fmin(f->source->t_max, f->process->t_hi),
         .model_end = f->source->t_min,
         .default_steps = 10,
         .unit = integers ? 1 / form->scale : 0,
@@ -84,22 +115,62 @@ static dfl_status front_build(front *f, const char *spec) {
     return grid_new(f->process, &wish, &f->t, &f->steps);
 }
 
-static dfl_status write_rows(const front *f, program *code) {
+/* One more evaluation at the last time t: x_0 itself, or in phase space, which cannot land on it,
+   one Euler step of length t: along the reverse SDE without noise for stochastic solvers, along the
+   probability flow for the others (PSLD's released code). */
+static val land(const front *f, rows *r, val x) {
+    const double t = f->t[f->steps];
+    if (r->out->components == 1) {
+        x = rows_x0(r, x, t);
+    } else {
+        const rows_ode ode = rows_ode_at(r, t);
+        const double twice = f->solver->claims(&f->solver_opts, f->process).stochastic ? 2 : 1;
+        const term terms[] = {{x, blk_add(blk_real(1), blk_scale(-t, ode.on_z))},
+                              {rows_predict(r, x, t), blk_scale(-t * twice, ode.on_y)}};
+        x = rows_lin(r, terms, 2);
+    }
+    rows_step(r, x, 0, 1);
+    return x;
+}
+
+static bool thresholds(const program *code) {
+    for (size_t i = 0; i < code->nrows; i++)
+        if (code->rows[i].op == ROW_LIMIT) return true;
+    return false;
+}
+
+static dfl_status write_rows(const front *f, program *code, text *warnings) {
     code->components = f->process->row->components;
-    rows r = {.process = f->process, .form = &f->source->form, .out = code};
+    rows r = {.process = f->process, .form = &f->source->form, .out = code, .warnings = warnings};
     val x = 0;
     TRY(program_add_value(code, code->components, &x));
-    plan_input start = {.id = x, .t = f->t[0], .scale = blk_real(1)};
+    plan_input start = {.id = x, .t = f->t[0], .scale = process_prior(f->process, f->t[0])};
     process_marginal(f->process, start.t, &start.at);
     TRY(program_add_input(code, &start));
-    const problem pb = {f->process, f->t, f->steps, &f->solver_opts};
+    if (opt_bool(&f->spec, "thresholding")) {
+        r.limit_quantile = opt_real(&f->spec, "dynamic_thresholding_ratio");
+        r.limit_floor = opt_real(&f->spec, "sample_max_value");
+    }
+    const problem pb = {.process = f->process,
+                        .t = f->t,
+                        .steps = f->steps,
+                        .o = &f->solver_opts,
+                        .grid = opt_text(&f->spec, "grid"),
+                        .digest = f->source->digest,
+                        .folder = f->source->folder,
+                        .network = f->source->network,
+                        .dim = f->source->dim,
+                        .nfe = f->nfe};
     x = f->solver->fill(&pb, &r, x);
-    if (opt_bool(&f->spec, "denoise") && f->t[f->steps] > 0) {
-        x = rows_x0(&r, x, f->t[f->steps]);
-        rows_step(&r, x, 0, 1);
+    if (!thresholds(code)) rows_refuse_limit(&r);
+    if (opt_bool(&f->spec, "denoise") && f->t[f->steps] > 0) x = land(f, &r, x);
+    if (code->components == 2) { /* the momentum has done its work */
+        const term position = {x, {1, 2, {1, 0}}};
+        x = rows_lin(&r, &position, 1);
     }
     TRY(r.status);
-    return program_add_output(code, x);
+    TRY(program_add_output(code, x));
+    return program_prune(code);
 }
 
 static dfl_status keep(char **to, text *from) {
@@ -128,13 +199,19 @@ dfl_status plan_compile(const char *spec, const plan_source *source, dfl_plan **
     *out = NULL;
     front f = {.source = source};
     program code = {0};
+    text warnings = {0};
     dfl_status status = front_build(&f, spec);
-    if (status == DFL_OK) status = write_rows(&f, &code);
+    if (status == DFL_OK) status = write_rows(&f, &code, &warnings);
     if (status == DFL_OK)
         status = plan_finish(&code, out);
     else
         program_free(&code);
-    if (status == DFL_OK) status = write_meta(&f, &(*out)->meta);
+    if (status == DFL_OK) {
+        (*out)->warnings = warnings;
+        warnings = (text){0};
+        status = write_meta(&f, &(*out)->meta);
+    }
+    text_free(&warnings);
     front_free(&f);
     if (status != DFL_OK) {
         plan_free(*out);

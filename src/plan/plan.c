@@ -98,3 +98,10 @@ size_t dfl_plan_slots(const dfl_plan *plan) {
 int dfl_plan_components(const dfl_plan *plan) {
     return plan->code.components;
 }
+
+dfl_status dfl_plan_warnings(const dfl_plan *plan, char *buf, size_t cap, size_t *need) {
+    if (!plan) return fail(DFL_E_ARG, "dfl_plan_warnings: plan is NULL");
+    text out = {0};
+    text_add(&out, "%s", plan->warnings.len ? plan->warnings.data : "");
+    return text_result(&out, buf, cap, need);
+}

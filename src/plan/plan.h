@@ -29,7 +29,7 @@ typedef struct {
 struct dfl_plan {
     program code;
     plan_meta meta;
-    text warnings; /* of reading: one line each */
+    text warnings; /* of compiling or reading: one line each */
     size_t nfe, steps, draws, picks;
     int *slot; /* [nvalues] */
     size_t nslots;
@@ -41,6 +41,9 @@ typedef struct {
     const char *process; /* option text */
     netform form;
     double t_min, t_max;
+    size_t dim;                   /* numbers of a sample; 0: not known */
+    const char *digest;           /* sha256 of the network; NULL: not known */
+    const char *folder, *network; /* paths of the model's folder and network; NULL: none */
 } plan_source;
 
 /* Spec as in dfl_plan_new. */

@@ -14,7 +14,8 @@ static const family_row *const rows[] = {
 #include "process/process.def"
 #undef PROCESS
 };
-const family process_family = {"process", rows, sizeof rows / sizeof rows[0]};
+const family process_family = {
+    .singular = "process", .rows = rows, .n = sizeof rows / sizeof rows[0]};
 
 dfl_status process_new(const char *spec, process **out) {
     *out = NULL;
@@ -24,6 +25,7 @@ dfl_status process_new(const char *spec, process **out) {
     dfl_status status = family_parse(&process_family, spec, &row, &p->options);
     if (status == DFL_OK) {
         p->row = (const process_row *)row;
+        p->t_hi = 1;
         status = p->row->init(p, &p->options);
     }
     if (status != DFL_OK) {
@@ -39,17 +41,19 @@ void process_free(process *p) {
     opts_free(&p->options);
     free(p->knots);
     free(p->table);
+    free(p->own);
     free(p);
 }
 
 dfl_status process_check_time(const process *p, const char *what, double t) {
-    if (t == 0 || (t >= p->t_lo && t <= 1)) return DFL_OK;
-    return fail(DFL_E_RANGE, "%s=%.17g: process %s knows times from %.17g to 1, and 0 (clean data)",
-                what, t, p->row->is.name, p->t_lo);
+    if (t == 0 || (t >= p->t_lo && t <= p->t_hi)) return DFL_OK;
+    return fail(DFL_E_RANGE,
+                "%s=%.17g: process %s knows times from %.17g to %.17g, and 0 (clean data)", what, t,
+                p->row->is.name, p->t_lo, p->t_hi);
 }
 
 scalar_at process_at(const process *p, double t) {
-    scalar_at at = {1, 0, 0, INFINITY, 0, 0};
+    scalar_at at = {.a = 1, .lambda = INFINITY};
     if (t > 0) p->row->at(p, t, &at);
     return at;
 }
@@ -77,6 +81,10 @@ blk process_noise(const process *p, double t) {
     return p->row->noise ? p->row->noise(p, t) : blk_real(sqrt(process_at(p, t).g2));
 }
 
+blk process_prior(const process *p, double t) {
+    return p->row->prior ? p->row->prior(p, t) : blk_real(1);
+}
+
 void process_from_log(double L, double slope, scalar_at *out) {
     out->a = exp(-L / 2);
     out->b = sqrt(-expm1(-L));
@@ -84,4 +92,18 @@ void process_from_log(double L, double slope, scalar_at *out) {
     out->lambda = -log(out->rho);
     out->drift = -slope / 2;
     out->g2 = slope;
+    out->da = -slope / 2 * out->a;
+    out->db = slope / 2 * out->a * out->a / out->b;
+}
+
+void process_from_rho(double rho, double slope, scalar_at *out) {
+    const double square = 1 + rho * rho;
+    out->a = 1 / sqrt(square);
+    out->b = rho / sqrt(square);
+    out->rho = rho;
+    out->lambda = -log(rho);
+    out->drift = -rho * slope / square;
+    out->g2 = 2 * rho * slope / square;
+    out->da = out->drift * out->a;
+    out->db = slope * out->a / square;
 }

@@ -15,6 +15,7 @@ typedef struct {
     double a, b;   /* signal and noise coefficient */
     double rho;    /* b / a */
     double lambda; /* log(a / b), half the log-SNR; +inf at t = 0 */
+    double da, db; /* time derivatives of a and b; on the ODE, dx/dt = da x_0 + db n */
     double drift;  /* f = d log a / dt, of the forward SDE dx = f x dt + g dw */
     double g2;     /* g^2 = 2 a b d rho/dt */
 } scalar_at;
@@ -24,6 +25,9 @@ typedef struct process process;
 typedef struct {
     family_row is;
     int components; /* of the state: 1, or 2 in phase space */
+    /* Variance exploding: the network sees x/a = x_0 + rho n, whose scale is up to rho_max, while
+       states are kept in x = a x_0 + b n, of order one. */
+    bool unit_signal;
     /* Where a solver's claimed order is measured: grid, start and, beyond the defaults, options. A
        table must be fine against the steps, or its kinks are all there is to see. */
     const char *reference_grid, *reference_options;
@@ -34,17 +38,21 @@ typedef struct {
     void (*marginal)(const process *p, double t, marginal *m); /* augmented processes only */
     blk (*drift)(const process *p, double t);                  /* augmented processes only */
     blk (*noise)(const process *p, double t);                  /* augmented processes only */
+    blk (*prior)(const process *p, double t); /* standard deviation of the start state; NULL: 1 */
 } process_row;
 
 struct process {
     const process_row *row;
     opts options;  /* as parsed; printed into records */
     double t_lo;   /* smallest time above 0 that is part of the model */
+    double t_hi;   /* largest time that is */
+    double rho_lo; /* what rho tends to as t falls to 0; t = 0 itself has rho 0 */
     double par[4]; /* a family's own numbers */
     int mode;      /* a family's own choice */
     size_t nknots; /* times where derivatives jump, rising, knots[0] = 0; 0 where smooth */
     double *knots; /* [nknots] */
-    double *table; /* a family's own table, [3][nknots]; */
+    double *table; /* a family's own table, [3][nknots] */
+    void *own;     /* a family's own block, given to free() */
 };
 
 extern const family process_family; /* its rows are process_rows */
@@ -53,7 +61,7 @@ extern const family process_family; /* its rows are process_rows */
 dfl_status process_new(const char *spec, process **out);
 void process_free(process *p);
 
-/* E_RANGE unless t is 0 or in [t_lo, 1]. */
+/* E_RANGE unless t is 0 or in [t_lo, t_hi]. */
 dfl_status process_check_time(const process *p, const char *what, double t);
 
 /* t in [0, 1]. Scalar processes. */
@@ -65,8 +73,11 @@ double process_time_of_rho(const process *p, double rho);
 void process_marginal(const process *p, double t, marginal *m);
 blk process_drift(const process *p, double t);
 blk process_noise(const process *p, double t);
+blk process_prior(const process *p, double t);
 
-/* Fills out from L = -log a^2 and dL/dt, for variance-preserving families. */
+/* Fills out from L = -log a^2 and dL/dt, for variance-preserving families; and from rho and its
+   time derivative, a^2 + b^2 = 1, for variance-exploding ones. */
 void process_from_log(double L, double slope, scalar_at *out);
+void process_from_rho(double rho, double slope, scalar_at *out);
 
 #endif

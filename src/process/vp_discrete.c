@@ -126,6 +126,8 @@ static void at(const process *p, double t, scalar_at *out) {
     out->lambda = -log(out->rho);
     out->drift = -slope / 2;
     out->g2 = slope;
+    out->da = -slope / 2 * out->a;
+    out->db = slope / 2 * signal / out->b;
 }
 
 /* Inverts whichever of L, alpha_bar, 1 - alpha_bar still has all its digits at this rho. */

@@ -26,6 +26,18 @@ static dfl_status read_seed(const char *digits, uint64_t *seed) {
                        digits);
 }
 
+dfl_status run_read_settings(const char *text_options, run_settings *out) {
+    opts o;
+    dfl_status status = opts_parse("run", options, text_options ? text_options : "", &o);
+    if (status == DFL_OK) status = read_seed(opt_text(&o, "seed"), &out->seed);
+    if (status == DFL_OK) {
+        out->type = opt_choice(&o, "dtype") == 0 ? DFL_FLOAT32 : DFL_FLOAT64;
+        out->batch = (size_t)opt_int(&o, "batch");
+    }
+    opts_free(&o);
+    return status;
+}
+
 /* The plan converts the raw output by `gives`; a network that predicts something else would give
    plausible nonsense. Preconditioned and phase-space plans carry scalings of their own. */
 static dfl_status check_pair(const dfl_plan *plan, const dfl_model *model) {
@@ -72,24 +84,24 @@ dfl_status dfl_run_new(const dfl_plan *plan, dfl_model *model, const char *text_
     if (!out) return fail(DFL_E_ARG, "dfl_run_new: out is NULL");
     *out = NULL;
     if (!plan || !model) return fail(DFL_E_ARG, "dfl_run_new: plan and model must not be NULL");
-    opts o;
+    run_settings set;
     dfl_run *run = NULL;
-    dfl_status status = opts_parse("run", options, text_options ? text_options : "", &o);
+    dfl_status status = run_read_settings(text_options, &set);
     if (status == DFL_OK) status = check_pair(plan, model);
     if (status == DFL_OK) {
         run = mem_array(1, sizeof *run);
-        status = run ? read_seed(opt_text(&o, "seed"), &run->seed) : fail_memory();
+        if (!run) status = fail_memory();
     }
     if (status == DFL_OK) {
         run->plan = plan;
         run->model = model;
-        run->type = opt_choice(&o, "dtype") == 0 ? DFL_FLOAT32 : DFL_FLOAT64;
-        run->batch = (size_t)opt_int(&o, "batch");
+        run->seed = set.seed;
+        run->type = set.type;
+        run->batch = set.batch;
         run->dim = card_dim(&model->card);
         run->stride = (size_t)plan->widest * run->dim;
         status = allocate(run);
     }
-    opts_free(&o);
     if (status != DFL_OK)
         dfl_run_free(run);
     else
@@ -145,8 +157,9 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static dfl_status check_labels(const dfl_run *run, const int64_t *labels, size_t count) {
-    const card *c = &run->model->card;
+dfl_status run_check_labels(const card *c, const int64_t *labels, size_t count) {
+    if (labels && !c->classes)
+        return fail(DFL_E_COMBINATION, "labels are given, but the model has no classes");
     for (size_t i = 0; labels && i < count; i++) {
         const bool known = labels[i] >= 0 && labels[i] < c->classes;
         if (!known && !(c->null_class >= 0 && labels[i] == c->null_class))
@@ -236,9 +249,7 @@ dfl_status dfl_run_sample(dfl_run *run, uint64_t first, size_t count, const int6
         return fail(DFL_E_ARG, "dfl_run_sample: run and samples must not be NULL");
     if (first > UINT64_MAX - count)
         return fail(DFL_E_RANGE, "dfl_run_sample: first + count is above 2^64 - 1");
-    if (labels && !run->model->card.classes)
-        return fail(DFL_E_COMBINATION, "labels are given, but the model has no classes");
-    TRY(check_labels(run, labels, count));
+    TRY(run_check_labels(&run->model->card, labels, count));
     atomic_store(&run->cancelled, 0);
     TRY(prepare(run));
     const size_t size = vec_size(run->type);

@@ -50,6 +50,18 @@ void mix_apply(const mix *m, int kernel, double u, double *x);
 /* ---- run.c, exec.c ------------------------------------------------------------------------------
  */
 
+/* Options of a run, for whatever runs: the executor here, adaptive integration in study. */
+typedef struct {
+    uint64_t seed;
+    int type; /* DFL_FLOAT32 or DFL_FLOAT64 */
+    size_t batch;
+} run_settings;
+
+dfl_status run_read_settings(const char *text_options, run_settings *out);
+
+/* E_COMBINATION or E_RANGE if the model's card does not have them; NULL is fine. */
+dfl_status run_check_labels(const card *c, const int64_t *labels, size_t count);
+
 struct dfl_run {
     const dfl_plan *plan;
     dfl_model *model;

@@ -17,7 +17,8 @@ static const opt_row options[] = {
     {0},
 };
 
-static solver_claims claims(const opts *o) {
+static solver_claims claims(const opts *o, const process *p) {
+    (void)p;
     const bool stochastic = opt_real(o, "eta") > 0;
     return (solver_claims){
         .order = 1, .from = 40, .to = 320, .stochastic = stochastic, .exact = true};
@@ -27,17 +28,10 @@ static solver_claims claims(const opts *o) {
 static val fill(const problem *pb, rows *r, val x) {
     const double eta = opt_real(pb->o, "eta");
     for (int n = 0; n < pb->steps; n++) {
-        const scalar_at at = process_at(pb->process, pb->t[n]);
         const scalar_at to = process_at(pb->process, pb->t[n + 1]);
-        const double psi = solver_psi(&at, &to), q = to.rho / at.rho;
+        const double q = to.rho / process_at(pb->process, pb->t[n]).rho;
         const double fresh = eta * sqrt((1 - q) * (1 + q));
-        const double kept = to.b * sqrt((1 - fresh) * (1 + fresh));
-        const val eps = rows_eps(r, x, pb->t[n]);
-        const double on_eps = fresh > 0 ? kept - psi * at.b : solver_gap(&at, &to);
-        if (fresh * to.b > 0)
-            x = rows_lin3(r, psi, x, on_eps, eps, fresh * to.b, rows_noise(r));
-        else
-            x = rows_lin2(r, psi, x, on_eps, eps);
+        x = solver_first_order(pb, r, x, n, sqrt((1 - fresh) * (1 + fresh)), fresh * to.b);
         rows_step(r, x, pb->t[n + 1], 1);
     }
     return x;
@@ -46,6 +40,7 @@ static val fill(const problem *pb, rows *r, val x) {
 const solver_row solver_ddim = {
     .is = {"ddim", "first order, deterministic or partly stochastic", "arXiv:2010.02502 eq. (12)",
            options},
+    .spaces = SOLVER_SCALAR,
     .claims = claims,
     .fill = fill,
 };

@@ -7,8 +7,7 @@
  *
  * Ho, Jain, Abbeel, arXiv 2006.11239, eq. (7) and section 3.2 (fixed_small, fixed_large). "large"
  * overshoots the marginal's variance by design, so its labels are not exact. No noise is drawn on a
- * last step to clean data. One evaluation per step. In x and eps the mean is
- * (a_s/a_t) x + (a_s rho_s^2/rho_t - a_s rho_t) eps. */
+ * last step to clean data. One evaluation per step. The mean is a_s x0 + q b_s eps. */
 #include "solver/solver.h"
 
 #include <math.h>
@@ -21,7 +20,8 @@ static const opt_row options[] = {
     {0},
 };
 
-static solver_claims claims(const opts *o) {
+static solver_claims claims(const opts *o, const process *p) {
+    (void)p;
     const bool small = opt_choice(o, "variance_type") == SMALL;
     return (solver_claims){
         .order = 1, .from = small ? 40 : 80, .to = 640, .stochastic = true, .exact = small};
@@ -32,14 +32,9 @@ static val fill(const problem *pb, rows *r, val x) {
     for (int n = 0; n < pb->steps; n++) {
         const scalar_at at = process_at(pb->process, pb->t[n]);
         const scalar_at to = process_at(pb->process, pb->t[n + 1]);
-        const double psi = solver_psi(&at, &to), q = to.rho / at.rho;
-        const val eps = rows_eps(r, x, pb->t[n]);
-        const double on_eps = to.a * (to.rho * q - at.rho);
+        const double q = to.rho / at.rho;
         const double sigma = to.b == 0 ? 0 : (large ? at.b : to.b) * sqrt((1 - q) * (1 + q));
-        if (sigma > 0)
-            x = rows_lin3(r, psi, x, on_eps, eps, sigma, rows_noise(r));
-        else
-            x = rows_lin2(r, psi, x, on_eps, eps);
+        x = solver_first_order(pb, r, x, n, q, sigma);
         rows_step(r, x, pb->t[n + 1], 1);
     }
     return x;
@@ -47,6 +42,7 @@ static val fill(const problem *pb, rows *r, val x) {
 
 const solver_row solver_ddpm = {
     .is = {"ddpm", "ancestral sampling with a fixed variance", "arXiv:2006.11239 eq. (7)", options},
+    .spaces = SOLVER_SCALAR,
     .claims = claims,
     .fill = fill,
 };

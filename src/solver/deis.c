@@ -1,125 +1,143 @@
 /* DEIS: exponential integrators that extrapolate the predicted noise by a polynomial.
  *
- * tAB of order r, the polynomial in t of degree q = min(n, r) through the last q + 1 predictions:
+ * The polynomial of degree q = min(n, r) through the last q + 1 predictions:
  *   x_{n+1} = (a_{n+1}/a_n) x_n + sum_j C_nj eps_{n-j}
- *   C_nj = a_{n+1} int_{rho_n}^{rho_{n+1}} l_j(t(rho)) drho,   l_j Lagrange on t_n, ..., t_{n-q}
+ *   C_nj = a_{n+1} int_{rho_n}^{rho_{n+1}} l_j drho,   l_j Lagrange on t_n, ..., t_{n-q}
+ * tab: polynomial in t (eq. 15 of the paper); rhoab: in rho; lograb: in log rho (what diffusers
+ * calls DEIS); ipndm: the weights of equal steps, whatever the grid, on d = b_s - (a_s/a_t) b_t.
  *
  * Zhang and Chen, arXiv 2204.13902, eq. (14) and (15). The released code takes a left Riemann sum
- * of 10000 points for the integral; here it is exact to rounding. Order 0 is DDIM. One evaluation
- * per step; the low-order start bounds the order by 2 in the limit, which shows only at many
- * hundred steps where sampling starts from nearly pure noise (rho = 150), but at once from rho
- * = 15. Here `order` is the paper's r, so the method's order is r + 1. Known value: vp_linear, 10
- * steps, power:kappa=2, t_end 1e-3, order 3, step 3: C = -1.5387333853314507, 1.2236739535395929,
- * -0.6328196702650146, 0.12856643945916985. */
+ * of 10000 points for the integral (quadrature=riemann); here it is exact to rounding. Order 0 is
+ * DDIM. One evaluation per step; the low-order start bounds the order by 2 in the limit, which
+ * shows only at many hundred steps where sampling starts from nearly pure noise (rho = 150), but at
+ * once from rho = 15. `order` is the paper's r, so the method's order is r + 1. In phase space (tab
+ * only): solver/deis_phase.c. Known value: vp_linear, 10 steps, power:kappa=2, t_end 1e-3, order 3,
+ * step 3: C = -1.5387333853314507, 1.2236739535395929, -0.6328196702650146, 0.12856643945916985. */
 #include "solver/solver.h"
+#include "solver/deis_phase.h"
+#include "solver/deis_weights.h"
 
-#include <math.h>
-
-enum { ORDER_MAX = 3 };
+enum { TAB, RHOAB, LOGRAB, IPNDM };
 
 static const opt_row options[] = {
-    {"kind", OPT_CHOICE, "tab", 0, 0, "tab", "tab: Adams-Bashforth, polynomial in t"},
-    {"order", OPT_INT, "3", 0, ORDER_MAX, NULL, "degree of the polynomial"},
+    {"kind", OPT_CHOICE, "tab", 0, 0, "tab|rhoab|lograb|ipndm",
+     "what the predictions are a polynomial in"},
+    {"order", OPT_INT, "3", 0, DEIS_ORDER_MAX, NULL, "degree of the polynomial; ipndm up to 3"},
+    {"quadrature", OPT_CHOICE, "exact", 0, 0, "exact|riemann", "riemann: as in the released code"},
+    NOISE_FACTOR_OPTION,
     {0},
 };
 
-static solver_claims claims(const opts *o) {
-    const int order = (int)opt_int(o, "order");
-    return (solver_claims){.order = order + 1,
-                           .limit = order > 1 ? 2 : 0,
-                           .from = 40,
-                           .to = order == 3 ? 160 : 320,
-                           .exact = true};
+/* Equal steps let iPNDM extrapolate without integrals, to second order at most. In rho and log rho
+   the third-degree polynomial shows 3.3 to 5, by process. */
+static solver_claims claims(const opts *o, const process *p) {
+    const int order = (int)opt_int(o, "order"), kind = opt_choice(o, "kind");
+    if (p->row->components == 2)
+        return deis_phase_claims(order, (noise_factor)opt_choice(o, "factor"));
+    const bool bound = order >= 3 && kind != TAB;
+    solver_claims claims = {.order = bound ? 3.5 : order + 1,
+                            .limit = order > 1 ? 2 : 0,
+                            .least = bound,
+                            .from = 40,
+                            .to = order >= 3 ? 160 : 320,
+                            .exact = opt_choice(o, "quadrature") == 0};
+    if (kind == IPNDM && order > 0) claims.order = claims.limit = 2;
+    if (kind == IPNDM) claims.least = false;
+    return claims;
 }
 
-/* The integrand l_j, in whichever variable the piece is integrated. */
-typedef struct {
-    const process *p;
-    double node[ORDER_MAX + 1];
-    int nodes, j;
-} basis;
-
-static double in_rho(double rho, void *user) {
-    const basis *l = user;
-    return quad_lagrange(l->node, l->nodes, l->j, process_time_of_rho(l->p, rho));
+/* One step with the polynomial through the last predictions. */
+static val extrapolate(const problem *pb, rows *r, val x, int n, const deis_basis *b,
+                       const val *eps) {
+    const double t = pb->t[n], s = pb->t[n + 1];
+    const scalar_at at = process_at(pb->process, t), to = process_at(pb->process, s);
+    term terms[DEIS_ORDER_MAX + 2] = {{x, blk_real(solver_psi(&at, &to))}};
+    for (int j = 0; j < b->nodes; j++)
+        terms[1 + j] = (term){eps[j], blk_real(to.a * deis_weight(b, j, t, s))};
+    return rows_lin(r, terms, (size_t)b->nodes + 1);
 }
 
-static double in_log_rho(double u, void *user) { /* drho = rho du */
-    const double rho = exp(u);
-    return rho * in_rho(rho, user);
+static val equal_steps(const problem *pb, rows *r, val x, int n, int nodes, const val *eps) {
+    static const double weight[4][4] = {{1},
+                                        {3.0 / 2, -1.0 / 2},
+                                        {23.0 / 12, -16.0 / 12, 5.0 / 12},
+                                        {55.0 / 24, -59.0 / 24, 37.0 / 24, -9.0 / 24}};
+    const scalar_at at = process_at(pb->process, pb->t[n]);
+    const scalar_at to = process_at(pb->process, pb->t[n + 1]);
+    const double d = solver_gap(&at, &to);
+    term terms[5] = {{x, blk_real(solver_psi(&at, &to))}};
+    for (int j = 0; j < nodes; j++)
+        terms[1 + j] = (term){eps[j], blk_real(d * weight[nodes - 1][j])};
+    return rows_lin(r, terms, (size_t)nodes + 1);
 }
 
-static double in_root_t(double root, void *user) { /* drho = rho'(t) 2 sqrt(t) d sqrt(t) */
-    const basis *l = user;
-    const scalar_at at = process_at(l->p, root * root);
-    const double slope = at.g2 / (2 * at.a * at.b);
-    return 2 * root * slope * quad_lagrange(l->node, l->nodes, l->j, root * root);
-}
-
-/* Over [lo, hi] in rho, lo > 0, where t(rho) is smooth: rho may span decades, and t has its
-   singularities at rho = +-i, so in log rho, in pieces of length up to 2. Short pieces, such as a
-   table's segments, need few points. */
-static double over_decades(basis *l, double lo, double hi, int points) {
-    const double u = log(lo), length = log(hi) - u;
-    const int pieces = length > 2 ? (int)ceil(length / 2) : 1;
-    if (length < 0.05) points = 5;
-    double sum = 0;
-    for (int i = 0; i < pieces; i++)
-        sum += quad_gauss(in_log_rho, l, u + length * i / pieces, u + length * (i + 1) / pieces,
-                          points);
-    return sum;
-}
-
-static double over_segment(basis *l, double lo, double hi) {
-    if (lo > 0) return over_decades(l, lo, hi, 16);
-    const double middle = hi < 1 ? hi : 1;
-    const double sum = quad_gauss(in_rho, l, 0, middle, 16);
-    return hi > middle ? sum + over_decades(l, middle, hi, 16) : sum;
-}
-
-/* A table's t(rho) has kinks: one piece for each of its segments inside [s, t]. */
-static double over_knots(basis *l, double t, double s) {
-    double sum = 0, from = process_at(l->p, s).rho;
-    for (size_t i = 0; i < l->p->nknots; i++) {
-        if (!(l->p->knots[i] > s && l->p->knots[i] < t)) continue;
-        const double to = process_at(l->p, l->p->knots[i]).rho;
-        sum += over_segment(l, from, to);
-        from = to;
-    }
-    return sum + over_segment(l, from, process_at(l->p, t).rho);
-}
-
-/* Down to t = 0, where rho ~ sqrt(t), in sqrt(t). */
-static double over_smooth(basis *l, double t, double s) {
-    if (s == 0) return quad_gauss(in_root_t, l, 0, sqrt(t), 48);
-    return over_decades(l, process_at(l->p, s).rho, process_at(l->p, t).rho, 48);
+static dfl_status check(const problem *pb, int kind, int order) {
+    const bool phase = pb->process->row->components == 2;
+    if (kind == IPNDM && order > 3)
+        return fail(DFL_E_RANGE, "solver deis: kind=ipndm has orders 0 to 3, not %d", order);
+    if (phase && (kind != TAB || order > DEIS_PHASE_ORDER_MAX))
+        return fail(DFL_E_COMBINATION, "solver deis: in phase space kind=tab, order 0 to %d",
+                    DEIS_PHASE_ORDER_MAX);
+    if (!phase && opt_choice(pb->o, "factor") != FACTOR_CHOLESKY)
+        return fail(DFL_E_COMBINATION, "solver deis: factor is for phase-space processes");
+    if (kind == LOGRAB && (pb->t[pb->steps] == 0 || process_at(pb->process, pb->t[0]).a == 0))
+        return fail(DFL_E_COMBINATION,
+                    "solver deis: kind=lograb works in log rho, which is infinite at "
+                    "t_end=0 and where the signal is 0; choose another kind");
+    const bool riemann = opt_choice(pb->o, "quadrature") == 1;
+    if (((kind == RHOAB && order > 0) || riemann) && process_at(pb->process, pb->t[0]).a == 0)
+        return fail(DFL_E_COMBINATION,
+                    "solver deis: kind=rhoab and quadrature=riemann cannot start where rho is "
+                    "infinite; start lower or choose kind=tab with exact integrals");
+    return DFL_OK;
 }
 
 static val fill(const problem *pb, rows *r, val x) {
-    const int order = (int)opt_int(pb->o, "order");
-    val eps[ORDER_MAX + 1] = {0}; /* newest first */
+    const int order = (int)opt_int(pb->o, "order"), kind = opt_choice(pb->o, "kind");
+    rows_fail(r, check(pb, kind, order));
+    if (r->status != DFL_OK) return x;
+    if (r->out->components == 2)
+        return deis_phase_fill(pb, r, x, order, (noise_factor)opt_choice(pb->o, "factor"));
+    deis_basis b = {.p = pb->process,
+                    .variable = (deis_variable)kind,
+                    .riemann = opt_choice(pb->o, "quadrature") == 1};
+    val eps[DEIS_ORDER_MAX + 1] = {0}; /* newest first */
     for (int n = 0; n < pb->steps; n++) {
-        const double t = pb->t[n], s = pb->t[n + 1];
-        const scalar_at at = process_at(pb->process, t), to = process_at(pb->process, s);
-        for (int j = ORDER_MAX; j > 0; j--) eps[j] = eps[j - 1];
-        eps[0] = rows_eps(r, x, t);
-        basis l = {.p = pb->process, .nodes = (n < order ? n : order) + 1};
-        for (int j = 0; j < l.nodes; j++) l.node[j] = pb->t[n - j];
-        term terms[ORDER_MAX + 2] = {{x, blk_real(solver_psi(&at, &to))}};
-        for (l.j = 0; l.j < l.nodes; l.j++) {
-            const double integral =
-                pb->process->nknots ? over_knots(&l, t, s) : over_smooth(&l, t, s);
-            terms[1 + l.j] = (term){eps[l.j], blk_real(-to.a * integral)};
-        }
-        x = rows_lin(r, terms, (size_t)l.nodes + 1);
-        rows_step(r, x, s, l.nodes);
+        const val y = rows_predict(r, x, pb->t[n]);
+        b.nodes = (n < order ? n : order) + 1;
+        for (int j = 0; j < b.nodes; j++) b.t[j] = pb->t[n - j];
+        for (int j = DEIS_ORDER_MAX; j > 0; j--) eps[j] = eps[j - 1];
+        eps[0] = rows_eps_of(r, x, y, pb->t[n]);
+        if (b.nodes == 1 && (kind == IPNDM || !b.riemann))
+            x = solver_first_order_from(pb, r, x, y, n, 1, 0);
+        else if (kind == IPNDM)
+            x = equal_steps(pb, r, x, n, b.nodes, eps);
+        else
+            x = extrapolate(pb, r, x, n, &b, eps);
+        rows_step(r, x, pb->t[n + 1], b.nodes);
     }
     return x;
 }
 
+static const char *const variants[] = {"kind=tab,order=0",
+                                       "kind=tab,order=1",
+                                       "kind=tab,order=2",
+                                       "kind=tab,order=3",
+                                       "kind=rhoab,order=1",
+                                       "kind=rhoab,order=2",
+                                       "kind=rhoab,order=3",
+                                       "kind=lograb,order=1",
+                                       "kind=lograb,order=2",
+                                       "kind=lograb,order=3",
+                                       "kind=ipndm,order=1",
+                                       "kind=ipndm,order=3",
+                                       NULL};
+
 const solver_row solver_deis = {
     .is = {"deis", "exponential integrator, extrapolates the predicted noise",
            "arXiv:2204.13902 eq. (14)-(15)", options},
+    .spaces = SOLVER_SCALAR | SOLVER_PHASE,
     .claims = claims,
+    .variants = variants,
     .fill = fill,
 };

@@ -1,44 +1,56 @@
 /* Euler's method on the probability-flow ODE, in one of two variables.
  *
  *   rho:  d(x/a)/drho = eps             x_s = (a_s/a_t) x + a_s (rho_s - rho_t) eps
- *   t:    dx/dt = f x + g^2/(2 b) eps   x_s = x + (s - t) (f x + g^2/(2 b) eps)
+ *   t:    dz/dt = F z - G G^T score/2   z_s = z + (s - t) (F z - G G^T score/2)
  *
  * rho is Karras et al., arXiv 2206.00364, in their sigma, what the field's programs call euler, and
- * equal to DDIM; t is Song et al., arXiv 2011.13456, eq. (13), taken literally, and far worse at
- * few steps. Order 1, one evaluation per step. */
+ * equal to DDIM; t is Song et al., arXiv 2011.13456, eq. (13), taken literally, far worse at few
+ * steps, and the only one in phase space. auto takes rho where there is one. Order 1, one
+ * evaluation per step. */
 #include "solver/solver.h"
 
-enum { IN_RHO, IN_T };
+enum { AUTO, IN_RHO, IN_T };
 
 static const opt_row options[] = {
-    {"variable", OPT_CHOICE, "rho", 0, 0, "rho|t", "variable of the ODE: noise-to-signal or time"},
+    {"variable", OPT_CHOICE, "auto", 0, 0, "auto|rho|t",
+     "noise-to-signal or time; auto: rho if any"},
     {0},
 };
 
-static solver_claims claims(const opts *o) {
-    return (solver_claims){
-        .order = 1, .from = 80, .to = 640, .exact = opt_choice(o, "variable") == IN_RHO};
+static bool in_rho(const opts *o, const process *p) {
+    const int variable = opt_choice(o, "variable");
+    return variable == IN_RHO || (variable == AUTO && p->row->components == 1);
 }
 
-static val fill(const problem *pb, rows *r, val x) {
-    const bool in_t = opt_choice(pb->o, "variable") == IN_T;
-    for (int n = 0; n < pb->steps; n++) {
-        const scalar_at at = process_at(pb->process, pb->t[n]);
-        const scalar_at to = process_at(pb->process, pb->t[n + 1]);
-        const double h = pb->t[n + 1] - pb->t[n];
-        const val eps = rows_eps(r, x, pb->t[n]);
-        if (in_t)
-            x = rows_lin2(r, 1 + h * at.drift, x, h * at.g2 / (2 * at.b), eps);
-        else
-            x = rows_lin2(r, solver_psi(&at, &to), x, solver_gap(&at, &to), eps);
-        rows_step(r, x, pb->t[n + 1], 1);
+static solver_claims claims(const opts *o, const process *p) {
+    return (solver_claims){.order = 1, .from = 80, .to = 640, .exact = in_rho(o, p)};
+}
+
+static val step_in_t(rows *r, val z, double t, double h) {
+    const rows_ode at = rows_ode_at(r, t);
+    const term terms[] = {{z, blk_add(blk_real(1), blk_scale(h, at.on_z))},
+                          {rows_predict(r, z, t), blk_scale(h, at.on_y)}};
+    return rows_lin(r, terms, 2);
+}
+
+static val fill(const problem *pb, rows *r, val z) {
+    const bool rho = in_rho(pb->o, pb->process);
+    if (rho && r->out->components == 2) {
+        rows_fail(r, fail(DFL_E_COMBINATION, "solver euler: variable=rho needs a scalar process"));
+        return z;
     }
-    return x;
+    for (int n = 0; n < pb->steps; n++) {
+        const double t = pb->t[n], s = pb->t[n + 1];
+        z = rho ? solver_first_order(pb, r, z, n, 1, 0) : step_in_t(r, z, t, s - t);
+        rows_step(r, z, s, 1);
+    }
+    return z;
 }
 
 const solver_row solver_euler = {
     .is = {"euler", "Euler's method on the probability-flow ODE", "arXiv:2206.00364 section 3",
            options},
+    .spaces = SOLVER_SCALAR | SOLVER_PHASE,
     .claims = claims,
     .fill = fill,
 };

@@ -72,3 +72,50 @@ dfl_status program_add_name(program *p, const char *name) {
     p->names[p->nnames++] = copy;
     return DFL_OK;
 }
+
+static void count_uses(const program *p, size_t *uses) {
+    for (size_t i = 0; i < p->nrows; i++)
+        for (size_t j = 0; j < p->rows[i].nsrc; j++) uses[p->terms[p->rows[i].src + j].v]++;
+    for (size_t i = 0; i < p->noutputs; i++) uses[p->outputs[i]]++;
+}
+
+/* Marks rows to drop (dst becomes -1, which only STEP has otherwise); backwards, so that what a
+   dropped row used may be dropped, too. */
+static void mark_unused(program *p, size_t *uses) {
+    for (size_t i = p->nrows; i-- > 0;) {
+        row *r = &p->rows[i];
+        if (r->op != ROW_LIN || uses[r->dst]) continue;
+        for (size_t j = 0; j < r->nsrc; j++) uses[p->terms[r->src + j].v]--;
+        r->dst = -1;
+    }
+}
+
+dfl_status program_prune(program *p) {
+    size_t *uses = mem_array(p->nvalues, sizeof *uses);
+    val *renamed = mem_array(p->nvalues, sizeof *renamed);
+    if (uses && renamed) {
+        count_uses(p, uses);
+        mark_unused(p, uses);
+        size_t kept = 0, next = p->ninputs;
+        for (size_t i = 0; i < p->ninputs; i++) renamed[i] = (val)i;
+        for (size_t i = 0; i < p->nrows; i++) {
+            row r = p->rows[i];
+            if (r.op == ROW_LIN && r.dst < 0) continue;
+            for (size_t j = 0; j < r.nsrc; j++)
+                p->terms[r.src + j].v = renamed[p->terms[r.src + j].v];
+            if (r.dst >= 0) {
+                p->comp[next] = p->comp[r.dst];
+                renamed[r.dst] = (val)next;
+                r.dst = (val)next++;
+            }
+            p->rows[kept++] = r;
+        }
+        for (size_t i = 0; i < p->noutputs; i++) p->outputs[i] = renamed[p->outputs[i]];
+        p->nrows = kept;
+        p->nvalues = next;
+    }
+    const bool ok = uses && renamed;
+    free(uses);
+    free(renamed);
+    return ok ? DFL_OK : fail_memory();
+}

@@ -2,9 +2,22 @@
 #include "solver/rows.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { TERMS_MAX = 64 };
+
+void rows_warn(rows *r, const char *format, ...) {
+    if (!r->warnings) return;
+    char sentence[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    text_add(r->warnings, "%s\n", sentence);
+}
 
 void rows_fail(rows *r, dfl_status status) {
     if (r->status == DFL_OK) r->status = status;
@@ -37,6 +50,33 @@ static size_t tidy(const term *in, size_t n, term *out) {
     return kept;
 }
 
+static dfl_status undetermined(double t, const char *what) {
+    return fail(
+        DFL_E_COMBINATION,
+        "at t=%.17g this network's output does not determine the %s, which the solver needs "
+        "there; choose another t_start or t_end, or a network with another prediction type",
+        t, what);
+}
+
+/* Why the step from the latest evaluation has no finite coefficients. */
+static dfl_status not_finite(const rows *r) {
+    if (r->out->components == 1) {
+        const rows_split split = rows_split_at(r, r->t);
+        if (!isfinite(split.x0_x) || !isfinite(split.x0_y)) return undetermined(r->t, "clean data");
+        if (!isfinite(split.n_x) || !isfinite(split.n_y)) return undetermined(r->t, "noise");
+    }
+    const char *name = r->process->row->is.name;
+    if (r->t > 0 && !isfinite(process_drift(r->process, r->t).v[0]))
+        return fail(DFL_E_COMBINATION,
+                    "process %s has no finite drift at t=%.17g, and this solver's step needs it; "
+                    "choose a smaller t_start or another solver",
+                    name, r->t);
+    return fail(DFL_E_NONFINITE,
+                "the solver's step from t=%.17g on process %s has an infinite coefficient; choose "
+                "other times, more steps or milder options",
+                r->t, name);
+}
+
 val rows_lin(rows *r, const term *terms, size_t n) {
     if (r->status != DFL_OK) return 0;
     if (n > TERMS_MAX) {
@@ -47,10 +87,7 @@ val rows_lin(rows *r, const term *terms, size_t n) {
     const size_t count = tidy(terms, n, kept);
     for (size_t i = 0; i < count; i++)
         if (!blk_is_finite(kept[i].c)) {
-            rows_fail(r, fail(DFL_E_NONFINITE,
-                              "a coefficient is not finite (row %zu, term %zu); the process, times "
-                              "and solver do not go together",
-                              r->out->nrows, i));
+            rows_fail(r, not_finite(r));
             return 0;
         }
     if (count == 0) {
@@ -78,6 +115,19 @@ val rows_noise(rows *r) {
     return write_row(r, &w, NULL, r->out->components);
 }
 
+val rows_mix(rows *r, mix_kernel *k) {
+    const size_t kernel = r->out->nkernels;
+    const term noise = {k->sigma > 0 ? rows_noise(r) : 0, blk_real(1)};
+    if (r->status != DFL_OK) {
+        free(k->pi);
+        free(k->data);
+        return 0;
+    }
+    rows_fail(r, program_add_kernel(r->out, k));
+    row w = {.op = ROW_MIX, .nsrc = k->sigma > 0, .draw = r->picks++, .index = (int)kernel};
+    return write_row(r, &w, &noise, r->out->components);
+}
+
 void rows_step(rows *r, val x, double t, int order) {
     if (r->status != DFL_OK) return;
     row w = {.op = ROW_STEP, .dst = -1, .nsrc = 1, .t = t, .order = order};
@@ -86,66 +136,178 @@ void rows_step(rows *r, val x, double t, int order) {
     rows_fail(r, program_add_row(r->out, &w, &source));
 }
 
-/* What an evaluation at (x, t) looks like to the network. */
-typedef struct {
-    double a, b, scale; /* the state's label, and the factor of the network's input */
-    double cx, cn;      /* the raw output: cx x_0 + cn n */
-    val y;
-} answer;
+/* ---- scalar processes
+ * ---------------------------------------------------------------------------- */
 
-/* EVAL at (x, t), with the input scaling of preconditioned networks in a row of its own. */
-static answer ask(rows *r, val x, double t) {
+/* What an evaluation at time t is, seen from the network: input u = scale x = a x_0 + b n, output
+   y = cx x_0 + cn n. On variance-exploding processes the network lives in x/a. */
+typedef struct {
+    double tau, scale, a, b, cx, cn;
+} exchange;
+
+static exchange exchange_at(const rows *r, double t) {
     const scalar_at at = process_at(r->process, t);
-    answer got = {.a = at.a, .b = at.b, .scale = netform_input_scale(r->form, at.a, at.b)};
-    netform_gives(r->form, at.a, at.b, &got.cx, &got.cn);
-    row w = {.op = ROW_EVAL, .nsrc = 1, .t = t, .tau = netform_time(r->form, t, at.a, at.b)};
-    if (!isfinite(w.tau) || !isfinite(got.scale) || !isfinite(got.cx) || !isfinite(got.cn)) {
-        rows_fail(r, fail(DFL_E_COMBINATION,
-                          "the network cannot be evaluated at t=%.17g: its time or its prediction "
-                          "type has no finite value there; end at a larger t_end",
-                          t));
-        return got;
-    }
-    const bool integers = r->form->time_dtype == NET_INT32 || r->form->time_dtype == NET_INT64;
-    if (integers && fabs(w.tau - nearbyint(w.tau)) > 1e-6) {
-        rows_fail(r, fail(DFL_E_COMBINATION,
-                          "the network takes integer times, and t=%.17g is %.17g in its time; this "
-                          "solver needs a network with real times here",
-                          t, w.tau));
-        return got;
-    }
-    if (integers) w.tau = nearbyint(w.tau);
-    w.at.a[0] = got.scale * at.a;
-    w.at.b[0] = got.scale * at.b;
-    w.gives.cx[0] = got.cx;
-    w.gives.cn[0] = got.cn;
-    const term scaled = {x, blk_real(got.scale)};
-    const term input = {rows_lin(r, &scaled, 1), blk_real(1)};
-    got.y = write_row(r, &w, &input, 1);
-    return got;
+    const bool unit = r->process->row->unit_signal;
+    const double a = unit ? 1 : at.a, b = unit ? at.rho : at.b;
+    exchange e = {.tau = netform_time(r->form, t, a, b),
+                  .scale = netform_input_scale(r->form, a, b) * (unit ? 1 / at.a : 1)};
+    e.a = e.scale * at.a;
+    e.b = e.scale * at.b;
+    netform_gives(r->form, a, b, &e.cx, &e.cn);
+    return e;
 }
 
-/* With input u = a' x_0 + b' n and output y = cx x_0 + cn n, D = a' cn - b' cx:
-   x_0 = (cn u - b' y) / D,  n = (a' y - cx u) / D. In terms of x = u / scale. */
-static val convert(rows *r, val x, double t, bool want_eps) {
-    const answer got = ask(r, x, t);
-    if (r->status != DFL_OK) return 0;
-    const double a = got.scale * got.a, b = got.scale * got.b;
-    const double D = a * got.cn - b * got.cx;
-    const double on_x = (want_eps ? -got.cx : got.cn) * got.scale / D;
-    const double on_y = (want_eps ? a : -b) / D;
-    if (isfinite(on_x) && isfinite(on_y)) return rows_lin2(r, on_x, x, on_y, got.y);
-    rows_fail(r, fail(DFL_E_COMBINATION,
-                      "at t=%.17g this network's output does not determine the %s a solver needs "
-                      "there; choose other end times",
-                      t, want_eps ? "noise" : "clean data"));
+/* x_0 = (cn u - b y) / D and n = (a y - cx u) / D with D = a cn - b cx, in terms of x = u / scale.
+ */
+rows_split rows_split_at(const rows *r, double t) {
+    const exchange e = exchange_at(r, t);
+    const double D = e.a * e.cn - e.b * e.cx;
+    rows_split split = {e.cn * e.scale / D, -e.b / D, -e.cx * e.scale / D, e.a / D};
+    if (e.cx == 0) split.n_x = 0, split.n_y = 1 / e.cn; /* whatever else it says or not */
+    if (e.cn == 0) split.x0_x = 0, split.x0_y = 1 / e.cx;
+    return split;
+}
+
+static dfl_status check_exchange(const rows *r, double t, exchange *e) {
+    if (!isfinite(e->tau) || !isfinite(e->scale) || !isfinite(e->cx) || !isfinite(e->cn))
+        return fail(DFL_E_COMBINATION,
+                    "the network cannot be evaluated at t=%.17g: its time or its prediction type "
+                    "has no finite value there; choose other end times",
+                    t);
+    if (r->form->time_dtype != NET_INT32 && r->form->time_dtype != NET_INT64) return DFL_OK;
+    if (fabs(e->tau - nearbyint(e->tau)) > 1e-6)
+        return fail(
+            DFL_E_COMBINATION,
+            "the network takes integer times, and t=%.17g is %.17g in its time; this solver "
+            "needs a network with real times here",
+            t, e->tau);
+    e->tau = nearbyint(e->tau);
+    return DFL_OK;
+}
+
+/* EVAL at (x, t), with the input scaling in a row of its own. */
+static val ask_scalar(rows *r, val x, double t) {
+    r->t = t;
+    exchange e = exchange_at(r, t);
+    if (r->status == DFL_OK) r->status = check_exchange(r, t, &e);
+    row w = {.op = ROW_EVAL, .nsrc = 1, .t = t, .tau = e.tau};
+    w.at.a[0] = e.a;
+    w.at.b[0] = e.b;
+    w.gives.cx[0] = e.cx;
+    w.gives.cn[0] = e.cn;
+    const term scaled = {x, blk_real(e.scale)};
+    const term input = {rows_lin(r, &scaled, 1), blk_real(1)};
+    return write_row(r, &w, &input, 1);
+}
+
+/* One of the two predictions from the raw output y. */
+static val convert(rows *r, val x, val y, double t, double on_x, double on_y, const char *what) {
+    if (isfinite(on_x) && isfinite(on_y)) return rows_lin2(r, on_x, x, on_y, y);
+    rows_fail(r, undetermined(t, what));
     return 0;
 }
 
+void rows_refuse_limit(rows *r) {
+    if (r->limit_quantile > 0)
+        rows_fail(r,
+                  fail(DFL_E_COMBINATION,
+                       "thresholding is of predicted clean data, and this solver works on another "
+                       "prediction; choose a data-prediction solver"));
+}
+
+val rows_eps_of(rows *r, val x, val y, double t) {
+    rows_refuse_limit(r);
+    const rows_split split = rows_split_at(r, t);
+    return convert(r, x, y, t, split.n_x, split.n_y, "noise");
+}
+
+val rows_x0_of(rows *r, val x, val y, double t) {
+    const rows_split split = rows_split_at(r, t);
+    const val x0 = convert(r, x, y, t, split.x0_x, split.x0_y, "clean data");
+    if (!(r->limit_quantile > 0) || r->status != DFL_OK) return x0;
+    row w = {.op = ROW_LIMIT, .nsrc = 1, .lo = r->limit_quantile, .hi = r->limit_floor};
+    const term source = {x0, blk_real(1)};
+    return write_row(r, &w, &source, 1);
+}
+
 val rows_eps(rows *r, val x, double t) {
-    return convert(r, x, t, true);
+    return rows_eps_of(r, x, ask_scalar(r, x, t), t);
 }
 
 val rows_x0(rows *r, val x, double t) {
-    return convert(r, x, t, false);
+    return rows_x0_of(r, x, ask_scalar(r, x, t), t);
+}
+
+/* ---- phase space -------------------------------------------------------------------------------
+ */
+
+/* The network predicts L-whitened noise (epsilon) or the score, of both halves or of one. */
+static blk half_selector(const netform *form) { /* k x 2: eps -> the half that is predicted */
+    if (form->half == NET_X) return (blk){1, 2, {1, 0}};
+    if (form->half == NET_M) return (blk){1, 2, {0, 1}};
+    return blk_2x2(1, 0, 0, 1);
+}
+
+static blk factor_at(const rows *r, double t) {
+    marginal m;
+    process_marginal(r->process, t, &m);
+    return blk_2x2(m.b[0], m.b[1], m.b[2], m.b[3]);
+}
+
+blk rows_eps_map(const rows *r, double t) {
+    const blk spread = blk_transpose(half_selector(r->form)); /* the half not predicted is unused */
+    if (r->form->predicts == PRED_EPSILON) return spread;
+    return blk_scale(-1, blk_mul(blk_transpose(factor_at(r, t)), spread));
+}
+
+blk rows_score_map(const rows *r, double t) {
+    const blk spread = blk_transpose(half_selector(r->form));
+    if (r->form->predicts == PRED_SCORE) return spread;
+    return blk_scale(-1, blk_mul(blk_transpose(blk_inverse(factor_at(r, t))), spread));
+}
+
+static val ask_phase(rows *r, val z, double t) {
+    if (r->status != DFL_OK) return 0;
+    r->t = t;
+    const netform *form = r->form;
+    if ((form->predicts != PRED_EPSILON && form->predicts != PRED_SCORE) ||
+        form->precond != PRECOND_NONE || form->map != TIME_LINEAR) {
+        rows_fail(r, fail(DFL_E_COMBINATION,
+                          "in phase space a network predicts epsilon or score, without "
+                          "preconditioning, and takes a linear time_map"));
+        return 0;
+    }
+    if (t == 0) {
+        rows_fail(r, fail(DFL_E_COMBINATION,
+                          "in phase space the network has no answer at t = 0; "
+                          "choose t_end above 0, or a solver without a stage there"));
+        return 0;
+    }
+    row w = {.op = ROW_EVAL, .nsrc = 1, .t = t, .tau = netform_time(form, t, 1, 1)};
+    process_marginal(r->process, t, &w.at);
+    const blk pick = half_selector(form);
+    const blk gives =
+        form->predicts == PRED_EPSILON
+            ? pick
+            : blk_scale(-1, blk_mul(pick, blk_transpose(blk_inverse(factor_at(r, t)))));
+    for (int i = 0; i < gives.m * gives.n; i++) w.gives.cn[i] = gives.v[i];
+    const term input = {z, blk_real(1)};
+    return write_row(r, &w, &input, gives.m);
+}
+
+val rows_predict(rows *r, val z, double t) {
+    return r->out->components == 1 ? ask_scalar(r, z, t) : ask_phase(r, z, t);
+}
+
+/* dx/dt = a' x_0 + b' n, or in phase space F z - G G^T s / 2 with s = S y. */
+rows_ode rows_ode_at(const rows *r, double t) {
+    if (r->out->components == 1) {
+        const scalar_at at = process_at(r->process, t);
+        const rows_split split = rows_split_at(r, t);
+        return (rows_ode){blk_real(at.da * split.x0_x + at.db * split.n_x),
+                          blk_real(at.da * split.x0_y + at.db * split.n_y)};
+    }
+    const blk G = process_noise(r->process, t), GG = blk_mul(G, blk_transpose(G));
+    return (rows_ode){process_drift(r->process, t),
+                      blk_scale(-0.5, blk_mul(GG, rows_score_map(r, t)))};
 }

@@ -87,6 +87,8 @@ typedef struct {
 } program;
 
 void program_free(program *p);
+/* Drops LIN rows whose value nobody uses, and numbers the values anew. */
+dfl_status program_prune(program *p);
 dfl_status program_add_row(program *p, const row *r, const term *terms); /* appends a copy */
 dfl_status program_add_value(program *p, int components, val *id);
 dfl_status program_add_input(program *p, const plan_input *in);
@@ -97,13 +99,18 @@ dfl_status program_add_name(program *p, const char *name);
 /* ---- the builder --------------------------------------------------------------------------------
  */
 
-/* Its first failure sticks: later calls do nothing and return value 0, so that a solver reads like
+/* A builder starts with process, form, out and warnings, the rest zero.
+   Its first failure sticks: later calls do nothing and return value 0, so that a solver reads like
    the formula it implements; rows_status tells at the end. */
 typedef struct {
     const process *process;
     const netform *form;
     program *out;
-    uint32_t draws; /* next draw number */
+    uint32_t draws, picks; /* next draw number of NOISE and of MIX */
+    text *warnings;        /* one line each; NULL: not wanted */
+    /* Dynamic thresholding of every predicted x_0 (Saharia et al., arXiv 2205.11487): 0 is none. */
+    double limit_quantile, limit_floor;
+    double t; /* of the latest evaluation */
     dfl_status status;
 } rows;
 
@@ -111,6 +118,30 @@ typedef struct {
    the network predicts. */
 val rows_eps(rows *r, val x, double t);
 val rows_x0(rows *r, val x, double t);
+
+/* What one-step solvers work with: the raw output y of one evaluation at z, and what it says. On a
+   scalar process x_0 = x0_x x + x0_y y and n = n_x x + n_y y; entries may be infinite where y does
+   not determine them. */
+typedef struct {
+    double x0_x, x0_y, n_x, n_y;
+} rows_split;
+
+rows_split rows_split_at(const rows *r, double t);
+val rows_eps_of(rows *r, val x, val y, double t); /* n from the output y at x */
+val rows_x0_of(rows *r, val x, val y, double t);  /* x_0, thresholded if asked */
+val rows_predict(rows *r, val z, double t);
+void rows_refuse_limit(rows *r); /* fails if thresholding is asked of a solver that has no x_0 */
+
+typedef struct {
+    blk on_z,
+        on_y; /* dz/dt = on_z z + on_y y along the probability flow; y as rows_predict gives */
+} rows_ode;
+
+rows_ode rows_ode_at(const rows *r, double t);
+
+/* Phase space: the score is s = S y, eps = E y with eps = -L^T s; y is the raw output. */
+blk rows_score_map(const rows *r, double t);
+blk rows_eps_map(const rows *r, double t);
 
 /* sum of c_i v_i. Zero coefficients are dropped, repeated values merged, a plain copy costs
    nothing (the source comes back). */
@@ -123,8 +154,15 @@ val rows_lin3(rows *r, double c0, val v0, double c1, val v1, double c2, val v2);
 /* Fresh standard normals, with the next draw number. */
 val rows_noise(rows *r);
 
+/* One draw of a mixture kernel: fresh normals where its sigma is above 0, and a fresh pick. Takes
+   the kernel's arrays over, also on failure. */
+val rows_mix(rows *r, mix_kernel *k);
+
 /* x is the completed state at time t, reached by a step of this order. */
 void rows_step(rows *r, val x, double t, int order);
+
+/* A line for the plan's warnings: the plan works, but probably not as the caller hopes. */
+__attribute__((format(printf, 2, 3))) void rows_warn(rows *r, const char *format, ...);
 
 /* Records a failure from a solver's own arithmetic, unless one is recorded already. */
 void rows_fail(rows *r, dfl_status status);

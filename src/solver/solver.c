@@ -1,6 +1,8 @@
 /* The registry of solvers, and the step they all share. */
 #include "solver/solver.h"
 
+#include <math.h>
+
 #define SOLVER(symbol) extern const solver_row solver_##symbol;
 #include "solver/solver.def"
 #undef SOLVER
@@ -10,7 +12,42 @@ static const family_row *const table[] = {
 #include "solver/solver.def"
 #undef SOLVER
 };
-const family solver_family = {"solver", table, sizeof table / sizeof table[0]};
+
+/* Names of diffusers, k-diffusion, stable-diffusion.cpp and the authors' files. */
+static const family_alias aliases[] = {
+    {"dpmpp_2m", "dpm:order=2"},
+    {"dpm++2m", "dpm:order=2"},
+    {"dpmpp_3m", "dpm:order=3"},
+    {"dpmpp_2s", "dpm:order=2,method=singlestep"},
+    {"dpm_solver_fast", "dpm:algorithm_type=dpmsolver,order=3,method=singlestep"},
+    {"dpmpp_2m_sde", "sde_dpm:order=2"},
+    {"dpm++2m_sde", "sde_dpm:order=2"},
+    {"uni_pc", "unipc"},
+    {"uni_pc_bh2", "unipc:solver_type=bh2"},
+    {"euler_a", "ddim:eta=1"},
+    {"euler_ancestral", "ddim:eta=1"},
+    {"lms", "deis:kind=rhoab,order=3"},
+    {"ipndm", "deis:kind=ipndm"},
+    {"t_ab", "deis:kind=tab"},
+    {"rho_ab", "deis:kind=rhoab"},
+    {"rho_rk", "rhork"},
+    {"res_2m", "dpm:order=2,solver_type=heun"},
+    {"res_multistep", "dpm:order=2,solver_type=heun"},
+    {"res_2s", "dpm:order=2,method=singlestep,solver_type=heun"},
+    {"exp_rk2", "dpm:order=2,method=singlestep,solver_type=heun"},
+    {"exp_rk3", "dpm:order=3,method=singlestep,solver_type=heun"},
+    {"scire_v1", "scire:variant=v1"},
+    {"scire_v2", "scire:variant=v2"},
+    {"scire++", "scire:variant=v2"},
+    {"rfim", "ddim_gmm:kernel=rfim,K=1"},
+    {"euler_maruyama", "em"},
+};
+
+const family solver_family = {.singular = "solver",
+                              .rows = table,
+                              .n = sizeof table / sizeof table[0],
+                              .aliases = aliases,
+                              .naliases = sizeof aliases / sizeof aliases[0]};
 
 double solver_psi(const scalar_at *from, const scalar_at *to) {
     return to->a / from->a;
@@ -18,4 +55,29 @@ double solver_psi(const scalar_at *from, const scalar_at *to) {
 
 double solver_gap(const scalar_at *from, const scalar_at *to) {
     return to->a * (to->rho - from->rho);
+}
+
+/* a_s x_0 + kept b_s n, or psi x + a_s (kept rho_s - rho_t) n, which has no cancellation for a
+   network that predicts n, but where a_t is small, nothing else for one that does not. */
+val solver_first_order_from(const problem *pb, rows *r, val x, val y, int n, double kept,
+                            double sigma) {
+    rows_refuse_limit(r);
+    const scalar_at at = process_at(pb->process, pb->t[n]);
+    const scalar_at to = process_at(pb->process, pb->t[n + 1]);
+    const rows_split split = rows_split_at(r, pb->t[n]);
+    const double psi = solver_psi(&at, &to), on_n = to.a * (kept * to.rho - at.rho);
+    const double by_x0 = to.a * split.x0_x, by_n = kept * to.b * split.n_x;
+    const double size = fabs(by_x0) + fabs(by_n), other = fabs(psi) + fabs(on_n * split.n_x);
+    double on_x = by_x0 + by_n, on_y = to.a * split.x0_y + kept * to.b * split.n_y;
+    if (at.a > 0 && other < 4 * size) {
+        on_x = psi + on_n * split.n_x;
+        on_y = on_n * split.n_y;
+    }
+    if (!(sigma > 0)) return rows_lin2(r, on_x, x, on_y, y);
+    return rows_lin3(r, on_x, x, on_y, y, sigma, rows_noise(r));
+}
+
+val solver_first_order(const problem *pb, rows *r, val x, int n, double kept, double sigma) {
+    const val y = rows_predict(r, x, pb->t[n]);
+    return solver_first_order_from(pb, r, x, y, n, kept, sigma);
 }

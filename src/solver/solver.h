@@ -10,10 +10,12 @@
 
 /* What a solver with given options promises; every test reads it. */
 typedef struct {
-    double order;    /* global order on the process's reference grid: of the trajectory, or of
-                        mean and covariance for a stochastic solver */
-    double limit;    /* order left in the limit of many steps, if it is lower; else 0 */
-    int from, to;    /* range of steps over which that order shows */
+    double order; /* global order on the process's reference grid: of the trajectory, or of
+                     mean and covariance for a stochastic solver */
+    double limit; /* order left in the limit of many steps, if it is lower; else 0 */
+    int from, to; /* range of steps over which that order shows */
+    bool mixes;   /* draws from mixture kernels */
+    bool least;   /* the order is a lower bound: over the range more shows, by a changing amount */
     bool stochastic; /* draws noise */
     bool exact;      /* exact wherever the network knows x_0: labels hold at every STEP */
 } solver_claims;
@@ -23,14 +25,25 @@ typedef struct {
     const double *t; /* [steps + 1], falling */
     int steps;
     const opts *o;
+    const char *grid;   /* the grid's option text, for solvers that refine it (grid_between) */
+    const char *digest; /* sha256 of the network; NULL: not known */
+    const char *folder, *network; /* paths of the model's folder and network; NULL: none */
+    size_t dim;                   /* numbers of a sample; 0: not known */
+    int nfe; /* the budget the steps were made from, without a final denoising; 0: none */
 } problem;
+
+enum { SOLVER_SCALAR = 1, SOLVER_PHASE = 2 }; /* spaces a solver works in */
 
 typedef struct {
     family_row is;
-    solver_claims (*claims)(const opts *o);
+    unsigned spaces; /* SOLVER_SCALAR | SOLVER_PHASE */
+    solver_claims (*claims)(const opts *o, const process *p);
     /* Steps that a budget of evaluations pays for (0: it is too small), given whether the last step
        lands on t = 0. NULL: one evaluation per step. */
     int (*steps)(const opts *o, int nfe, bool to_zero);
+    /* Options that stand for all of them in tests and tables, as texts, ended by NULL: for solvers
+       not all of whose options go together, or that need a file. NULL: every combination. */
+    const char *const *variants;
     /* Writes one step after the other from state x; returns the last state. */
     val (*fill)(const problem *pb, rows *r, val x);
 } solver_row;
@@ -41,5 +54,13 @@ extern const family solver_family; /* its rows are solver_rows */
    d = b_s - (a_s/a_t) b_t = a_s (rho_s - rho_t), computed without cancellation. */
 double solver_psi(const scalar_at *from, const scalar_at *to);
 double solver_gap(const scalar_at *from, const scalar_at *to);
+
+/* Step n of a first-order solver on a scalar process, from one evaluation:
+   x_s = a_s x_0 + kept b_s n + sigma z, written in x and the raw output. kept in [0, 1]. Works from
+   a_t = 0, too, where the network's output determines x_0 (flow, v, sample). The second form takes
+   the output y of an evaluation already made at x. */
+val solver_first_order(const problem *pb, rows *r, val x, int n, double kept, double sigma);
+val solver_first_order_from(const problem *pb, rows *r, val x, val y, int n, double kept,
+                            double sigma);
 
 #endif

@@ -10,6 +10,8 @@ answer, so that the tests check values, not just that something came back:
     half        y = x + time                   float16 time [batch]
     variance    y = [x, x] over channels       twice as many numbers as the sample has
     image       y = x + time                   every dimension but the channels unknown
+    phase       y = x + time                   phase space: sample [batch,2,2,2], x then m
+    momentum    y = m + time                   the same, with the second half alone as output
     fixed       y = x + time                   batch of 2 written into the graph by a Reshape
 """
 from pathlib import Path
@@ -86,12 +88,22 @@ def fixed():
           value("y", F32, [2, 1, 2, 2]), [AXES, constant("shape", np.array([2, 1, 2, 2]))])
 
 
+def momentum():
+    nodes = [helper.make_node("Slice", ["x", "one", "two", "one"], ["m"]), spread("timestep", "wide"),
+             helper.make_node("Add", ["m", "wide"], ["y"])]
+    write("momentum", nodes, [value("x", F32, ["batch", 2, 2, 2]), value("timestep", F32, ["batch"])],
+          value("y", F32, SAMPLE),
+          [AXES, constant("one", np.array([1])), constant("two", np.array([2]))])
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     linear()
     add_time("whole", I64)
     add_time("half", F16)
     add_time("image", F32, ["batch", 1, "height", "width"])
+    add_time("phase", F32, ["batch", 2, 2, 2])
+    momentum()
     scalar()
     variance()
     fixed()

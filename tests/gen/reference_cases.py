@@ -53,7 +53,9 @@ def deis_process(entry):
         return "vp_discrete:interpolation=alpha_bar_prepended", lambda t: t
     if process["name"] == "ddpm_linear" and not process["alpha_bar_1_prepended_at_t0"]:
         return "vp_discrete:interpolation=alpha_bar", lambda t: (t + 1) / 1000
-    return None  # vp_cosine is not built; the prepended table is clipped at 1 - 1e-7 there
+    if process["name"] == "vp_cosine":
+        return f"vp_cosine:normalised=0,s={process['s']:g}", lambda t: t
+    return None  # the prepended table is clipped at 1 - 1e-7 there
 
 
 def deis_solver(entry):
@@ -101,9 +103,20 @@ def gmm(entries, everything):
         if kind == "ddim_gmm":
             if entry["steps"] == 20 and entry["target"] != "public2d" and not everything:
                 continue
-            arrays = gmm_arrays(entry, pool, ("x_T", "z", "u", "x", "delta", "pi", "s_per_step"))
+            arrays = gmm_arrays(entry, pool, ("x_T", "z", "u", "x", "delta", "pi", "s_per_step", "O", "U"))
             cases.append({"kind": kind, "name": entry["name"], "target": entry["target"],
-                          "eta": entry["eta"], "covariance": entry["cov"], **arrays})
+                          "eta": entry["eta"], "covariance": entry["cov"],
+                          **{k: entry[k] for k in ("offsets", "shared", "scale_mode", "scale")}, **arrays})
+        if kind in ("rfim", "rfim_gmm"):
+            arrays = gmm_arrays(entry, pool, ("x_T", "z", "x", "picks", "delta", "pi"))
+            more = {k: entry[k] for k in ("offsets", "cov", "scale", "gmm_last") if k in entry}
+            cases.append({"kind": kind, "name": entry["name"], "target": entry["target"],
+                          "steps": entry["steps"], "eta": entry["eta"],
+                          "times": pool.add(entry["t"] + entry["s"][-1:]), **more, **arrays})
+        if kind == "excess":
+            names = ("s_per_step", "delta", "pi", "excess_trace", "excess_diag", "excess_cov_last", "drift")
+            cases.append({"kind": kind, "name": entry["name"], "eta": entry["eta"],
+                          "covariance": entry["cov"], **gmm_arrays(entry, pool, names)})
         if kind == "offsets":
             names = [n for n, v in entry.items() if isinstance(v, list)]
             cases.append({"kind": kind, "name": entry["name"], "s": entry["s"],

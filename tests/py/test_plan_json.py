@@ -19,10 +19,14 @@ COUNT = 5
 
 SOLVERS = ["ddpm", "ddpm:variance_type=fixed_large", "ddim", "ddim:eta=0.5", "ddim:eta=1", "euler",
            "euler:variable=t", "heun", "heun:variable=t", "deis:order=0", "deis:order=1",
-           "deis:order=2", "deis:order=3"]
+           "deis:order=2", "deis:order=3", "em", "conjugate", "conjugate:lambda=0.5"]
+PHASE_SOLVERS = ["em", "euler", "heun", "deis", "conjugate", "conjugate_splitting", "splitting",
+                 "splitting:scheme=robab", "sscs"]
 # The cosine table's last beta, cut at 0.999, makes coefficients of 1e4, whose rounding would show.
 COSINE = "vp_discrete:beta_schedule=squaredcos_cap_v2,interpolation=alpha_bar_prepended"
-PROCESSES = {"vp_linear": 1, "vp_discrete": 1, "vp_discrete:interpolation=alpha_bar": 1, COSINE: 0.98}
+PROCESSES = {"vp_linear": 1, "vp_discrete": 1, "vp_discrete:interpolation=alpha_bar": 1, COSINE: 0.98,
+             "vp_cosine": 0.98, "sub_vp": 0.9, "ve": 1, "edm": 1, "flow": 0.98}
+PHASE_PROCESSES = ["psld", "cld"]
 
 
 @pytest.fixture
@@ -85,7 +89,8 @@ def compiled(run, tmp_path, model, *options):
 
 def test_none_is_missing(run):
     """A new solver or process gets a line above."""
-    for family, lines in (("solvers", SOLVERS), ("processes", PROCESSES)):
+    for family, lines in (("solvers", SOLVERS + PHASE_SOLVERS),
+                          ("processes", [*PROCESSES, *PHASE_PROCESSES])):
         listed = {line.split(" - ")[0] for line in run(family).stdout.splitlines()
                   if " - " in line and not line.startswith(" ")}
         assert listed and listed == {line.split(":")[0] for line in lines}
@@ -99,7 +104,16 @@ def test_every_solver(run, tmp_path, model, compare, process):
                         "--t-start", PROCESSES[process])
         assert plan["counts"]["steps"] == 6
         results[solver] = compare(model(), plan).tobytes()
-    assert len(set(results.values())) >= len(results) - 3  # the same method under two names
+    # the same method under several names: Euler in rho is ddim, deis of order 0, ddpm is ddim, eta=1,
+    # and on rectified flow Euler in t is another one
+    assert len(set(results.values())) >= len(results) - 4
+
+
+@pytest.mark.parametrize("process", PHASE_PROCESSES)
+@pytest.mark.parametrize("solver", PHASE_SOLVERS)
+def test_every_phase_solver(run, tmp_path, model, compare, process, solver):
+    where = model(process={"type": process})
+    compare(where, compiled(run, tmp_path, where, "--solver", solver, "--steps", 6))
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction", "score",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 DATA = Path(os.environ.get("DRIFTLESS_REFERENCE", Path(__file__).resolve().parents[1] / "data"))
-BOUNDS = {"deis": 1e-11, "euler": 1e-11, "heun": 1e-11, "ddim": 1e-12, "ddpm": 1e-12,
+BOUNDS = {"deis": 1e-11, "euler": 1e-11, "heun": 1e-11, "ddim": 1e-12, "ddpm": 1e-12, "flow": 1e-12,
           "kernels": 1e-11, "offsets": 1e-13}
 
 
@@ -45,7 +45,8 @@ def target(gmm, tmp_path):
     def write(name, card=None):
         targets = next(c for c in gmm.cases if c["kind"] == "targets")["targets"]
         path = tmp_path / f"{name}.json"
-        path.write_text(json.dumps({"format": "driftless-mixture/1", **targets[name]}))
+        own = {"card": card} if card else {}
+        path.write_text(json.dumps({"format": "driftless-mixture/1", **targets[name], **own}))
         return f"mixture:{path}"
 
     return write
@@ -100,6 +101,7 @@ def test_deis_cases(deis, target, sample, family):
         largest[family] = max(largest[family], error)
         count += 1
     assert count >= {"deis": 150, "euler": 20, "heun": 30}[family]
+    assert any(case["process"].startswith("vp_cosine") for case in deis.cases)
     check(largest, family)
 
 
@@ -142,6 +144,24 @@ def test_ddim_and_ddpm(gmm, target, sample, family):
         count += 1
     assert count >= {"ddim": 18, "ddpm": 12}[family]
     check(largest, family)
+
+
+@pytest.mark.parametrize("solver", ["ddim", "euler", "euler:variable=t", "deis:order=0"])
+@pytest.mark.parametrize("prediction", ["flow_prediction", "v_prediction", "sample"])
+def test_rectified_flow(gmm, target, sample, solver, prediction):
+    """Without fresh noise the samplers of rectified flow are Euler's method from t = 1 to t = 0."""
+    largest, count = defaultdict(float), 0
+    card = {"process": {"type": "flow"}, "prediction_type": prediction}
+    for case in gmm.cases:
+        if case["kind"] != "rfim" or case["eta"]:
+            continue
+        states = sample(target(case["target"], card), gmm.array(case, "x_T"), None, "--solver", solver,
+                        "--grid", times_option(gmm.array(case, "times")))
+        error = deviation(states[1:], gmm.array(case, "x"))
+        largest["flow"] = max(largest["flow"], error)
+        count += 1
+    assert count >= 2
+    check(largest, "flow")
 
 
 def kernel_plan(gmm, case):

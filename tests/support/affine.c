@@ -316,11 +316,13 @@ double affine_error(const dfl_plan *plan, const gauss_law *law, const affine_res
         if (plan->code.rows[i].op == ROW_STEP) at = &plan->code.rows[i].at;
     if (!at) return INFINITY;
     double mean[STATE_MAX], cov[STATE_MAX * STATE_MAX], off = 0, spread = 0;
+    const size_t D =
+        (size_t)plan->code.components * law->dim; /* the output may be the first half */
     law_marginal(law, at, plan->code.components, mean, cov);
     for (size_t i = 0; i < r->size; i++) {
         off += (r->mean[i] - mean[i]) * (r->mean[i] - mean[i]);
         for (size_t j = 0; j < r->size; j++) {
-            const double e = r->cov[i * r->size + j] - cov[i * r->size + j];
+            const double e = r->cov[i * r->size + j] - cov[i * D + j];
             spread += e * e;
         }
     }

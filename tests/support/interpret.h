@@ -25,9 +25,9 @@ bool labels_run(const dfl_plan *plan, oracle knows, label_defect *worst);
 
 /* The defect of each step by itself: every STEP's label is set to what its row says before the next
    step begins. alpha[i] and square[i], [plan->steps] each, get alpha - a and beta^2 + sum of
-   gamma^2
-   - b^2 at STEP i, with signs. One component only. */
-bool labels_local(const dfl_plan *plan, oracle knows, double *alpha, double *square);
+   gamma^2 - b^2 at STEP i, with signs; *input the worst defect of what the network is fed first in
+   a step. One component only. */
+bool labels_local(const dfl_plan *plan, oracle knows, double *alpha, double *square, double *input);
 
 /* ---- affine maps: the network of a Gaussian data law answers affinely ---------------------------
  */

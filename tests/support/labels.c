@@ -214,17 +214,23 @@ bool labels_run(const dfl_plan *plan, oracle knows, label_defect *worst) {
     return linear;
 }
 
-bool labels_local(const dfl_plan *plan, oracle knows, double *alpha, double *square) {
+bool labels_local(const dfl_plan *plan, oracle knows, double *alpha, double *square,
+                  double *input) {
     const program *code = &plan->code;
     labels l = {0};
     bool linear = labels_new(&l, plan, knows) && l.C == 1;
     if (linear) set_label(&l, code->inputs[0].id, &code->inputs[0].at);
     size_t step = 0;
+    bool fresh = true; /* no evaluation yet since the last STEP */
+    *input = 0;
     for (size_t i = 0; i < code->nrows && linear; i++) {
         const row *r = &code->rows[i];
-        label_defect ignored = {0};
-        linear = run_row(&l, r, &ignored);
+        label_defect seen = {0};
+        linear = run_row(&l, r, &seen);
+        if (fresh) *input = fmax(*input, seen.eval);
+        if (r->op == ROW_EVAL) fresh = false;
         if (r->op != ROW_STEP) continue;
+        fresh = true;
         const val v = code->terms[r->src].v;
         const double *x = value_of(&l, v);
         alpha[step] = x[0] - r->at.a[0];

@@ -1,0 +1,149 @@
+/* The formulas of all grids.
+ *
+ *   uniform          t_i linear
+ *   power(kappa)     t_i^(1/kappa) linear (DEIS, arXiv 2204.13902: kappa 2 is its quadratic grid)
+ *   quadratic        t_i = t_N + (t_0 - t_N)(1 - i/N)^2 (PSLD, arXiv 2303.01748)
+ *   logsnr           lambda_i linear (DPM-Solver, arXiv 2206.00927)
+ *   karras(rho)      sigma_i^(1/rho) linear, sigma = b/a (Karras et al., arXiv 2206.00364, eq.
+ * (5)); with t_end = 0 down to the model's t_min, and one last step to 0, as there nsr(k)
+ * log(sigma_i + k sigma_N) linear (SciRE-Solver, arXiv 2308.07896) leading, linspace, trailing the
+ * index grids of the discrete samplers (Lin et al., arXiv 2305.08891, table 2), of an N-step table:
+ * index i is t = (i + 1)/N list, file       the times themselves
+ */
+#include "grid/grid.h"
+
+#include <math.h>
+
+static const opt_row power_options[] = {
+    {"kappa", OPT_REAL, "2", 0.1, 20, NULL, "exponent; 1 is uniform, 2 quadratic"},
+    {0},
+};
+
+static const opt_row karras_options[] = {
+    {"rho", OPT_REAL, "7", 0.5, 100, NULL, "exponent; large values approach logsnr"},
+    {0},
+};
+
+static const opt_row nsr_options[] = {
+    {"k", OPT_REAL, "3.1", 0, 1e6, NULL, "shift in units of the last sigma; 0 is logsnr"},
+    {0},
+};
+
+static const opt_row index_options[] = {
+    {"num_train_timesteps", OPT_INT, "1000", 2, 100000, NULL, "length N of the table"},
+    {0},
+};
+
+static const opt_row leading_options[] = {
+    {"num_train_timesteps", OPT_INT, "1000", 2, 100000, NULL, "length N of the table"},
+    {"steps_offset", OPT_INT, "0", 0, 1000, NULL, "added to every index"},
+    {0},
+};
+
+static const opt_row file_options[] = {
+    {"path", OPT_TEXT, NULL, 0, 0, NULL, "text file of falling times, apart by blanks or commas"},
+    {0},
+};
+
+static const opt_row list_options[] = {
+    {"times", OPT_LIST, NULL, 0, 0, NULL, "decreasing times, t_start first and t_end last"},
+    {0},
+};
+
+static double uniform_time(const process *p, const opts *o, double start, double end, double w) {
+    (void)p, (void)o;
+    return start + w * (end - start);
+}
+
+static double power_time(const process *p, const opts *o, double start, double end, double w) {
+    (void)p;
+    const double kappa = opt_real(o, "kappa");
+    return pow((1 - w) * pow(start, 1 / kappa) + w * pow(end, 1 / kappa), kappa);
+}
+
+static double logsnr_time(const process *p, const opts *o, double start, double end, double w) {
+    (void)o;
+    const double first = process_at(p, start).lambda, last = process_at(p, end).lambda;
+    return process_time_of_rho(p, exp(-(first + w * (last - first))));
+}
+
+static double quadratic_time(const process *p, const opts *o, double start, double end, double w) {
+    (void)p, (void)o;
+    return end + (start - end) * (1 - w) * (1 - w);
+}
+
+/* From sigma_0 at the start to sigma_1 at the end. */
+static double karras_time(const process *p, const opts *o, double start, double end, double w) {
+    const double rho = opt_real(o, "rho");
+    const double first = pow(process_at(p, start).rho, 1 / rho);
+    const double last = pow(process_at(p, end).rho, 1 / rho);
+    return process_time_of_rho(p, pow(first + w * (last - first), rho));
+}
+
+static double nsr_time(const process *p, const opts *o, double start, double end, double w) {
+    const double last = process_at(p, end).rho, shift = opt_real(o, "k") * last;
+    const double from = log(process_at(p, start).rho + shift), to = log(last + shift);
+    return process_time_of_rho(p, fmax(last, exp(from + w * (to - from)) - shift));
+}
+
+/* Index grids: time number i of `steps`, i < steps; the last time is t_end. */
+static double leading_index(const opts *o, int i, int steps) {
+    const long long stride = opt_int(o, "num_train_timesteps") / steps;
+    return (double)((steps - 1 - i) * stride + opt_int(o, "steps_offset"));
+}
+
+static double linspace_index(const opts *o, int i, int steps) {
+    const double last = (double)opt_int(o, "num_train_timesteps") - 1;
+    return steps == 1 ? 0 : nearbyint(last * (steps - 1 - i) / (steps - 1));
+}
+
+static double trailing_index(const opts *o, int i, int steps) {
+    const double n = (double)opt_int(o, "num_train_timesteps");
+    return nearbyint(n - i * n / steps) - 1;
+}
+
+static const grid_row karras = {
+    .is = {"karras", "sigma^(1/rho) evenly spaced", "arXiv:2206.00364 eq. (5)", karras_options},
+    .time = karras_time,
+    .in_sigma = true,
+    .reaches_zero = true};
+static const grid_row nsr = {
+    .is = {"nsr", "log(sigma + k sigma_end) evenly spaced", "arXiv:2308.07896", nsr_options},
+    .time = nsr_time,
+    .in_sigma = true};
+static const grid_row leading = {.is = {"leading", "every (N/steps)-th index of a table, from 0",
+                                        "arXiv:2305.08891 table 2", leading_options},
+                                 .index = leading_index,
+                                 .reaches_zero = true};
+static const grid_row linspace = {.is = {"linspace", "indices 0 to N - 1 evenly spaced, rounded",
+                                         "arXiv:2305.08891 table 2", index_options},
+                                  .index = linspace_index,
+                                  .reaches_zero = true};
+static const grid_row trailing = {.is = {"trailing", "every (N/steps)-th index of a table, from N",
+                                         "arXiv:2305.08891 table 2", index_options},
+                                  .index = trailing_index,
+                                  .reaches_zero = true};
+static const grid_row file = {.is = {"file", "times read from a file", "", file_options},
+                              .reaches_zero = true};
+static const grid_row uniform = {.is = {"uniform", "times evenly spaced", "", family_no_options},
+                                 .time = uniform_time,
+                                 .reaches_zero = true};
+static const grid_row power = {
+    .is = {"power", "t^(1/kappa) evenly spaced", "arXiv:2204.13902", power_options},
+    .time = power_time,
+    .reaches_zero = true};
+static const grid_row quadratic = {.is = {"quadratic", "t - t_end quadratic, PSLD's stride",
+                                          "arXiv:2303.01748", family_no_options},
+                                   .time = quadratic_time,
+                                   .reaches_zero = true};
+static const grid_row logsnr = {
+    .is = {"logsnr", "log-SNR evenly spaced", "arXiv:2206.00927", family_no_options},
+    .time = logsnr_time,
+    .in_sigma = true};
+static const grid_row list = {.is = {"list", "times given one by one", "", list_options},
+                              .reaches_zero = true};
+
+static const family_row *const rows[] = {&uniform.is,  &power.is, &quadratic.is, &logsnr.is,
+                                         &karras.is,   &nsr.is,   &leading.is,   &linspace.is,
+                                         &trailing.is, &list.is,  &file.is};
+const family grid_family = {.singular = "grid", .rows = rows, .n = sizeof rows / sizeof rows[0]};

@@ -1,0 +1,175 @@
+/* Conjugate integrators, lambda-DDIM: Euler's method on zhat = A z, after a change of variables
+ * that takes the linear part and a multiple lambda of B out of the way. One step from t to s, h = t
+ * - s:
+ *
+ *   z_s = R ((I - h B) z_t + W eps),   R = exp(int_s^t (B - F)),
+ *   W = -int_s^t exp(-int_r^t (B - F)) (1/2) G G^T N_r^-T dr
+ *
+ * On a scalar process exp(-int_r^t (B - F)) g^2/(2b) = a_t e^(lambda (r - t)) rho'(r), so that
+ *   W = -a_t (rho_t - rho_s + int_s^t (e^(lambda (r - t)) - 1) rho'(r) dr).
+ *
+ * type 1: B = lambda I; type 2: B = lambda times the all-ones matrix; or any 2x2 matrix by
+ * `matrix`. lambda = 0 is the exponential integrator (DDIM on a scalar process). N:
+ * solver/noisefactor.h. B and F commute in type 1, so beta may vary; otherwise beta must be
+ * constant.
+ *
+ * Pandey, Rudolph and Mandt, arXiv 2310.07894, section 3.1. Reconstructed: their samplers' code is
+ * not public for PSLD, and "all-ones" is our reading of their B in type 2. Works from one-step
+ * matrices: A_t itself grows to 1e3 and more. Order 1, one evaluation per step. */
+#include "solver/solver.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "solver/noisefactor.h"
+
+static const opt_row options[] = {
+    {"type", OPT_INT, "2", 1, 2, NULL, "B: 1 is lambda times identity, 2 lambda times all-ones"},
+    {"lambda", OPT_REAL, "1", -100, 100, "auto", "strength of B, per unit of time; auto: as tuned"},
+    {"matrix", OPT_LIST, NULL, -1000, 1000, NULL,
+     "B itself, four numbers, instead of type and lambda"},
+    NOISE_FACTOR_OPTION,
+    {0},
+};
+
+static solver_claims claims(const opts *o, const process *p) {
+    const bool plain = opt_real(o, "lambda") == 0 && !opt_get(o, "matrix")->set;
+    const bool follows = p->row->components == 1 || opt_choice(o, "factor") == FACTOR_FLOW;
+    return (solver_claims){.order = 1, .from = 320, .to = 1280, .exact = plain && follows};
+}
+
+typedef struct {
+    const process *p;
+    noise_factor factor;
+    blk B;       /* a number on a scalar process */
+    double t, h; /* start of the step; length */
+} conjugation;
+
+/* int_r^t (B - F), in phase space */
+static blk exponent(const conjugation *c, double r) {
+    const double D = phase_integral(c->p, c->t) - phase_integral(c->p, r);
+    return blk_add(blk_scale(c->t - r, c->B), blk_scale(-D, phase_drift1(c->p)));
+}
+
+static blk one_step(const conjugation *c, double s) {
+    if (c->p->row->components == 2) return blk_exp(exponent(c, s));
+    const double psi = process_at(c->p, s).a / process_at(c->p, c->t).a;
+    return blk_real(psi * exp(c->B.v[0] * c->h));
+}
+
+static void integrand(double r, void *user, double *out) {
+    const conjugation *c = user;
+    if (c->p->row->components == 1) {
+        const scalar_at at = process_at(c->p, r);
+        out[0] = expm1(c->B.v[0] * (r - c->t)) * at.g2 / (2 * at.a * at.b);
+        return;
+    }
+    const blk back = blk_exp(blk_scale(-1, exponent(c, r)));
+    const blk push = blk_mul(phase_noise1(c->p), noise_inverse(c->p, c->factor, r, c->t));
+    const blk w = blk_scale(-0.5 * phase_beta(c->p, r), blk_mul(back, push));
+    for (int i = 0; i < 4; i++) out[i] = w.v[i];
+}
+
+/* Over [s, t], with a piece of its own between the kinks of a table. */
+static blk integral(conjugation *c, double s) {
+    blk sum = blk_scale(0, c->B), part = sum;
+    const int m = c->p->row->components == 1 ? 1 : 4;
+    double from = s;
+    for (size_t i = 0; i <= c->p->nknots; i++) {
+        const double to = i < c->p->nknots ? c->p->knots[i] : c->t;
+        if (!(to > from && to <= c->t)) continue;
+        noise_integrate(integrand, c, from, to, m, part.v);
+        sum = blk_add(sum, part);
+        from = to;
+    }
+    return sum;
+}
+
+/* W; what rho jumps by at t = 0 itself counts, too. */
+static blk weight(conjugation *c, double s) {
+    if (c->p->row->components == 2) return integral(c, s);
+    const scalar_at at = process_at(c->p, c->t), to = process_at(c->p, s);
+    double sum = at.rho - to.rho;
+    sum += integral(c, s).v[0];
+    if (s == 0) sum += c->p->rho_lo * expm1(-c->B.v[0] * c->t);
+    return blk_real(-at.a * sum);
+}
+
+static dfl_status read_B(const problem *pb, blk *B) {
+    const opt_value *matrix = opt_get(pb->o, "matrix");
+    const bool scalar = pb->process->row->components == 1;
+    const double lambda = opt_real(pb->o, "lambda");
+    const bool ones = opt_int(pb->o, "type") == 2;
+    *B = scalar ? blk_real(lambda) : blk_2x2(lambda, ones ? lambda : 0, ones ? lambda : 0, lambda);
+    if (matrix->set) {
+        if (scalar || matrix->nlist != 4)
+            return fail(DFL_E_COMBINATION,
+                        "solver conjugate: matrix takes four numbers, row by row, "
+                        "and a phase-space process");
+        memcpy(B->v, matrix->list, sizeof B->v);
+    }
+    if (scalar) return DFL_OK;
+    const phase_par *par = phase_parameters(pb->process);
+    const bool commutes = B->v[1] == 0 && B->v[2] == 0 && B->v[0] == B->v[3];
+    if (!commutes && par->beta_0 != par->beta_1)
+        return fail(DFL_E_COMBINATION,
+                    "solver conjugate: a B that is not a multiple of the identity "
+                    "needs a constant beta; beta_0=%.17g, beta_1=%.17g",
+                    par->beta_0, par->beta_1);
+    return DFL_OK;
+}
+
+/* Where (1 - lambda h) e^(lambda h) leaves the unit circle, and where the exponents run away. */
+static void warn(const problem *pb, rows *r) {
+    const double lambda = opt_real(pb->o, "lambda");
+    double h = 0;
+    if (opt_get(pb->o, "matrix")->set) return;
+    for (int n = 0; n < pb->steps; n++) h = fmax(h, pb->t[n] - pb->t[n + 1]);
+    if (fabs(1 - lambda * h) > 1 && lambda > 0)
+        rows_warn(r,
+                  "conjugate: |1 - lambda h| = %.3g is above 1 at the longest step; expect growth "
+                  "(lambda=%g)",
+                  fabs(1 - lambda * h), lambda);
+    if (fabs(lambda) * (pb->t[0] - pb->t[pb->steps]) > 50)
+        rows_warn(r, "conjugate: lambda=%g times the time span is above 50", lambda);
+}
+
+static val step(const problem *pb, rows *r, conjugation *c, val z, int n) {
+    const double s = pb->t[n + 1];
+    c->t = pb->t[n];
+    c->h = c->t - s;
+    const blk R = one_step(c, s);
+    blk on_z = blk_mul(R, blk_add(blk_real(1), blk_scale(-c->h, c->B)));
+    blk on_y = blk_mul(R, weight(c, s));
+    if (c->p->row->components == 2)
+        on_y = blk_mul(on_y, noise_from_output(r, c->factor, c->t));
+    else { /* eps in x and the raw output */
+        const rows_split split = rows_split_at(r, c->t);
+        on_z = blk_add(on_z, blk_scale(split.n_x, on_y));
+        on_y = blk_scale(split.n_y, on_y);
+    }
+    const term terms[] = {{z, on_z}, {rows_predict(r, z, c->t), on_y}};
+    return rows_lin(r, terms, 2);
+}
+
+static val fill(const problem *pb, rows *r, val z) {
+    conjugation c = {.p = pb->process, .factor = (noise_factor)opt_choice(pb->o, "factor")};
+    rows_fail(r, read_B(pb, &c.B));
+    noise_check(r, c.factor);
+    warn(pb, r);
+    const bool plain = r->out->components == 1 && c.B.v[0] == 0; /* DDIM */
+    for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
+        const double s = pb->t[n + 1];
+        z = plain ? solver_first_order(pb, r, z, n, 1, 0) : step(pb, r, &c, z, n);
+        rows_step(r, z, s, 1);
+    }
+    return z;
+}
+
+const solver_row solver_conjugate = {
+    .is = {"conjugate", "conjugate integrator, lambda-DDIM (reconstructed)",
+           "arXiv:2310.07894 section 3.1", options},
+    .spaces = SOLVER_SCALAR | SOLVER_PHASE,
+    .claims = claims,
+    .fill = fill,
+};

@@ -1,0 +1,34 @@
+/* Weights of Adams-Bashforth steps in rho: integrals of Lagrange bases, exact to rounding. */
+#ifndef DFL_DEIS_WEIGHTS_H
+#define DFL_DEIS_WEIGHTS_H
+
+#include "process/process.h"
+
+enum { DEIS_ORDER_MAX = 5 };
+
+typedef enum { DEIS_IN_T, DEIS_IN_RHO, DEIS_IN_LOG_RHO } deis_variable;
+
+/* A factor of the integrand that is piecewise linear in t: value[i] at (i + shift) / slope.
+   n = 0: the constant 1. */
+typedef struct {
+    const double *value; /* [n], positive */
+    size_t n;
+    double shift, slope;
+} deis_factor;
+
+typedef struct {
+    const process *p;
+    deis_variable variable;       /* in which the bases are polynomials */
+    bool riemann;                 /* the released left sum of 10000 points in t, for comparison */
+    deis_factor factor;           /* of the integrand */
+    double t[DEIS_ORDER_MAX + 1]; /* nodes, newest first */
+    int nodes;
+} deis_basis;
+
+double deis_factor_at(const deis_factor *f, double t);
+
+/* int_{rho(t)}^{rho(s)} factor(t(rho)) l_j drho, j < nodes, s < t; negative where l_j is positive.
+ */
+double deis_weight(const deis_basis *b, int j, double t, double s);
+
+#endif

@@ -1,0 +1,86 @@
+#include "solver/noisefactor.h"
+
+#include <math.h>
+
+static blk factor_without_eps(const process *p, double t) {
+    return phase_factor(phase_covariance(p, t), false);
+}
+
+/* ---- integrals in sqrt(t)
+ * ------------------------------------------------------------------------ */
+
+typedef struct {
+    void (*f)(double t, void *user, double *out);
+    void *user;
+    int m;
+} root_integrand;
+
+static void in_root(double root, void *user, double *out) {
+    const root_integrand *g = user;
+    g->f(root * root, g->user, out);
+    for (int k = 0; k < g->m; k++) out[k] *= 2 * root;
+}
+
+void noise_integrate(void (*f)(double t, void *user, double *out), void *user, double lo, double hi,
+                     int m, double *sum) {
+    enum { POINTS = 32, FEW = 8, VALUES = 16 };
+    root_integrand g = {f, user, m};
+    const double growth = lo > 0 ? log(hi / lo) / log(16.0) : 0;
+    const int points = hi < 1.02 * lo ? FEW : POINTS; /* a table's segments are short */
+    const int pieces = growth > 1 ? (int)ceil(growth) : 1;
+    for (int k = 0; k < m; k++) sum[k] = 0;
+    for (int i = 0; i < pieces; i++) {
+        const double from = i == 0 ? lo : lo * pow(hi / lo, (double)i / pieces);
+        const double to = i == pieces - 1 ? hi : lo * pow(hi / lo, (double)(i + 1) / pieces);
+        double part[VALUES];
+        quad_gauss_n(in_root, &g, sqrt(from), sqrt(to), points, m, part);
+        for (int k = 0; k < m; k++) sum[k] += part[k];
+    }
+}
+
+/* ---- factors
+ * ------------------------------------------------------------------------------------- */
+
+static void turning(double t, void *user, double *out) {
+    const process *p = user;
+    const phase_par *par = phase_parameters(p);
+    const blk l = factor_without_eps(p, t);
+    const double l11 = l.v[0], l21 = l.v[2], l22 = l.v[3];
+    out[0] =
+        -phase_beta(p, t) / 2 * (l22 / l11) * (par->Minv - par->Gamma * l21 / (l11 * l22 * l22));
+}
+
+double noise_angle(const process *p, double from, double to) {
+    double angle = 0;
+    if (from == to) return 0;
+    noise_integrate(turning, (void *)p, fmin(from, to), fmax(from, to), 1, &angle);
+    return from < to ? angle : -angle;
+}
+
+static blk rotation(double angle) {
+    return blk_2x2(cos(angle), -sin(angle), sin(angle), cos(angle));
+}
+
+blk noise_inverse(const process *p, noise_factor factor, double t, double origin) {
+    if (factor == FACTOR_FLOW) {
+        const blk l = factor_without_eps(p, t);
+        return blk_mul(blk_transpose(blk_inverse(l)), rotation(noise_angle(p, origin, t)));
+    }
+    marginal m;
+    process_marginal(p, t, &m);
+    return blk_transpose(blk_inverse(blk_2x2(m.b[0], m.b[1], m.b[2], m.b[3])));
+}
+
+blk noise_from_output(const rows *r, noise_factor factor, double t) {
+    if (factor == FACTOR_CHOLESKY) return rows_eps_map(r, t);
+    const blk l = factor_without_eps(r->process, t);
+    return blk_scale(-1, blk_mul(blk_transpose(l), rows_score_map(r, t)));
+}
+
+void noise_check(rows *r, noise_factor factor) {
+    if (factor == FACTOR_FLOW && r->out->components == 2 && r->form->half != NET_BOTH)
+        rows_fail(r,
+                  fail(DFL_E_COMBINATION,
+                       "factor=flow needs a network that predicts both halves, x and m; this one "
+                       "predicts one: take factor=cholesky"));
+}

@@ -1,0 +1,167 @@
+/* The store of choices: a JSON file of one model, {"format": "driftless-tuned/1", "model": {...},
+   "entries": [...]}, an entry for each solver, process, times, grid and budget. */
+#include "study/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char format[] = "driftless-tuned/1";
+
+enum { STORE_BYTES_MAX = 16 << 20 };
+
+dfl_status store_path(const dfl_model *model, const char *given, text *out) {
+    if (given)
+        text_add(out, "%s", given);
+    else if (model->card.folder)
+        text_add(out, "%s/tuned.json", model->card.folder);
+    else
+        return fail(DFL_E_ARG, "this model has no folder to keep tuned values in; name a file");
+    return out->failed ? fail_memory() : DFL_OK;
+}
+
+static dfl_status check_model(const char *path, const json_in *in, const dfl_model *model) {
+    char hex[DIGEST_HEX];
+    const char *kind, *digest;
+    json_in of;
+    TRY(model_identify(model, hex));
+    TRY(json_get_text(in, "format", &kind));
+    if (strcmp(kind, format) != 0)
+        return fail(DFL_E_FORMAT, "%s: \"format\" is \"%s\"; \"%s\" is needed", path, kind, format);
+    TRY(json_get_object(in, "model", &of));
+    TRY(json_get_text(&of, "digest", &digest));
+    if (*hex && strcmp(hex, digest) == 0) return DFL_OK;
+    return fail(DFL_E_COMBINATION,
+                "%s holds values tuned for another model (or another guidance): its digest is "
+                "%.12s, this model's %.12s",
+                path, digest, *hex ? hex : "unknown");
+}
+
+dfl_status store_open(const dfl_model *model, const char *path, json_t **root,
+                      const json_t **entries) {
+    char *data;
+    size_t size;
+    json_in in;
+    *root = NULL;
+    TRY(file_read(path, STORE_BYTES_MAX, &data, &size));
+    dfl_status status = json_open(path, data, size, root, &in);
+    free(data);
+    if (status == DFL_OK) status = check_model(path, &in, model);
+    if (status == DFL_OK) status = json_get_array(&in, "entries", entries);
+    if (status != DFL_OK) {
+        json_decref(*root);
+        *root = NULL;
+    }
+    return status;
+}
+
+dfl_status store_check(const dfl_model *model, const char *given) {
+    text path = {0};
+    json_t *root = NULL;
+    const json_t *entries;
+    dfl_status status = store_path(model, given, &path);
+    if (status == DFL_OK && access(path.data, F_OK) == 0)
+        status = store_open(model, path.data, &root, &entries);
+    json_decref(root);
+    text_free(&path);
+    return status;
+}
+
+/* ---- saving -----------------------------------------------------------------------------------
+ */
+
+static json_t *text_member(text *t) {
+    json_t *value = t->failed || !t->data ? NULL : json_string(t->data);
+    text_free(t);
+    return value;
+}
+
+/* json_pack takes its values over, and refuses NULL, which is what any failure leaves. */
+static dfl_status make_entry(const dfl_tuning *tuning, const tune_trial *trial, json_t **out) {
+    text solver = {0}, process_text = {0}, grid = {0}, reference = {0};
+    json_t *values = json_object();
+    tune_solver_text(tuning, NULL, &solver);
+    family_print(&tuning->process->row->is, &tuning->process->options, &process_text);
+    tune_reference_text(tuning, &reference);
+    const dfl_status status = tune_grid_text(tuning, trial, &grid);
+    for (int k = 0; k < TUNE_KAPPA && values; k++)
+        if (tuning->scan[k].n > 0)
+            json_object_set_new(values, tune_keys[k], json_real(trial->value[k]));
+    *out = json_pack(
+        "{s:o, s:o, s:f, s:f, s:b, s:i, s:o, s:o, s:s, s:f, s:f, s:o, s:I, s:I, s:s}", "solver",
+        text_member(&solver), "process", text_member(&process_text), "t_start", tuning->t[0],
+        "t_end", tuning->t[1], "denoise", (int)opt_bool(&tuning->spec, "denoise"), "nfe",
+        trial->nfe, "grid", text_member(&grid), "values", values, "measure",
+        tuning->stochastic ? "sliced Wasserstein distance" : "median distance", "error",
+        trial->error, "floor", tuning->floor, "reference", text_member(&reference), "samples",
+        (json_int_t)tuning->samples, "seed", (json_int_t)tuning->seed, "version", dfl_version());
+    if (status == DFL_OK) return *out ? DFL_OK : fail_memory();
+    json_decref(*out);
+    *out = NULL;
+    return status;
+}
+
+static bool replaces(const json_t *a, const json_t *b) {
+    static const char *const keys[] = {"solver",  "process", "t_start", "t_end",
+                                       "denoise", "nfe",     "grid"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (!json_equal(json_object_get(a, keys[i]), json_object_get(b, keys[i]))) return false;
+    return true;
+}
+
+static dfl_status merge(const dfl_tuning *tuning, json_t *entries, size_t *added) {
+    for (size_t i = 0; i < tuning->ntrials; i++) {
+        json_t *entry;
+        if (!tuning->trials[i].chosen) continue;
+        TRY(make_entry(tuning, &tuning->trials[i], &entry));
+        for (size_t j = json_array_size(entries); j-- > 0;)
+            if (replaces(json_array_get(entries, j), entry)) json_array_remove(entries, j);
+        if (json_array_append_new(entries, entry) != 0) return fail_memory();
+        ++*added;
+    }
+    return DFL_OK;
+}
+
+static dfl_status new_store(const dfl_model *model, json_t **root) {
+    char hex[DIGEST_HEX];
+    TRY(model_identify(model, hex));
+    if (!*hex) return fail(DFL_E_ARG, "tuned values need a model with a network, not a card alone");
+    const char *name = model->card.name ? model->card.name : "";
+    *root = json_pack("{s:s, s:{s:s, s:s}, s:[]}", "format", format, "model", "name", name,
+                      "digest", hex, "entries");
+    return *root ? DFL_OK : fail(DFL_E_MEMORY, "%s: no store of tuned values can be made", name);
+}
+
+static dfl_status write_store(const char *path, const json_t *root) {
+    file_writer w = {0};
+    char *dump = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+    if (!dump) return fail_memory();
+    dfl_status status = file_create(path, &w);
+    if (status == DFL_OK) status = file_write(&w, dump, strlen(dump));
+    if (status == DFL_OK) status = file_write(&w, "\n", 1);
+    if (status == DFL_OK) status = file_commit(&w);
+    file_discard(&w);
+    free(dump);
+    return status;
+}
+
+dfl_status dfl_tuning_save(const dfl_tuning *tuning, const char *given) {
+    if (!tuning || !tuning->finished)
+        return fail(DFL_E_ARG, "dfl_tuning_save: the scan has not been run to its end");
+    text path = {0};
+    json_t *root = NULL;
+    const json_t *entries;
+    size_t added = 0;
+    dfl_status status = store_path(tuning->model, given, &path);
+    if (status == DFL_OK)
+        status = access(path.data, F_OK) == 0
+                     ? store_open(tuning->model, path.data, &root, &entries)
+                     : new_store(tuning->model, &root);
+    if (status == DFL_OK) status = merge(tuning, json_object_get(root, "entries"), &added);
+    if (status == DFL_OK && added == 0)
+        status = fail(DFL_E_NONFINITE, "every run of the scan diverged; there is nothing to keep");
+    if (status == DFL_OK) status = write_store(path.data, root);
+    json_decref(root);
+    text_free(&path);
+    return status;
+}
