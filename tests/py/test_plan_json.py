@@ -19,7 +19,10 @@ COUNT = 5
 
 SOLVERS = ["ddpm", "ddpm:variance_type=fixed_large", "ddim", "ddim:eta=0.5", "ddim:eta=1", "euler",
            "euler:variable=t", "heun", "heun:variable=t", "deis:order=0", "deis:order=1",
-           "deis:order=2", "deis:order=3", "em", "conjugate", "conjugate:lambda=0.5"]
+           "deis:order=2", "deis:order=3", "em", "conjugate", "conjugate:lambda=0.5", "ddim_gmm:K=1",
+           "rhork", "scire:order=3", "scire:variant=v2", "dpm", "dpm:order=3,method=singlestep",
+           "sde_dpm", "unipc"]
+NO_PLAN = {"ode45", "deis_sn"}  # adaptive steps; a file of statistics comes first (test_deis_sn.c)
 PHASE_SOLVERS = ["em", "euler", "heun", "deis", "conjugate", "conjugate_splitting", "splitting",
                  "splitting:scheme=robab", "sscs"]
 # The cosine table's last beta, cut at 0.999, makes coefficients of 1e4, whose rounding would show.
@@ -93,7 +96,7 @@ def test_none_is_missing(run):
                           ("processes", [*PROCESSES, *PHASE_PROCESSES])):
         listed = {line.split(" - ")[0] for line in run(family).stdout.splitlines()
                   if " - " in line and not line.startswith(" ")}
-        assert listed and listed == {line.split(":")[0] for line in lines}
+        assert listed and listed - NO_PLAN == {line.split(":")[0] for line in lines}
 
 
 @pytest.mark.parametrize("process", PROCESSES)

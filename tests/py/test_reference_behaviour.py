@@ -83,7 +83,7 @@ REASONS = [
     r"the paper profile has no multistep", r"variant ei has orders 1 and 2, singlestep only",
     r"infinite at t_(start|end)=", r"rho is infinite", r"where the signal is 0", r"no limit at t_end=0",
     r"has a limit in data form with bh2 only", r"need a finite rho", r"does not determine", r"no finite",
-    r"has no finite value there", r"a coefficient is not finite", r"infinite coefficient",
+    r"which t_end=0 does not allow", r"end above t_end=0", r"has no finite value there", r"a coefficient is not finite", r"infinite coefficient",
 ]
 
 

@@ -73,7 +73,8 @@ def test_interrupted_and_continued(program, run, stats, tmp_path):
     command = ["stats", FLAT, "-n", 60, "--nfe", 1000, "--batch", 5]
     master, slave = pty.openpty()
     child = subprocess.Popen([program, *map(str, command), "-o", "s.json"], cwd=tmp_path,
-                             stderr=slave, stdout=subprocess.DEVNULL)
+                             stderr=slave, stdout=subprocess.DEVNULL,
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     os.close(slave)
     until = time.monotonic() + 60
     while not (tmp_path / "s.json.part").exists() and time.monotonic() < until:

@@ -1,0 +1,164 @@
+"""Training recipes for driftless. Each verb has its own --help."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from . import checkpoint, config as configs, data, evaluate as evaluation, loop
+from . import export as exporter
+from .pack import pack as write_packed
+
+
+def parser():
+    """The argument parser; one sub-command per verb."""
+    top = argparse.ArgumentParser(prog="driftless_train", description=__doc__)
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    add = verbs.add_parser("train", help="train a model from a configuration file")
+    add.add_argument("config", type=Path)
+    _run_options(add)
+
+    add = verbs.add_parser("resume", help="continue a run where it stopped")
+    add.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint, a packed one")
+    _run_options(add)
+
+    add = verbs.add_parser("evaluate", help="held-out loss of a checkpoint or an ONNX file")
+    add.add_argument("network", type=Path, help="a run's folder, a checkpoint or NETWORK.onnx")
+    add.add_argument("--config", type=Path, help="configuration that fits an ONNX file")
+    add.add_argument("--raw", action="store_true", help="the weights, not their average")
+    add.add_argument("--limit", type=int, help="only the first so many held-out images")
+    _machine_options(add)
+
+    add = verbs.add_parser("export", help="write network.onnx and model.json")
+    add.add_argument("checkpoint", type=Path)
+    add.add_argument("folder", type=Path)
+    add.add_argument("--half", action="store_true", help="store the weights as float16")
+    _machine_options(add)
+
+    add = verbs.add_parser("pack", help="write a small checkpoint that outlives the machine")
+    add.add_argument("checkpoint", type=Path)
+    add.add_argument("output", type=Path, help="NAME.pt.xz")
+    _machine_options(add)
+    return top
+
+
+def _run_options(verb):
+    verb.add_argument("--run", type=Path, help="folder of the run (default: runs/NAME)")
+    verb.add_argument("--wall-minutes", type=float, help="stop after this time")
+    verb.add_argument("--steps", type=int, help="stop at this total number of steps")
+    verb.add_argument("--decay", type=int, metavar="STEPS",
+                      help="begin the final learning-rate decay now, stop after STEPS")
+    _machine_options(verb)
+
+
+def _machine_options(verb):
+    verb.add_argument("--device", default="auto", help="cpu, cuda, ... (default: cuda if there)")
+    verb.add_argument("--threads", type=int, help="CPU threads")
+    verb.add_argument("--quiet", action="store_true", help="no progress line")
+
+
+def device(arguments):
+    """The torch device asked for."""
+    if arguments.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return arguments.device
+
+
+def load(path):
+    """A checkpoint dictionary; a run's folder stands for the checkpoint in it."""
+    return checkpoint.load(path / "checkpoint.pt" if path.is_dir() else path)
+
+
+def train(arguments):
+    """Start a run; refuses to overwrite one."""
+    config = configs.read(arguments.config)
+    folder = arguments.run or Path("runs") / config.name
+    if (folder / "checkpoint.pt").exists():
+        raise configs.ConfigError(f"{folder} holds a run already: use resume, or another --run")
+    trainer = loop.Trainer(config, device(arguments))
+    if config.init_from:
+        base = load(arguments.config.parent / config.init_from)
+        trainer.load_weights(base["ema"], base["ema"])
+    return _go(trainer, folder, arguments)
+
+
+def resume(arguments):
+    """Continue from a checkpoint: in its own folder if it has one, else as --run says."""
+    path = arguments.checkpoint
+    trainer = loop.Trainer.from_state(load(path), device(arguments))
+    own = path if path.is_dir() else path.parent if path.name == "checkpoint.pt" else None
+    return _go(trainer, arguments.run or own or Path("runs") / trainer.config.name, arguments)
+
+
+def _go(trainer, folder, arguments):
+    if arguments.decay:  # the way back, should the run go on after all
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(folder / "before-decay.pt", trainer.state())
+        trainer.decay = [trainer.step, arguments.decay]
+    why = loop.run(trainer, folder,
+                   loop.Limits(arguments.wall_minutes, arguments.steps, arguments.quiet))
+    print(f"{trainer.config.name}: step {trainer.step}, {why}; {folder / 'checkpoint.pt'}")
+    return 0
+
+
+def evaluate(arguments):
+    """Print the held-out loss."""
+    path = arguments.network
+    if path.suffix == ".onnx":
+        if not arguments.config:
+            raise configs.ConfigError("an ONNX file needs --config, for its process and data")
+        config = configs.read(arguments.config)
+        predict = evaluation.onnx_predictor(path)
+    else:
+        state = load(path)
+        if arguments.raw:
+            state["ema"] = state["body"]
+        model, config = exporter.denoiser(state)
+        model.to(device(arguments))
+
+        def predict(*inputs):
+            return model(*(i.to(device(arguments)) for i in inputs)).cpu()
+
+    images = data.load(config.data, train=False)
+    print(evaluation.held_out(predict, config, images, limit=arguments.limit,
+                              quiet=arguments.quiet))
+    return 0
+
+
+def export(arguments):
+    """Write the averaged weights as a model folder and say how well the graph agrees."""
+    state = load(arguments.checkpoint)
+    config = configs.from_dict(state["config"])
+    shape = tuple(data.load(config.data, train=False).pixels.shape[1:])
+    worst = exporter.export(state, arguments.folder, shape, arguments.half)
+    if worst is None:
+        print("round trip not checked: neither openvino nor onnxruntime is installed")
+        return 0
+    allowed = exporter.TOLERANCE_HALF if arguments.half else exporter.TOLERANCE
+    print(f"{arguments.folder}: largest difference from PyTorch {worst:.2e}"
+          f" (allowed {allowed:g})")
+    return 0 if worst <= allowed else 1
+
+
+def pack(arguments):
+    """Write a packed checkpoint."""
+    size = write_packed(load(arguments.checkpoint), arguments.output)
+    print(f"{arguments.output}: {size / 1e6:.2f} MB")
+    return 0
+
+
+VERBS = {"train": train, "resume": resume, "evaluate": evaluate, "export": export, "pack": pack}
+
+
+def main(arguments=None):
+    """Exit status: 0 done or stopped cleanly, 1 a message on stderr, 2 usage."""
+    arguments = parser().parse_args(arguments)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    try:
+        return VERBS[arguments.verb](arguments)
+    except configs.ConfigError as error:
+        print(f"driftless_train: {error}", file=sys.stderr)
+        return 1
