@@ -165,8 +165,7 @@ dfl_status args_check_operands(const args *a) {
     return fail(DFL_E_ARG, "usage: driftless %s %s", a->command->name, a->command->operands);
 }
 
-/* ---- help -------------------------------------------------------------------------------------
- */
+/* ---- help ------------------------------------------------------------------------------------ */
 
 static void add_blanks(text *out, size_t n) {
     text_add(out, "%*s", (int)n, "");

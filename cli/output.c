@@ -37,8 +37,7 @@ bool card_has_images(const card *c) {
     return c->rank == 3 && (c->shape[0] == 1 || c->shape[0] == 3);
 }
 
-/* ---- shared pieces -----------------------------------------------------------------------------
- */
+/* ---- shared pieces --------------------------------------------------------------------------- */
 
 static const char *sample_at(const sink *s, const void *samples, size_t i) {
     return (const char *)samples + i * s->dim * array_type_size(s->wish.type);
@@ -68,8 +67,7 @@ static void no_discard(sink *s) {
     (void)s;
 }
 
-/* ---- a grid in one picture ----------------------------------------------------------------------
- */
+/* ---- a grid in one picture ------------------------------------------------------------------- */
 
 static dfl_status grid_open(sink *s) {
     if (s->wish.count > GRID_MAX)
@@ -94,8 +92,7 @@ static dfl_status grid_commit(sink *s) {
     return status;
 }
 
-/* ---- .npz: arr_0, and arr_1 with the labels where there are classes
- * ------------------------------- */
+/* ---- .npz: arr_0, and arr_1 with the labels where there are classes -------------------------- */
 
 static bool npz_bytes(const sink *s) {
     return card_has_images(s->wish.card) && !s->wish.as_float;
@@ -147,8 +144,7 @@ static dfl_status npz_commit(sink *s) {
     return status;
 }
 
-/* ---- .npy: written as the samples come
- * ------------------------------------------------------------ */
+/* ---- .npy: written as the samples come ------------------------------------------------------- */
 
 static dfl_status npy_open(sink *s) {
     array a = {0};
@@ -170,8 +166,7 @@ static void npy_drop(sink *s) {
     npy_discard(s->npy);
 }
 
-/* ---- a folder of pictures
- * --------------------------------------------------------------------------- */
+/* ---- a folder of pictures -------------------------------------------------------------------- */
 
 static dfl_status picture_path(const char *folder, uint64_t index, char **out) {
     text t = {0};
@@ -244,8 +239,7 @@ static void folder_discard(sink *s) {
     rmdir(s->temporary);
 }
 
-/* ---- the table
- * --------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const format formats[] = {
     {".png", true, grid_open, add_bytes, grid_commit, no_discard},
@@ -318,8 +312,7 @@ dfl_status output_check(const char *path) {
     return check_parent(path);
 }
 
-/* ---- the interface
- * -------------------------------------------------------------------------------------- */
+/* ---- the interface --------------------------------------------------------------------------- */
 
 dfl_status sink_open(const output_wish *wish, sink **out) {
     const format *f = find_format(wish->path);

@@ -35,8 +35,7 @@ static json_t *size(size_t n) {
     return json_integer((json_int_t)n);
 }
 
-/* ---- parts of the record
- * ------------------------------------------------------------------------- */
+/* ---- parts of the record --------------------------------------------------------------------- */
 
 static json_t *arguments(builder *b, const args *a) {
     json_t *list = json_array();
@@ -203,8 +202,7 @@ dfl_status record_make(const job *j, char **out) {
     return status;
 }
 
-/* ---- the summary
- * ------------------------------------------------------------------------------------- */
+/* ---- the summary ----------------------------------------------------------------------------- */
 
 const char *job_noun(const job *j) {
     return card_has_images(&j->model->card) ? "images" : "samples";

@@ -14,8 +14,7 @@ static const struct {
 
 static const size_t bytes_max = (size_t)4 << 30;
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static dfl_status check_floats(const char *path, const char *name, const array *a) {
     if (a->type == ARRAY_F32 || a->type == ARRAY_F64) return DFL_OK;
@@ -103,8 +102,7 @@ static void built_in(const noise_source *s, int kind, uint32_t draw, uint64_t fi
     }
 }
 
-/* ---- saving -----------------------------------------------------------------------------------
- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static dfl_status keep(noise_source *s, int kind, uint32_t draw, size_t at, size_t count,
                        size_t dim, const double *src) {
@@ -180,8 +178,7 @@ void noise_free(noise_source *s) {
     *s = (noise_source){0};
 }
 
-/* ---- start states -------------------------------------------------------------------------------
- */
+/* ---- start states ---------------------------------------------------------------------------- */
 
 dfl_status init_read(const char *path, array *out) {
     *out = (array){0};

@@ -64,8 +64,7 @@ long long job_int(const job *j, const char *name, long long fallback) {
     return arg_given(j->args, name) ? arg(j->args, name)->integer : fallback;
 }
 
-/* ---- stages: before the model
- * ----------------------------------------------------------------------- */
+/* ---- stages: before the model ---------------------------------------------------------------- */
 
 static dfl_status read_settings(job *j) {
     if (!arg_given(j->args, "output"))
@@ -154,8 +153,7 @@ static dfl_status check_model_options(job *j) {
     return status;
 }
 
-/* ---- stages: model and plan
- * --------------------------------------------------------------------------- */
+/* ---- stages: model and plan ------------------------------------------------------------------ */
 
 static dfl_status open_model(job *j) {
     const double began = seconds_now();
@@ -229,8 +227,7 @@ static dfl_status make_plan(job *j) {
     return DFL_OK;
 }
 
-/* ---- stages: after the run
- * -------------------------------------------------------------------------------- */
+/* ---- stages: after the run ------------------------------------------------------------------- */
 
 static dfl_status write_outputs(job *j) {
     const double began = seconds_now();
@@ -263,8 +260,7 @@ static dfl_status print_summary(job *j) {
     return status;
 }
 
-/* ---- the command
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static const struct {
     dfl_status (*run)(job *j);

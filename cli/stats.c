@@ -95,8 +95,7 @@ static dfl_status add_guidance(const args *a, dfl_model **model) {
     return dfl_model_guide(inner, arg(a, "guidance")->real, model);
 }
 
-/* ---- gathering --------------------------------------------------------------------------------
- */
+/* ---- gathering ------------------------------------------------------------------------------- */
 
 typedef struct {
     const args *args;
@@ -197,8 +196,7 @@ static int run_gathering(const args *a, const char *path) {
     return status == DFL_OK ? CODE_OK : tell_failure(status, code);
 }
 
-/* ---- merging, importing -----------------------------------------------------------------------
- */
+/* ---- merging, importing ---------------------------------------------------------------------- */
 
 /* Options that belong to gathering would be ignored. */
 static dfl_status check_only(const args *a, const char *allowed) {

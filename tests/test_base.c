@@ -55,8 +55,7 @@ static void assert_message_has(const char *part) {
     assert_true(false);
 }
 
-/* ---- status ------------------------------------------------------------------------------------
- */
+/* ---- status ---------------------------------------------------------------------------------- */
 
 static void test_status(void **state) {
     (void)state;
@@ -90,8 +89,7 @@ static void test_messages(void **state) {
     assert_int_equal(strlen(dfl_last_message()), 511);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void test_memory(void **state) {
     (void)state;
@@ -120,8 +118,7 @@ static void test_memory(void **state) {
     assert_true(mem_product((size_t)1 << 40, 1 << 12, (size_t)1 << 40) == SIZE_MAX);
 }
 
-/* ---- text --------------------------------------------------------------------------------------
- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static void test_text(void **state) {
     (void)state;
@@ -231,8 +228,7 @@ static void test_closest(void **state) {
     free(copy);
 }
 
-/* ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void put(const char *path, const char *content) {
     file_writer w;
@@ -382,8 +378,7 @@ static void test_file_inside(void **state) {
     assert_int_equal(unlink(sibling), 0);
 }
 
-/* ---- digests -----------------------------------------------------------------------------------
- */
+/* ---- digests --------------------------------------------------------------------------------- */
 
 static void test_digest(void **state) {
     (void)state;

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- observers ----------------------------------------------------------------------------------
- */
+/* ---- observers ------------------------------------------------------------------------------- */
 
 typedef struct {
     const dfl_plan *plan;
@@ -109,8 +108,7 @@ static void test_observer_fails(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- the network --------------------------------------------------------------------------------
- */
+/* ---- the network ----------------------------------------------------------------------------- */
 
 static const char net_card[] =
     "{\"format\":\"driftless-model/1\",\"name\":\"test\",\"process\":{\"type\":\"vp_linear\"},"
@@ -263,8 +261,7 @@ static void test_labels(void **state) {
     dfl_model_free(plain);
 }
 
-/* ---- noise from outside -------------------------------------------------------------------------
- */
+/* ---- noise from outside ---------------------------------------------------------------------- */
 
 typedef struct {
     size_t calls, fail_at, spoil_at;
@@ -346,8 +343,7 @@ static void test_picks(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- refusals ----------------------------------------------------------------------------------
- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void test_run_options(void **state) {
     (void)state;

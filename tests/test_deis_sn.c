@@ -177,8 +177,7 @@ static void test_malformed(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- published ratios
- * ------------------------------------------------------------------------------- */
+/* ---- published ratios ------------------------------------------------------------------------ */
 
 static void test_import(void **state) {
     (void)state;

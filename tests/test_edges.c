@@ -12,8 +12,7 @@
 #include "model/mixture.h"
 #include "run/run.h"
 
-/* ---- from nothing but noise
- * ----------------------------------------------------------------------------- */
+/* ---- from nothing but noise ------------------------------------------------------------------ */
 
 /* Calls visit for each scalar process whose last time has no signal left. */
 static size_t for_each_silent(void (*visit)(const char *spec, const process *p)) {
@@ -106,8 +105,7 @@ static void test_silent_start(void **state) {
     assert_true(for_each_silent(visit_silent) > 0);
 }
 
-/* ---- DEIS on rectified flow, from t = 1, written out
- * ------------------------------------------------- */
+/* ---- DEIS on rectified flow, from t = 1, written out ----------------------------------------- */
 
 enum { STEPS = 6, ORDER = 3 };
 #define MEAN      0.7
@@ -191,8 +189,7 @@ static void test_deis_on_flow(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- networks with integer times
- * ------------------------------------------------------------------------ */
+/* ---- networks with integer times ------------------------------------------------------------- */
 
 /* Every solver and grid on a table's indices: evaluations at integers, or a refusal that says why
    not (a stage or an end between them). */

@@ -43,8 +43,7 @@ static dfl_plan *next_plan(size_t i, char name[SPEC_SIZE * 2]) {
     return case_compile(&c);
 }
 
-/* ---- types --------------------------------------------------------------------------------------
- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -87,8 +86,7 @@ static void test_float32(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- batches and slots --------------------------------------------------------------------------
- */
+/* ---- batches and slots ----------------------------------------------------------------------- */
 
 static void test_batches(void **state) {
     (void)state;
@@ -176,8 +174,7 @@ static void test_slot_counts(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- long rows ----------------------------------------------------------------------------------
- */
+/* ---- long rows ------------------------------------------------------------------------------- */
 
 /* 64 sources: the state and 63 draws of noise, each with a number or a block. */
 static dfl_plan *long_plan(int components, size_t sources) {
@@ -237,8 +234,7 @@ static void test_long_rows(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- start states -------------------------------------------------------------------------------
- */
+/* ---- start states ---------------------------------------------------------------------------- */
 
 static const char copy1[] =
     HEAD1 "\"outputs\":[1],\"rows\":[{\"op\":\"LIN\",\"dst\":1,\"src\":[0],\"c\":[2]}]}";
@@ -270,8 +266,7 @@ static void test_start_scale(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- tensors from outside ---------------------------------------------------------
- */
+/* ---- tensors from outside -------------------------------------------------------------------- */
 
 static const char given_plan[] = HEAD1 "\"outputs\":[3],\"rows\":["
                                        "{\"op\":\"GIVEN\",\"dst\":1,\"name\":\"image\"},{\"op\":"

@@ -13,8 +13,7 @@
 
 #define LENGTH(a) (sizeof(a) / sizeof(a)[0])
 
-/* ---- the allocator ------------------------------------------------------------------------------
- */
+/* ---- the allocator --------------------------------------------------------------------------- */
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -68,8 +67,7 @@ static void *parser_malloc(size_t size) {
     return block;
 }
 
-/* ---- what is tried ------------------------------------------------------------------------------
- */
+/* ---- what is tried --------------------------------------------------------------------------- */
 
 static char mixture_path[64], mixture_where[80];
 static dfl_model *model; /* opened once, outside the counting */
@@ -227,8 +225,7 @@ static const struct {
     {"describe", try_describe, 3},
 };
 
-/* ---- the test -----------------------------------------------------------------------------------
- */
+/* ---- the test -------------------------------------------------------------------------------- */
 
 /* With the n-th allocation failing; false once n is beyond the last one. What fails inside jansson
    comes back as a syntax error, which it does not tell apart; all else must be E_MEMORY. */

@@ -17,8 +17,7 @@ enum { D = 16, STEPS = 10 };
 
 static const char grid[] = "process=vp_discrete grid=leading steps=10 t_end=0";
 
-/* ---- a network that knows x_0 -------------------------------------------------------------------
- */
+/* ---- a network that knows x_0 ---------------------------------------------------------------- */
 
 static double known(size_t d) {
     return -1.5 + 3.0 * (double)d / (D - 1);
@@ -48,8 +47,7 @@ static dfl_plan *gmm_plan(const dfl_model *model, const char *options) {
     return plan_of(model, spec);
 }
 
-/* ---- the recursion ------------------------------------------------------------------------------
- */
+/* ---- the recursion --------------------------------------------------------------------------- */
 
 typedef struct {
     double mean[D], excess[D][D];
@@ -191,8 +189,7 @@ static void test_vub_trace(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- whole chains -------------------------------------------------------------------------------
- */
+/* ---- whole chains ---------------------------------------------------------------------------- */
 
 typedef struct {
     double sum[D], product[D][D];
@@ -271,8 +268,7 @@ static void test_chains(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- what is asked for --------------------------------------------------------------------------
- */
+/* ---- what is asked for ----------------------------------------------------------------------- */
 
 static void test_refusals(void **state) {
     (void)state;

@@ -22,8 +22,7 @@ static grid_wish wish(const char *spec, double start, double end, int steps) {
                        .default_steps = 10};
 }
 
-/* ---- every grid
- * ------------------------------------------------------------------------------------- */
+/* ---- every grid ------------------------------------------------------------------------------ */
 
 /* Grids of indices choose their start; fine steps of a table's own process to 0 would need times
    below its first, and grids in sigma have no way from nothing but noise. */
@@ -72,8 +71,7 @@ static void test_all(void **state) {
     specs_free(&processes);
 }
 
-/* ---- formulas
- * --------------------------------------------------------------------------------------- */
+/* ---- formulas -------------------------------------------------------------------------------- */
 
 static double by_power(double w, double kappa, double start, double end) {
     return pow(pow(start, 1 / kappa) * (1 - w) + pow(end, 1 / kappa) * w, kappa);
@@ -107,8 +105,7 @@ static void test_formulas(void **state) {
     process_free(p);
 }
 
-/* ---- grids in sigma
- * ------------------------------------------------------------------------------------- */
+/* ---- grids in sigma -------------------------------------------------------------------------- */
 
 static double *times_of(const process *p, const char *spec, double end, int steps) {
     const grid_wish w = wish(spec, NAN, end, steps);
@@ -171,8 +168,7 @@ static void test_nsr(void **state) {
     process_free(p);
 }
 
-/* ---- grids of indices
- * ----------------------------------------------------------------------------------- */
+/* ---- grids of indices ------------------------------------------------------------------------ */
 
 /* The lists of diffusers' schedulers for N = 1000, as stored with the reference trajectories.
    Multistep schedulers there count one step more in leading and linspace, whose last index they
@@ -209,8 +205,7 @@ static void test_indices(void **state) {
     process_free(p);
 }
 
-/* ---- grids from files
- * ----------------------------------------------------------------------------------- */
+/* ---- grids from files ------------------------------------------------------------------------ */
 
 static char path[] = "/tmp/driftless-grid-XXXXXX";
 
@@ -305,8 +300,7 @@ static void test_list(void **state) {
     process_free(p);
 }
 
-/* ---- networks with integer times
- * -------------------------------------------------------------------- */
+/* ---- networks with integer times ------------------------------------------------------------- */
 
 static grid_wish by_index(const char *spec, double end, int steps) {
     grid_wish w = wish(spec, 1, end, steps);
@@ -362,8 +356,7 @@ static void test_largest_steps(void **state) {
     process_free(p);
 }
 
-/* ---- refusals
- * --------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void test_refusals(void **state) {
     (void)state;

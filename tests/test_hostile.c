@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- plans that are refused ---------------------------------------------------------------------
- */
+/* ---- plans that are refused ------------------------------------------------------------------ */
 
 /* `text` with the first `find` replaced; to be freed. */
 static char *replaced(const char *json, const char *find, const char *by) {
@@ -242,8 +241,7 @@ static void test_not_json(void **state) {
     }
 }
 
-/* ---- sizes --------------------------------------------------------------------------------------
- */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
 /* A plan with n times `item`, where # stands for the number of the item, from 1. */
 static void check_too_many(const char *before, size_t n, const char *item, const char *after,

@@ -63,8 +63,7 @@ static void put(const char *path, const char *bytes, size_t size) {
     assert_int_equal(file_commit(&w), DFL_OK);
 }
 
-/* ---- npy ---------------------------------------------------------------------------------------
- */
+/* ---- npy ------------------------------------------------------------------------------------- */
 
 /* The bytes NumPy writes for np.arange(3, dtype='u1'). */
 static const char from_numpy[] = "\x93NUMPY\x01\x00v\x00"
@@ -260,8 +259,7 @@ static void test_npy_cut_off(void **state) {
     }
 }
 
-/* ---- npz ---------------------------------------------------------------------------------------
- */
+/* ---- npz ------------------------------------------------------------------------------------- */
 
 static const char *const two[] = {"arr_0", "labels"};
 
@@ -377,8 +375,7 @@ static void test_npz_unwritable(void **state) {
     assert_int_equal(count_entries(), before);
 }
 
-/* ---- png ---------------------------------------------------------------------------------------
- */
+/* ---- png ------------------------------------------------------------------------------------- */
 
 static void test_png_write(void **state) {
     (void)state;

@@ -19,8 +19,7 @@ static char *json_of(const dfl_plan *plan) {
     return text_out;
 }
 
-/* ---- plans that are accepted --------------------------------------------------------------------
- */
+/* ---- plans that are accepted ----------------------------------------------------------------- */
 
 static const char *const texts[] = {hand_simple, hand_all_ops, hand_pair};
 
@@ -130,8 +129,7 @@ static void test_unknown_fields(void **state) {
     dfl_plan_free(plan);
 }
 
-/* ---- damage -------------------------------------------------------------------------------------
- */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 /* Cut off anywhere, it is not JSON any more. */
 static void test_truncated(void **state) {

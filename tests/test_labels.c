@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- structure ----------------------------------------------------------------------------------
- */
+/* ---- structure ------------------------------------------------------------------------------- */
 
 static const term *source(const dfl_plan *plan, const row *r, size_t j) {
     return &plan->code.terms[r->src + j];
@@ -148,8 +147,7 @@ static void test_slots(void **state) {
     }
 }
 
-/* ---- labels
- * -------------------------------------------------------------------------------------- */
+/* ---- labels ---------------------------------------------------------------------------------- */
 
 /* Above this few labels are off: those of plans that amplify rounding by themselves (rough), as one
    step from nearly pure noise to data does, a start with hardly any signal left, and extrapolation

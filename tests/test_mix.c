@@ -14,8 +14,7 @@
 
 enum { K = 8, D = 16, MANY = 100000 };
 
-/* ---- kernels by hand ----------------------------------------------------------------------------
- */
+/* ---- kernels by hand ------------------------------------------------------------------------- */
 
 static dfl_status normals(void *user, uint32_t table, size_t n, double *dst) {
     (void)user;
@@ -83,8 +82,7 @@ static void offset(const mix *m, int k, int components, double *out, size_t dim)
     mix_apply(m, 0, (k + 0.5) / components, out);
 }
 
-/* ---- offsets ------------------------------------------------------------------------------------
- */
+/* ---- offsets --------------------------------------------------------------------------------- */
 
 /* Sum of pi_k delta_k is zero for rand_c and ortho; ortho is a regular simplex; rand has unit
    length, and a mean that is not zero, as published. */
@@ -141,8 +139,7 @@ static void test_tables(void **state) {
     }
 }
 
-/* ---- picks --------------------------------------------------------------------------------------
- */
+/* ---- picks ----------------------------------------------------------------------------------- */
 
 /* Through a run: how often each component comes up, and that neighbours in a batch, and the two
    picks of one sample, are independent. Offsets 0, 10, 20, ... tell the components apart. */
@@ -202,8 +199,7 @@ static void test_pick_edges(void **state) {
     drop(m, plan);
 }
 
-/* ---- moments ------------------------------------------------------------------------------------
- */
+/* ---- moments --------------------------------------------------------------------------------- */
 
 /* MANY draws of kernel 0 at seed `seed`. */
 static double *draws(const mix *m, uint64_t seed) {
@@ -295,8 +291,7 @@ static void test_skewness(void **state) {
     }
 }
 
-/* ---- limits -------------------------------------------------------------------------------------
- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 /* s = 0, and a single component, are plain noise of size sigma. */
 static void test_plain(void **state) {

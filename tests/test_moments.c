@@ -16,8 +16,7 @@
 enum { SAMPLES = 3, SEED = 7 };
 #define ROUNDING 1e-12
 
-/* ---- the interpreter against the executor
- * --------------------------------------------------------- */
+/* ---- the interpreter against the executor ---------------------------------------------------- */
 
 static const char one_gaussian[] =
     "{\"format\": \"driftless-mixture/1\", \"weights\": [1], \"means\": [[0.7, -0.3, 0.1]],"
@@ -107,8 +106,7 @@ static void test_executor(void **state) {
     dfl_model_free(a.model);
 }
 
-/* ---- orders
- * ----------------------------------------------------------------------------------------- */
+/* ---- orders ---------------------------------------------------------------------------------- */
 
 static const gauss_law law = {.dim = 2, .mean = {0.8, -0.5}, .cov = {0.3, 0.12, 0.12, 0.1}};
 
@@ -162,8 +160,7 @@ static void test_order_elsewhere(void **state) {
     measure(false);
 }
 
-/* ---- mixture kernels
- * -------------------------------------------------------------------------------- */
+/* ---- mixture kernels ------------------------------------------------------------------------- */
 
 static const double pi3[3] = {0.5, 0.3, 0.2};
 /* Unit offsets in 3 dimensions, centred for pi3. */

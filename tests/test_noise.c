@@ -39,8 +39,7 @@ static void expected_pair(const uint32_t word[4], long double pair[2], long doub
     pair[1] = *radius * sinl(angle);
 }
 
-/* ---- known answers ------------------------------------------------------------------------------
- */
+/* ---- known answers --------------------------------------------------------------------------- */
 
 /* Published with Random123: kat_vectors, philox4x32 10. */
 static const struct {
@@ -90,8 +89,7 @@ static void test_key(void **state) {
     }
 }
 
-/* ---- Box-Muller ---------------------------------------------------------------------------------
- */
+/* ---- Box-Muller ------------------------------------------------------------------------------ */
 
 /* Error in units of the radius's last place: log, sine and cosine together. Measured 1.4. */
 static void test_accuracy(void **state) {
@@ -124,8 +122,7 @@ static void test_accuracy(void **state) {
     assert_true(largest > 4.5 && largest < 8.65);
 }
 
-/* ---- distributions ------------------------------------------------------------------------------
- */
+/* ---- distributions --------------------------------------------------------------------------- */
 
 enum { MANY = 1000000 };
 
@@ -208,8 +205,7 @@ static void test_uniforms(void **state) {
     assert_true(fabs(sum / MANY - 0.5) < 5 * sqrt(1.0 / 12 / MANY));
 }
 
-/* ---- cuts ---------------------------------------------------------------------------------------
- */
+/* ---- cuts ------------------------------------------------------------------------------------ */
 
 static void test_cuts(void **state) {
     (void)state;

@@ -50,8 +50,7 @@ static drawn draw(dfl_model *m, const char *spec, const char *options, size_t fi
     return out;
 }
 
-/* ---- against stored solutions -----------------------------------------------------------------
- */
+/* ---- against stored solutions ---------------------------------------------------------------- */
 
 static json_t *load(void) {
     json_error_t error;
@@ -182,8 +181,7 @@ static void takes_every_prediction(void **state) {
     }
 }
 
-/* ---- independence ------------------------------------------------------------------------------
- */
+/* ---- independence ---------------------------------------------------------------------------- */
 
 static void does_not_see_its_neighbours(void **state) {
     (void)state;
@@ -244,8 +242,7 @@ static void float32_is_close(void **state) {
     dfl_model_free(m);
 }
 
-/* ---- what the model is asked -------------------------------------------------------------------
- */
+/* ---- what the model is asked ----------------------------------------------------------------- */
 
 typedef struct {
     dfl_model *inner;
@@ -331,8 +328,7 @@ static void guidance_and_classes(void **state) {
     assert_memory_not_equal(&got[0], &got[1], sizeof plain);
 }
 
-/* ---- refusals ----------------------------------------------------------------------------------
- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void expect_new(dfl_model *m, const char *spec, dfl_status status, const char *words) {
     dfl_ode *ode;

@@ -164,8 +164,7 @@ static void test_clean(void **state) {
     }
 }
 
-/* ---- the 2x2 exponential around critical damping ------------------------------------------------
- */
+/* ---- the 2x2 exponential around critical damping --------------------------------------------- */
 
 /* By Taylor's series of X / 2^k, squared k times, in extended precision. */
 static blk slow_exp(blk x) {

@@ -53,8 +53,7 @@ static void run_to_end(const flow *f, const char *process_spec, const char *solv
     text_free(&spec);
 }
 
-/* ---- stored errors ------------------------------------------------------------------------------
- */
+/* ---- stored errors --------------------------------------------------------------------------- */
 
 static void solver_of(const json_t *entry, char *spec, size_t cap) {
     const char *of = json_string_value(json_object_get(entry, "of"));
@@ -108,8 +107,7 @@ static void test_stored_errors(void **state) {
     json_decref(file);
 }
 
-/* ---- claimed orders -----------------------------------------------------------------------------
- */
+/* ---- claimed orders -------------------------------------------------------------------------- */
 
 static const char *const deterministic[] = {
     "euler",

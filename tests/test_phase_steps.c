@@ -219,8 +219,7 @@ static void test_stored_coefficients(void **state) {
     json_decref(file);
 }
 
-/* ---- methods that coincide ---------------------------------------------------------------------
- */
+/* ---- methods that coincide ------------------------------------------------------------------- */
 
 static void assert_same(const char *spec, const char *one, const char *other, double t, double s) {
     const one_step a = compile_step(spec, one, t, s), b = compile_step(spec, other, t, s);

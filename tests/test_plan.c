@@ -25,8 +25,7 @@ static double end_of(const dfl_plan *plan) {
     return t;
 }
 
-/* ---- budgets
- * ---------------------------------------------------------------------------------------- */
+/* ---- budgets --------------------------------------------------------------------------------- */
 
 static size_t nfe_of(const char *solver, int steps, const char *rest) {
     text spec = {0};
@@ -86,8 +85,7 @@ static void test_budgets(void **state) {
     specs_free(&solvers);
 }
 
-/* ---- ends
- * ------------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 static void test_ends(void **state) {
     (void)state;
@@ -159,8 +157,7 @@ static void test_clean_end(void **state) {
     process_free(p);
 }
 
-/* ---- networks with integer times
- * -------------------------------------------------------------------- */
+/* ---- networks with integer times ------------------------------------------------------------- */
 
 static plan_source by_index(void) {
     plan_source from = source("vp_discrete");
@@ -203,8 +200,7 @@ static void test_largest_steps(void **state) {
     assert_int_equal(plan_compile(spec, &from, &plan), DFL_E_RANGE);
 }
 
-/* ---- refusals
- * --------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void test_refusals(void **state) {
     (void)state;
@@ -272,8 +268,7 @@ static void test_undetermined(void **state) {
     assert_message_has("integer times");
 }
 
-/* ---- pruning
- * ---------------------------------------------------------------------------------------------- */
+/* ---- pruning --------------------------------------------------------------------------------- */
 
 /* Adds a row that writes a new value; returns the value. */
 static val add(program *p, row_op op, size_t n, const term *sources) {
@@ -321,8 +316,7 @@ static void test_prune(void **state) {
     plan_free(plan);
 }
 
-/* ---- the table
- * -------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static void test_text(void **state) {
     (void)state;

@@ -55,8 +55,7 @@ static void for_each_good_plan(const netform *form,
     specs_free(&processes);
 }
 
-/* ---- coefficients
- * ---------------------------------------------------------------------------------- */
+/* ---- coefficients ---------------------------------------------------------------------------- */
 
 static void mutate_coefficients(dfl_plan *plan, const plan_case *c, tally *t) {
     const solver_claims claims = case_claims(c);
@@ -85,8 +84,7 @@ static void test_coefficients(void **state) {
     }
 }
 
-/* ---- times
- * ------------------------------------------------------------------------------------------ */
+/* ---- times ----------------------------------------------------------------------------------- */
 
 /* A solver that asks at a wrong time: everything in the row agrees with it. */
 static void shift_evals(dfl_plan *plan, const plan_case *c, tally *t) {
@@ -136,8 +134,7 @@ static void test_times(void **state) {
     report("fields of an evaluation that disagree", torn.exact, 1);
 }
 
-/* ---- outputs in each other's place
- * ------------------------------------------------------------------ */
+/* ---- outputs in each other's place ----------------------------------------------------------- */
 
 static const gauss_law law = {.dim = 2, .mean = {0.8, -0.5}, .cov = {0.3, 0, 0, 0.1}};
 

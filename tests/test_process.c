@@ -18,8 +18,7 @@ static void near(const char *what, double t, double got, double known, double re
         REFUTE("%s at t = %.17g: %.17g, known is %.17g", what, t, got, known);
 }
 
-/* ---- known values
- * ----------------------------------------------------------------------------------- */
+/* ---- known values ---------------------------------------------------------------------------- */
 
 static int load_reference(void **state) {
     json_error_t error;
@@ -169,8 +168,7 @@ static void test_coefficients(void **state) {
     plan_free(plan);
 }
 
-/* ---- properties of every process
- * -------------------------------------------------------------------- */
+/* ---- properties of every process ------------------------------------------------------------- */
 
 static void for_each_process(void (*check)(const char *spec, const process *p)) {
     spec_list specs = scalar_processes();
@@ -308,8 +306,7 @@ static void test_derivatives(void **state) {
     for_each_process(check_derivatives);
 }
 
-/* ---- small times
- * ------------------------------------------------------------------------------------ */
+/* ---- small times ----------------------------------------------------------------------------- */
 
 /* vp_linear: rho^2 = L + L^2/2 + ..., L = beta_min t + (beta_max - beta_min) t^2/2. */
 static void test_small_times(void **state) {
@@ -334,8 +331,7 @@ static void test_small_times(void **state) {
     process_free(p);
 }
 
-/* ---- refusals
- * ------------------------------------------------------------------------------------------ */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void test_refusals(void **state) {
     (void)state;

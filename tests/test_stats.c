@@ -12,8 +12,7 @@
 
 enum { SAMPLES = 40 };
 
-/* ---- the numbers
- * ------------------------------------------------------------------------------------ */
+/* ---- the numbers ----------------------------------------------------------------------------- */
 
 /* mean |z| of the starts of seed 0, which the exact flow scales and nothing else. */
 static double mean_abs_start(void) {
@@ -91,8 +90,7 @@ static void test_bins(void **state) {
     for (int k = 0; k < 5; k++) assert_true(fabs(mean[k] - expected[k]) < 1e-14);
 }
 
-/* ---- the file
- * --------------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static int stop_at(void *user, size_t done, size_t total) {
     size_t *left = user;

@@ -29,8 +29,7 @@ static void limit(double *x) {
     for (size_t d = 0; d < DIM; d++) x[d] = fmin(fmax(x[d], -s), s) / s;
 }
 
-/* ---- the network and the schedule, by hand ------------------------------------------------------
- */
+/* ---- the network and the schedule, by hand --------------------------------------------------- */
 
 static void level(double t, double *a, double *b) {
     const double L = 0.1 * t + (20 - 0.1) * t * t / 2;
@@ -92,8 +91,7 @@ static step between(double t, double s) {
     return (step){to_b / b, -to_a, half_log_snr(t) - half_log_snr(s)};
 }
 
-/* ---- solvers, by hand ---------------------------------------------------------------------------
- */
+/* ---- solvers, by hand ------------------------------------------------------------------------ */
 
 /* DPM-Solver++ 2M, midpoint; lower order at the end, as below 10 steps. */
 static void dpm_2m(double *x) {
@@ -238,8 +236,7 @@ static void test_loops(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- which solvers take it
- * ------------------------------------------------------------------------- */
+/* ---- which solvers take it ------------------------------------------------------------------- */
 
 static const char *const taking[] = {"dpm",
                                      "dpm:order=3,corrected=1",

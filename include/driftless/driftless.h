@@ -100,8 +100,7 @@ DFL_API int dfl_model_calls(const dfl_model *model);
 
 DFL_API void dfl_model_free(dfl_model *model);
 
-/* ---- what a request holds ---------------------------------------------------------------------
- */
+/* ---- what a request holds -------------------------------------------------------------------- */
 
 /* Number of samples, and the type of input and output: DFL_FLOAT32 or DFL_FLOAT64. */
 DFL_API size_t dfl_request_count(const dfl_request *request);
@@ -238,8 +237,7 @@ DFL_API double dfl_run_model_seconds(const dfl_run *run);
 
 DFL_API void dfl_run_free(dfl_run *run);
 
-/* ---- adaptive integration ---------------------------------------------------------------------
- */
+/* ---- adaptive integration -------------------------------------------------------------------- */
 
 /* The probability-flow ODE by embedded Runge-Kutta steps whose size every sample controls by
    itself: the reference that plans are measured against. No plan, because its coefficients depend
@@ -279,8 +277,7 @@ DFL_API dfl_status dfl_ode_text(const dfl_ode *ode, char *buf, size_t cap, size_
 
 DFL_API void dfl_ode_free(dfl_ode *ode);
 
-/* ---- tuning ------------------------------------------------------------------------------------
- */
+/* ---- tuning ---------------------------------------------------------------------------------- */
 
 /* A scan of a solver's free numbers against a converged reference from the same starts. */
 typedef struct dfl_tuning dfl_tuning;
@@ -329,8 +326,7 @@ DFL_API void dfl_tuning_free(dfl_tuning *tuning);
 DFL_API dfl_status dfl_tuned_spec(const dfl_model *model, const char *store, const char *spec,
                                   char *buf, size_t cap, size_t *need, char *note, size_t note_cap);
 
-/* ---- statistics -------------------------------------------------------------------------------
- */
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 /* Mean |eps| of a model over time (eps: the noise prediction, whatever the network predicts), over
    samples and elements, gathered from long runs: what solver deis_sn divides by. */

@@ -9,8 +9,7 @@
 
 #include "driftless/driftless.h"
 
-/* ---- status.c: failing with one sentence ------------------------------------------------------
- */
+/* ---- status.c: failing with one sentence ----------------------------------------------------- */
 
 /* Formats the thread's message and returns `status`: `return fail(DFL_E_RANGE, "order=%d: ...")`.
  */
@@ -35,8 +34,7 @@ dfl_status fail_memory(void);
         if ((status = (call)) != DFL_OK) goto label;                                               \
     } while (0)
 
-/* ---- mem.c: memory ----------------------------------------------------------------------------
- */
+/* ---- mem.c: memory --------------------------------------------------------------------------- */
 
 /* Zeroed array of n elements; NULL if n * size overflows or there is no memory. Free with free().
    n = 0 gives a valid pointer. */
@@ -49,8 +47,7 @@ bool mem_grow(void **array, size_t *cap, size_t need, size_t size);
 /* a * b * c, or SIZE_MAX if that overflows. */
 size_t mem_product(size_t a, size_t b, size_t c);
 
-/* ---- text.c: text and numbers, independent of the locale ---------------------------------------
- */
+/* ---- text.c: text and numbers, independent of the locale ------------------------------------- */
 
 /* A growing, always terminated string; after a failed allocation `failed` sticks and data stays. */
 typedef struct {
@@ -75,8 +72,7 @@ bool text_to_int(const char *s, long long *out);
 /* The candidate closest to `word` in spelling, or NULL if none is close. */
 const char *text_closest(const char *word, const char *const *candidates, size_t n);
 
-/* ---- file.c: files -----------------------------------------------------------------------------
- */
+/* ---- file.c: files --------------------------------------------------------------------------- */
 
 /* Whole file as bytes (terminated by a 0 not counted in *size). Refuses files over `limit`. */
 dfl_status file_read(const char *path, size_t limit, char **data, size_t *size);
@@ -96,8 +92,7 @@ void file_discard(file_writer *w);      /* fine after commit, and on a zeroed wr
    links that lead out of the folder. *out is to be freed. */
 dfl_status file_inside(const char *folder, const char *relative, char **out);
 
-/* ---- opt.c: option text ------------------------------------------------------------------------
- */
+/* ---- opt.c: option text ---------------------------------------------------------------------- */
 
 /* One grammar everywhere:  name[:key=value[,key=value...]]
    A value is bare, or quoted by ' or " (needed for blanks, commas, colons); a list of numbers is
@@ -156,8 +151,7 @@ const char *opt_text(const opts *o, const char *key); /* NULL if unset; CHOICE g
 void opts_print(const opts *o, text *out);
 void opts_help(const opt_row *rows, const char *indent, text *out);
 
-/* ---- blk.c: coefficients -----------------------------------------------------------------------
- */
+/* ---- blk.c: coefficients --------------------------------------------------------------------- */
 
 /* A coefficient of a row: a number that acts on every component alike (m = n = 0, value in v[0]),
    or an m x n block, row-major, m, n in {1, 2} (phase space: component 0 is x, 1 the momentum). */
@@ -180,8 +174,7 @@ bool blk_is_zero(blk a);
 bool blk_is_one(blk a); /* the number 1, or the 2x2 identity */
 bool blk_is_finite(blk a);
 
-/* ---- quad.c: quadrature ------------------------------------------------------------------------
- */
+/* ---- quad.c: quadrature ---------------------------------------------------------------------- */
 
 /* Integral of f over [lo, hi] by n-point Gauss-Legendre, n from 1 to 48. */
 double quad_gauss(double (*f)(double x, void *user), void *user, double lo, double hi, int n);
@@ -195,8 +188,7 @@ void quad_gauss_n(void (*f)(double x, void *user, double *out), void *user, doub
  */
 double quad_lagrange(const double *node, int n, int j, double x);
 
-/* ---- noise.c: counter-based random numbers -----------------------------------------------------
- */
+/* ---- noise.c: counter-based random numbers --------------------------------------------------- */
 
 /* Standard normals dst[0..n): elements element0 .. element0 + n of (seed, kind, draw, sample).
    A pure function of its arguments, the same bits on every machine: Philox 4x32-10, two 53-bit
@@ -206,8 +198,7 @@ void noise_normals(uint64_t seed, int kind, uint32_t draw, uint64_t sample, size
                    size_t n, double *dst);
 double noise_uniform(uint64_t seed, int kind, uint32_t draw, uint64_t sample); /* in [0, 1) */
 
-/* ---- digest.c ----------------------------------------------------------------------------------
- */
+/* ---- digest.c -------------------------------------------------------------------------------- */
 
 enum { DIGEST_HEX = 65 };
 /* SHA-256 of a file, or of memory, as 64 hexadecimal digits. */

@@ -16,8 +16,7 @@ static dfl_status fail_errno(const char *doing, const char *path) {
     return fail(DFL_E_IO, "cannot %s '%s': %s", doing, path, strerror(code));
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static dfl_status fail_large(const char *path, size_t limit) {
     return fail(DFL_E_FORMAT, "'%s' is larger than the %zu bytes allowed here", path, limit);
@@ -67,8 +66,7 @@ dfl_status file_read(const char *path, size_t limit, char **data, size_t *size) 
     return status;
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Terminals, pipes and devices are written as they are. So are the names by which the system
    hands out open files (/dev/stdout): renaming something over those would replace the link. */
@@ -201,8 +199,7 @@ void file_discard(file_writer *w) {
     *w = (file_writer){NULL, NULL, -1};
 }
 
-/* ---- paths -------------------------------------------------------------------------------------
- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 static bool path_is_tame(const char *relative) {
     for (const char *at = relative; at; at = strchr(at, '/')) {

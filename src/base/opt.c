@@ -26,8 +26,7 @@ static bool is_quote(char c) {
     return c == '\'' || c == '"';
 }
 
-/* ---- values ------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static dfl_status fail_range(const char *what, const opt_row *row, const char *given) {
     const double lo = row->min, hi = row->max;
@@ -165,8 +164,7 @@ static dfl_status value_set(const char *what, opt_value *v, char *value) {
     return readers[v->row->type](what, v);
 }
 
-/* ---- items -------------------------------------------------------------------------------------
- */
+/* ---- items ----------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *what;
@@ -326,8 +324,7 @@ done:
     return status;
 }
 
-/* ---- for the other layers ----------------------------------------------------------------------
- */
+/* ---- for the other layers -------------------------------------------------------------------- */
 
 dfl_status opts_parse(const char *what, const opt_row *rows, const char *body, opts *out) {
     return parse(&(parser){what, false, out}, rows, body);

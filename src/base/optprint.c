@@ -4,8 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- records -----------------------------------------------------------------------------------
- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static bool text_is_bare(const char *s) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -67,8 +66,7 @@ void opts_print(const opts *o, text *out) {
     }
 }
 
-/* ---- help --------------------------------------------------------------------------------------
- */
+/* ---- help ------------------------------------------------------------------------------------ */
 
 enum { COLUMNS = 4, PAGE_WIDTH = 80, TYPE_WIDTH = 24, DEFAULT_WIDTH = 12, HELP_WIDTH = 20 };
 

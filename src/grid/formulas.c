@@ -4,12 +4,13 @@
  *   power(kappa)     t_i^(1/kappa) linear (DEIS, arXiv 2204.13902: kappa 2 is its quadratic grid)
  *   quadratic        t_i = t_N + (t_0 - t_N)(1 - i/N)^2 (PSLD, arXiv 2303.01748)
  *   logsnr           lambda_i linear (DPM-Solver, arXiv 2206.00927)
- *   karras(rho)      sigma_i^(1/rho) linear, sigma = b/a (Karras et al., arXiv 2206.00364, eq.
- * (5)); with t_end = 0 down to the model's t_min, and one last step to 0, as there nsr(k)
- * log(sigma_i + k sigma_N) linear (SciRE-Solver, arXiv 2308.07896) leading, linspace, trailing the
- * index grids of the discrete samplers (Lin et al., arXiv 2305.08891, table 2), of an N-step table:
- * index i is t = (i + 1)/N list, file       the times themselves
- */
+ *   karras(rho)      sigma_i^(1/rho) linear, sigma = b/a (Karras et al., arXiv 2206.00364, (5));
+ *                    with t_end = 0 down to the model's t_min, and one last step to 0, as there
+ *   nsr(k)           log(sigma_i + k sigma_N) linear (SciRE-Solver, arXiv 2308.07896)
+ *   leading, linspace, trailing
+ *                    the index grids of the discrete samplers (Lin et al., arXiv 2305.08891, table
+ *                    2), of an N-step table: index i is t = (i + 1)/N
+ *   list, file       the times themselves */
 #include "grid/grid.h"
 
 #include <math.h>

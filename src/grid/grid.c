@@ -18,8 +18,7 @@ typedef struct {
     int steps;
 } draft;
 
-/* ---- times from the caller
- * ------------------------------------------------------------------------ */
+/* ---- times from the caller ------------------------------------------------------------------- */
 
 /* Numbers apart by blanks, commas or line ends. *times is to be freed. */
 static dfl_status parse_times(const char *path, char *data, double **times, size_t *n) {
@@ -80,8 +79,7 @@ static dfl_status take_times(draft *d) {
     return DFL_OK;
 }
 
-/* ---- times by formula
- * ------------------------------------------------------------------------------ */
+/* ---- times by formula ------------------------------------------------------------------------ */
 
 static double snap(const grid_wish *wish, double t) {
     if (!(wish->unit > 0)) return t;

@@ -20,8 +20,7 @@ size_t array_type_size(array_type type);
 size_t array_count(const array *a); /* product of the shape, 1 for rank 0 */
 void array_free(array *a);
 
-/* ---- npy.c: one array -------------------------------------------------------------------------
- */
+/* ---- npy.c: one array ------------------------------------------------------------------------ */
 
 /* Reads .npy versions 1-3, little endian f4, f8, u1, i8, C order, at most `limit` bytes of data. */
 dfl_status npy_read(const char *path, size_t limit, array *out);
@@ -47,8 +46,7 @@ dfl_status npy_append(npy_writer *w, const void *rows, size_t nrows);
 dfl_status npy_commit(npy_writer *w); /* E_IO if rows are missing; frees w in every case */
 void npy_discard(npy_writer *w);      /* NULL is fine */
 
-/* ---- npz.c: several named arrays (zip of .npy, deflated; libzip) --------------------------------
- */
+/* ---- npz.c: several named arrays (zip of .npy, deflated; libzip) ----------------------------- */
 
 typedef struct {
     const char *name; /* without ".npy" */
@@ -61,8 +59,7 @@ dfl_status npz_read(const char *path, const char *const *names, int n, bool opti
                     array *out);
 dfl_status npz_write(const char *path, const named_array *arrays, int n);
 
-/* ---- png.c: pictures ----------------------------------------------------------------------------
- */
+/* ---- png.c: pictures ------------------------------------------------------------------------- */
 
 /* 8-bit picture [height][width][channels], channels 1 or 3; text entries (may be 0) become tEXt. */
 dfl_status png_write(const char *path, size_t height, size_t width, int channels,

@@ -41,8 +41,7 @@ void array_free(array *a) {
     *a = (array){0};
 }
 
-/* ---- header: reading ---------------------------------------------------------------------------
- */
+/* ---- header: reading ------------------------------------------------------------------------- */
 
 typedef struct {
     const char *where, *at, *end;
@@ -252,8 +251,7 @@ dfl_status npy_head(const npy_beginning *from, array *out, size_t *head) {
     return status;
 }
 
-/* ---- whole arrays ------------------------------------------------------------------------------
- */
+/* ---- whole arrays ---------------------------------------------------------------------------- */
 
 dfl_status npy_parse(const char *where, const char *bytes, size_t size, size_t limit, array *out) {
     size_t head = 0;
@@ -285,8 +283,7 @@ dfl_status npy_read(const char *path, size_t limit, array *out) {
     return DFL_OK;
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 dfl_status npy_header(array_type type, int rank, const size_t *shape, text *out) {
     text dictionary = {0};

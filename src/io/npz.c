@@ -7,8 +7,7 @@
 #include <string.h>
 #include <zip.h>
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *where;
@@ -130,8 +129,7 @@ done:
     return status;
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static dfl_status fail_packing(const char *path, zip_error_t *error) {
     if (zip_error_code_zip(error) == ZIP_ER_MEMORY) return fail_memory();

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- PNG ---------------------------------------------------------------------------------------
- */
+/* ---- PNG ------------------------------------------------------------------------------------- */
 
 /* Everything a jump out of libpng passes by lives here, not in local variables, whose values would
    be lost. */
@@ -124,8 +123,7 @@ done:
     return status;
 }
 
-/* ---- samples to pictures -----------------------------------------------------------------------
- */
+/* ---- samples to pictures --------------------------------------------------------------------- */
 
 static uint8_t to_byte(double x, double lo, double hi) {
     const double level = (x - lo) / (hi - lo) * 255.0;

@@ -2,8 +2,8 @@
  *
  *   a = 1 - t,  b = t,  rho = t/(1 - t),  dx/dt = n - x_0
  *
- * Liu et al., arXiv 2209.03003; Lipman et al., arXiv 2210.02747, with time counted from data. At t
- * = 1 a = 0 and rho is infinite: solvers take their first step from there through x_0 and n. */
+ * Liu et al., arXiv 2209.03003; Lipman et al., arXiv 2210.02747, with time counted from data. At
+ * t = 1 a = 0 and rho is infinite: solvers take their first step from there through x_0 and n. */
 #include "process/process.h"
 
 #include <math.h>

@@ -7,8 +7,7 @@
 #include "model/model.h"
 #include "plan/plan.h"
 
-/* ---- vec.c: the only loops over state data; type is DFL_FLOAT32 or DFL_FLOAT64 ------------------
- */
+/* ---- vec.c: the only loops over state data; type is DFL_FLOAT32 or DFL_FLOAT64 --------------- */
 
 size_t vec_size(int type);
 void vec_from_double(int type, void *dst, const double *src, size_t n);
@@ -34,8 +33,7 @@ typedef struct {
 
 void lin_run(const lin_job *job);
 
-/* ---- mix.c: mixture kernels (DDIM-GMM, arXiv 2311.04938), ready for a sample size ---------------
- */
+/* ---- mix.c: mixture kernels (DDIM-GMM, arXiv 2311.04938), ready for a sample size ------------ */
 
 typedef struct mix mix;
 
@@ -47,8 +45,7 @@ void mix_free(mix *m);
    picked by u in [0, 1). */
 void mix_apply(const mix *m, int kernel, double u, double *x);
 
-/* ---- run.c, exec.c ------------------------------------------------------------------------------
- */
+/* ---- run.c, exec.c --------------------------------------------------------------------------- */
 
 /* Options of a run, for whatever runs: the executor here, adaptive integration in study. */
 typedef struct {

@@ -108,8 +108,7 @@ double vec_quantile(int type, const void *src, size_t n, double q, double *scrat
     return below + (position - whole) * (above - below);
 }
 
-/* ---- fused sums
- * ---------------------------------------------------------------------------------- */
+/* ---- fused sums ------------------------------------------------------------------------------ */
 
 enum { TILE = 1024, GROUP = 4, ENTRIES = 2 * PLAN_SOURCES_MAX };
 

@@ -1,6 +1,6 @@
 /* Conjugate integrators, lambda-DDIM: Euler's method on zhat = A z, after a change of variables
- * that takes the linear part and a multiple lambda of B out of the way. One step from t to s, h = t
- * - s:
+ * that takes the linear part and a multiple lambda of B out of the way. One step from t to s,
+ * h = t - s:
  *
  *   z_s = R ((I - h B) z_t + W eps),   R = exp(int_s^t (B - F)),
  *   W = -int_s^t exp(-int_r^t (B - F)) (1/2) G G^T N_r^-T dr

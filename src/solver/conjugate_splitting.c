@@ -3,11 +3,15 @@
  *
  * A scheme is a word as in solver/splitting.c; X moves the position over [s, t], M the momentum
  * over [s, t], K and k over the later and the earlier half. Over [lo, hi], h = hi - lo, own
- * component u, the other v, and r = 0 for type 1, 1 for type 2: P = lambda + w d,   Q = r lambda +
- * q,   e = exp(P h),   g = Q expm1(P h) / P u <- e u + g v - h lambda e (u + r v) + K eps,   K =
- * -int_lo^hi exp(P (t - lo)) c (row of L_t^-T) dt position: d = beta Gamma/2, q = -beta M^-1/2, c =
- * w beta Gamma/2 momentum: d = beta nu/2,    q = beta/2,       c = w beta M nu/2 w = 1 on the ODE
- * (CSE, CVV), 2 on the SDE (COBA). beta must be constant.
+ * component u, the other v, and r = 0 for type 1, 1 for type 2:
+ *
+ *   P = lambda + w d,   Q = r lambda + q,   e = exp(P h),   g = Q expm1(P h) / P
+ *   u <- e u + g v - h lambda e (u + r v) + K eps
+ *   K = -int_lo^hi exp(P (t - lo)) c (row of L_t^-T) dt
+ *   position:  d = beta Gamma/2,  q = -beta M^-1/2,  c = w beta Gamma/2
+ *   momentum:  d = beta nu/2,     q = beta/2,        c = w beta M nu/2
+ *
+ * w = 1 on the ODE (CSE, CVV), 2 on the SDE (COBA). beta must be constant.
  *
  * Pandey, Rudolph and Mandt, arXiv 2310.07894, section 3.4; reconstructed, component by component
  * (the other conceivable reading diverges). The factors e grow like exp(w beta nu h / 2): unusable

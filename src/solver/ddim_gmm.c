@@ -1,9 +1,9 @@
-/* DDIM-GMM: DDIM whose fresh noise is drawn from a Gaussian mixture with the same first two
- * moments.
+/* DDIM-GMM: DDIM whose fresh noise comes from a Gaussian mixture with the same first two moments.
  *
- *   x_s = a_s x0 + kept b_s eps + delta_k + A_k z,   component k picked per sample with probability
- * pi_k A_k A_k^T = sig^2 I - Delta_k;  sig and kept as in DDIM(eta), or for kernel=rfim
- * (rectified-flow form, any process) sig = eta b_s, kept = sqrt(1 - eta^2)
+ *   x_s = a_s x0 + kept b_s eps + delta_k + A_k z,   A_k A_k^T = sig^2 I - Delta_k
+ *
+ * Component k is picked per sample with probability pi_k. sig and kept are as in DDIM(eta), or for
+ * kernel=rfim (rectified-flow form, any process) sig = eta b_s, kept = sqrt(1 - eta^2).
  *
  * Gabbur, arXiv 2311.04938: offsets rand, ortho; covariances diag, vub (VUB* is vub with shared=1).
  * rand breaks sum pi_k delta_k = 0 by normalising each offset alone; rand_c does not. diag and vub

@@ -3,7 +3,7 @@
  *   x_s = mu + sig z,  mu = a_s x0 + (a_t b_s^2 / (a_s b_t^2)) (x - a_t x0)
  *   with q = rho_s / rho_t:   small  sig^2 = b_s^2 (1 - q^2)
  *                             large  sig^2 = b_t^2 (1 - q^2), the forward step's own variance,
-                                    which for VP is 1 - (a_t / a_s)^2
+ *                                    which for VP is 1 - (a_t / a_s)^2
  *
  * Ho, Jain, Abbeel, arXiv 2006.11239, eq. (7) and section 3.2 (fixed_small, fixed_large). "large"
  * overshoots the marginal's variance by design, so its labels are not exact. No noise is drawn on a

@@ -4,12 +4,12 @@
  *   x_{n+1} = (a_{n+1}/a_n) x_n + sum_j C_nj E_{n-j},   C_nj = a_{n+1} int R l_j drho
  *
  * Xia et al., "Score Normalization for a Faster Diffusion Exponential Integrator Sampler", arXiv
- * 2311.00157, as released in mtkresearch/Diffusion-DEIS-SN. A constant R
- * is DEIS. Statistic k of n was measured at t = (k + 1)/n; the released code puts it at k/(n - 1)
- * (abscissa= released, the default, for comparison with published figures), `consistent` puts it
- * where it was measured. The first `clip` statistics are replaced by the next one, as there (5 of
- * 1000 for CIFAR-10). One evaluation per step; orders as DEIS. A heuristic: not exact even where
- * the network knows x_0. */
+ * 2311.00157, as released in mtkresearch/Diffusion-DEIS-SN. A constant R is DEIS. Statistic k of n
+ * was measured at t = (k + 1)/n; the released code puts it at k/(n - 1) (abscissa=released, the
+ * default, for comparison with published figures), `consistent` puts it where it was measured. The
+ * first `clip` statistics are replaced by the next one, as there (5 of 1000 for CIFAR-10).
+ * One evaluation per step; orders as DEIS. A heuristic: not exact even where the network knows x_0.
+ */
 #include "solver/solver.h"
 
 #include <stdlib.h>

@@ -75,8 +75,7 @@ static int steps(const opts *o, int nfe, bool to_zero) {
     return outer_grid_steps(nfe, d.order, d.method == SINGLESTEP_FIXED);
 }
 
-/* ---- singlestep
- * ------------------------------------------------------------------------------------ */
+/* ---- singlestep ------------------------------------------------------------------------------ */
 
 /* Stage fractions of lambda from an inner grid; on grids without a formula, evenly. */
 static dfl_status fractions(const dpm *d, double t, double s, int order, double r[2]) {
@@ -154,8 +153,7 @@ static val run_singlestep(const dpm *d, rows *r, val x) {
     return x;
 }
 
-/* ---- multistep
- * ------------------------------------------------------------------------------------- */
+/* ---- multistep ------------------------------------------------------------------------------- */
 
 static val multistep(const dpm *d, rows *r, val x, int j, int order, const val m[3]) {
     const problem *pb = d->pb;

@@ -1,8 +1,7 @@
 /* Euler-Maruyama on the reverse SDE, from t down to s, h = t - s.
  *
  *   z_s = z + h (-F z + G G^T score) + sqrt(h) G xi
- *       = z + h (F z - 2 v) + sqrt(h) G xi,   v = F z - G G^T score/2 the ODE's slope, all at time
- * t
+ *       = z + h (F z - 2 v) + sqrt(h) G xi,   v = F z - G G^T score/2 the ODE's slope, all at t
  *
  * Song et al., arXiv 2011.13456, section 4; on PSLD, Pandey and Mandt, arXiv 2303.01748. One
  * evaluation and one draw per step. Weak order 1. */

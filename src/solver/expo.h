@@ -1,5 +1,5 @@
 /* Exponential integrators in lambda = log(a/b), in noise or data form: what DPM-Solver(++) and
- UniPC share (the unified notation of UniPC, arXiv 2302.04867).
+ * UniPC share (the unified notation of UniPC, arXiv 2302.04867).
  *
  *   noise: A = a, C = -b, m = eps, z = h      data: A = b, C = -a, m = predicted x_0, z = -h
  *   x' = (A_s/A_t) x + C_s E(z) m0 + ...,  h = lambda_s - lambda_t,  E(z) = e^z - 1 */

@@ -4,8 +4,8 @@
  *   t:    z* = z + h k_t,            z_s = z + h (k_t + k_s)/2,    k = F z - G G^T score/2
  *   with e_s, k_s evaluated at x*, z*.
  *
- * With s_churn > 0, in rho: before each step rho is raised to rho (1 + g), g = min(s_churn/N, sqrt
- * 2 - 1), where s_min <= rho <= s_max, and noise s_noise sqrt(rho'^2 - rho^2) added to x/a
+ * With s_churn > 0, in rho: before each step, where s_min <= rho <= s_max, rho is raised to
+ * rho (1 + g), g = min(s_churn/N, sqrt(2) - 1), and noise s_noise sqrt(rho'^2 - rho^2) added to x/a
  * (algorithm 2).
  *
  * Karras et al., arXiv 2206.00364, algorithm 1, in their sigma = rho (also rhoRK-DEIS "2heun"). Two

@@ -6,8 +6,7 @@ static blk factor_without_eps(const process *p, double t) {
     return phase_factor(phase_covariance(p, t), false);
 }
 
-/* ---- integrals in sqrt(t)
- * ------------------------------------------------------------------------ */
+/* ---- integrals in sqrt(t) -------------------------------------------------------------------- */
 
 typedef struct {
     void (*f)(double t, void *user, double *out);
@@ -38,8 +37,7 @@ void noise_integrate(void (*f)(double t, void *user, double *out), void *user, d
     }
 }
 
-/* ---- factors
- * ------------------------------------------------------------------------------------- */
+/* ---- factors --------------------------------------------------------------------------------- */
 
 static void turning(double t, void *user, double *out) {
     const process *p = user;

@@ -1,9 +1,10 @@
 /* In which noise coordinates a phase-space exponential integrator holds the prediction constant.
  *
  * cholesky: eps_L = -L^T score, what the network was trained on (L: the process's factor).
- * flow:     eps_R = -R^T score, with R carried along by the flow: dR/dt = (F + G G^T Sigma^-1/2) R
- * and R R^T = Sigma. L turns along exact trajectories, R does not: for data that is one point,
- *           eps_R is constant. Our extension; gDDIM's R (arXiv 2206.05564) is the same idea.
+ * flow:     eps_R = -R^T score, with R carried along by the flow: R R^T = Sigma and
+ *           dR/dt = (F + G G^T Sigma^-1/2) R. L turns along exact trajectories, R does not: for
+ *           data that is one point, eps_R is constant. Our extension; gDDIM's R (arXiv 2206.05564)
+ *           is the same idea.
  * R = L Q(theta), Q a rotation: as L^-1 dL is lower triangular, the angle obeys
  *   dtheta/dt = -(beta/2) (l22/l11) (M^-1 - Gamma l21 / (l11 l22^2)),
  * an ordinary integral. Here Sigma is without numerical_eps. */

@@ -136,8 +136,7 @@ void rows_step(rows *r, val x, double t, int order) {
     rows_fail(r, program_add_row(r->out, &w, &source));
 }
 
-/* ---- scalar processes
- * ---------------------------------------------------------------------------- */
+/* ---- scalar processes ------------------------------------------------------------------------ */
 
 /* What an evaluation at time t is, seen from the network: input u = scale x = a x_0 + b n, output
    y = cx x_0 + cn n. On variance-exploding processes the network lives in x/a. */
@@ -238,8 +237,7 @@ val rows_x0(rows *r, val x, double t) {
     return rows_x0_of(r, x, ask_scalar(r, x, t), t);
 }
 
-/* ---- phase space -------------------------------------------------------------------------------
- */
+/* ---- phase space ----------------------------------------------------------------------------- */
 
 /* The network predicts L-whitened noise (epsilon) or the score, of both halves or of one. */
 static blk half_selector(const netform *form) { /* k x 2: eps -> the half that is predicted */

@@ -96,8 +96,7 @@ dfl_status program_add_output(program *p, val v);
 dfl_status program_add_kernel(program *p, const mix_kernel *k); /* takes its arrays over */
 dfl_status program_add_name(program *p, const char *name);
 
-/* ---- the builder --------------------------------------------------------------------------------
- */
+/* ---- the builder ----------------------------------------------------------------------------- */
 
 /* A builder starts with process, form, out and warnings, the rest zero.
    Its first failure sticks: later calls do nothing and return value 0, so that a solver reads like

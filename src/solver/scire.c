@@ -133,8 +133,7 @@ static dfl_status check(const scire *s, const opts *o) {
     return check_ends(s);
 }
 
-/* ---- the variable of the integrand
- * ---------------------------------------------------------------- */
+/* ---- the variable of the integrand ----------------------------------------------------------- */
 
 static double w_of(const scire *s, const scalar_at *at) {
     return s->variant == V2 ? 1 / at->rho : at->rho;
@@ -163,8 +162,7 @@ static move move_to(const scire *s, double t, double target) {
                   scale_of(s, &to)};
 }
 
-/* ---- singlestep
- * ------------------------------------------------------------------------------------ */
+/* ---- singlestep ------------------------------------------------------------------------------ */
 
 /* Stage fractions: 1/2 or 1/3, 2/3; in the released files on tables (main) or always (sd) from an
    inner grid of the same kind, as fractions in rho. */
@@ -237,8 +235,7 @@ static val run_singlestep(scire *s, rows *r, val x) {
     return x;
 }
 
-/* ---- multistep
- * ------------------------------------------------------------------------------------- */
+/* ---- multistep ------------------------------------------------------------------------------- */
 
 /* Weights on m0, m1, m2 of one step of the given order; rho holds rho at t_j, t_{j-1}, ... */
 static void history_weights(const scire *s, int order, const double rho[4], double h, double phi,

@@ -1,8 +1,8 @@
 /* SDE-DPM-Solver++, orders 1 and 2M: data prediction on the reverse SDE, exact in its linear part.
  *
  *   x_s = (b_s/b_t) e^-h x + a_s (1 - e^-2h) (m0 + D/2) + b_s sqrt(1 - e^-2h) z
- *   D = (m0 - m1)/r0 (order 2; 0 for 1), h = lambda_s - lambda_t, r0 = h_previous/h, m predicted
- * x_0
+ *   D = (m0 - m1)/r0 (order 2; 0 for 1), h = lambda_s - lambda_t, r0 = h_previous/h
+ *   m0, m1: x_0 as predicted now and a step before
  *
  * Lu et al., arXiv 2211.01095, appendix; "sde-dpmsolver++" of diffusers, midpoint form. A step that
  * lands on t = 0 is the prediction itself. One evaluation per step; of mean and covariance,

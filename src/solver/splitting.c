@@ -1,11 +1,16 @@
 /* Splitting integrators in phase space, deterministic and stochastic.
  *
- * A scheme is a word; its letters are executed from left to right within a step from t to s, h = t
- * - s: e, E   evaluate the network at the current state, at time t or at time s A      position:  x
- * <- x + h beta/2 (w Gamma x - M^-1 m + w Gamma s_x) B, b   momentum, over h or h/2:  m <- m + h
- * beta/2 (x + w nu m + w M nu s_m) O      exact OU: x <- e^(-Gamma D/2) x + sqrt(1 - e^(-lambda_s
- * Gamma D)) xi_x, m <- e^(-nu D/2) m + sqrt(M (1 - e^(-nu D))) xi_m,   D = int beta over [s, t] w =
- * 1 on the probability-flow ODE and 2 in the schemes with O, which together make up the reverse
+ * A scheme is a word; its letters are executed from left to right within a step from t to s,
+ * h = t - s:
+ *
+ *   e, E   evaluate the network at the current state, at time t or at time s
+ *   A      position:  x <- x + h beta/2 (w Gamma x - M^-1 m + w Gamma s_x)
+ *   B, b   momentum, over h or h/2:  m <- m + h beta/2 (x + w nu m + w M nu s_m)
+ *   O      exact OU, D = int beta over [s, t]:
+ *          x <- e^(-Gamma D/2) x + sqrt(1 - e^(-lambda_s Gamma D)) xi_x
+ *          m <- e^(-nu D/2) m + sqrt(M (1 - e^(-nu D))) xi_m
+ *
+ * w = 1 on the probability-flow ODE and 2 in the schemes with O, which together make up the reverse
  * SDE. Every letter uses the current x and m, and the score and beta of the latest evaluation.
  *
  * Pandey, Rudolph and Mandt, "Efficient Integrators for Diffusion Generative Models", arXiv

@@ -98,8 +98,7 @@ static dfl_status read_wish(const dfl_model *model, wish *w) {
     return w->fixed.failed || w->process_name.failed || w->grid.failed ? fail_memory() : DFL_OK;
 }
 
-/* ---- looking it up ----------------------------------------------------------------------------
- */
+/* ---- looking it up --------------------------------------------------------------------------- */
 
 static bool same_text(const json_t *entry, const char *key, const char *value) {
     const char *there = json_string_value(json_object_get(entry, key));

@@ -35,8 +35,7 @@ void ode_apply(blk c, const double *x, int from, size_t dim, bool add, double *y
         }
 }
 
-/* ---- entering --------------------------------------------------------------------------------
- */
+/* ---- entering -------------------------------------------------------------------------------- */
 
 static dfl_status draw(const dfl_ode *ode, uint64_t sample, double *dst) {
     if (!ode->noise) {
@@ -98,8 +97,7 @@ static dfl_status enter(dfl_ode *ode, call *c) {
     return DFL_OK;
 }
 
-/* ---- asking ----------------------------------------------------------------------------------
- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 static dfl_status ask(dfl_ode *ode) {
     const size_t size = vec_size(ode->set.type);
@@ -164,8 +162,7 @@ static dfl_status evaluate_all(dfl_ode *ode) {
     return DFL_OK;
 }
 
-/* ---- being answered, leaving -----------------------------------------------------------------
- */
+/* ---- being answered, leaving ----------------------------------------------------------------- */
 
 static dfl_status tell(dfl_ode *ode, const ode_lane *lane, bool done) {
     if (!ode->advance) return DFL_OK;

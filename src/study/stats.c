@@ -37,8 +37,7 @@ struct dfl_stats {
     size_t done, total; /* evaluations of samples, in the batches of this call and to come */
 };
 
-/* ---- the listener -----------------------------------------------------------------------------
- */
+/* ---- the listener ---------------------------------------------------------------------------- */
 
 static double mean_abs_eps(const dfl_request *rq, size_t i) {
     const double cx = rq->gives.cx[0], cn = rq->gives.cn[0];
@@ -67,8 +66,7 @@ static int tap_eval(dfl_model *self, const dfl_request *rq) {
     return s->fn ? s->fn(s->user, s->done, s->total) : 0;
 }
 
-/* ---- setting up -------------------------------------------------------------------------------
- */
+/* ---- setting up ------------------------------------------------------------------------------ */
 
 /* The spec of a plan with defaults of its own: a fine run at evenly spaced times. */
 static dfl_status complete_spec(const char *spec, text *out) {
@@ -201,8 +199,7 @@ void dfl_stats_free(dfl_stats *s) {
     free(s);
 }
 
-/* ---- gathering --------------------------------------------------------------------------------
- */
+/* ---- gathering ------------------------------------------------------------------------------- */
 
 dfl_status dfl_stats_resume(dfl_stats *s, const char *path) {
     if (!s || !path) return fail(DFL_E_ARG, "dfl_stats_resume: stats and path must not be NULL");

@@ -67,8 +67,7 @@ dfl_status store_check(const dfl_model *model, const char *given) {
     return status;
 }
 
-/* ---- saving -----------------------------------------------------------------------------------
- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static json_t *text_member(text *t) {
     json_t *value = t->failed || !t->data ? NULL : json_string(t->data);

@@ -1,6 +1,5 @@
 /* The file of statistics, {"format": "driftless-score-statistics/1", ...}: read, written, merged.
-   docs/cli.md is the description for people; solver deis_sn reads network_sha256 and mean_abs_eps.
- */
+   docs/cli.md is the description for people; solver deis_sn reads network_sha256, mean_abs_eps. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +25,7 @@ uint64_t stats_count(const stats_sums *s) {
     return count;
 }
 
-/* ---- the result -------------------------------------------------------------------------------
- */
+/* ---- the result ------------------------------------------------------------------------------ */
 
 typedef struct {
     double t, mean;
@@ -88,8 +86,7 @@ dfl_status stats_means(const stats_sums *s, double *mean) {
     return status;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 void stats_reals(text *out, const char *key, const double *x, size_t n) {
     text_add(out, ",\n \"%s\": [", key);
@@ -165,8 +162,7 @@ dfl_status stats_write(const stats_sums *s, const char *path) {
     return status;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static dfl_status check_format(const json_in *in) {
     const char *kind;
@@ -301,8 +297,7 @@ dfl_status stats_read(const char *path, stats_sums *out) {
     return status;
 }
 
-/* ---- merging ----------------------------------------------------------------------------------
- */
+/* ---- merging --------------------------------------------------------------------------------- */
 
 dfl_status stats_same(const stats_sums *a, const stats_sums *b, const char *path) {
     if (strcmp(a->digest, b->digest) != 0)

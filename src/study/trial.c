@@ -20,8 +20,7 @@ enum { DIRECTIONS = 64, HEUN_STEPS = 256 };
 static const char ode_reference[] = "ode45:rtol=1e-8,atol=1e-8";
 static const uint64_t direction_seed = 64;
 
-/* ---- runs -------------------------------------------------------------------------------------
- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 static dfl_status run_settings_text(const dfl_tuning *tuning, text *out) {
     text_add(out, "seed=%llu,dtype=float64", (unsigned long long)tuning->seed);
@@ -92,8 +91,7 @@ void tune_reference_text(const dfl_tuning *tuning, text *out) {
         text_add(out, "heun, %d steps", HEUN_STEPS);
 }
 
-/* ---- distances --------------------------------------------------------------------------------
- */
+/* ---- distances ------------------------------------------------------------------------------- */
 
 static int by_size(const void *left, const void *right) {
     const double a = *(const double *)left, b = *(const double *)right;
@@ -150,8 +148,7 @@ static dfl_status measure_cloud(const dfl_tuning *tuning, const double *x, doubl
     return DFL_OK;
 }
 
-/* ---- the reference, the trials ----------------------------------------------------------------
- */
+/* ---- the reference, the trials --------------------------------------------------------------- */
 
 /* Trials draw samples 0 ... n - 1; the reference cloud has n ... 2n - 1. */
 static dfl_status make_cloud(dfl_tuning *tuning) {

@@ -31,8 +31,7 @@ static const opt_row spec_options[] = {
     {0},
 };
 
-/* ---- options ----------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static opt_value *solver_option(dfl_tuning *tuning, const char *key) {
     for (int i = 0; i < tuning->solver_opts.n; i++) {
@@ -161,8 +160,7 @@ static dfl_status configure(dfl_tuning *tuning) {
     return tuning->tail.failed ? fail_memory() : DFL_OK;
 }
 
-/* ---- combinations -----------------------------------------------------------------------------
- */
+/* ---- combinations ---------------------------------------------------------------------------- */
 
 static double value_at(const tune_range *range, size_t i) {
     if (range->n == 0) return NAN;
@@ -231,8 +229,7 @@ dfl_status tune_canonical_grid(const char *grid, text *out) {
     return status;
 }
 
-/* ---- the scan ---------------------------------------------------------------------------------
- */
+/* ---- the scan -------------------------------------------------------------------------------- */
 
 static bool same_grid(const tune_trial *a, const tune_trial *b) {
     const double x = a->value[TUNE_KAPPA], y = b->value[TUNE_KAPPA];

@@ -5,8 +5,7 @@
 
 #include "plan/plan.h"
 
-/* ---- labels: coefficients of every value on (x_0, n, z_1, z_2, ...) ----------------------------
- */
+/* ---- labels: coefficients of every value on (x_0, n, z_1, z_2, ...) -------------------------- */
 
 /* Which part of its input the network knows: the clean data, or (one component only) the noise. */
 typedef enum { KNOWS_X0, KNOWS_N } oracle;
@@ -29,8 +28,7 @@ bool labels_run(const dfl_plan *plan, oracle knows, label_defect *worst);
    a step. One component only. */
 bool labels_local(const dfl_plan *plan, oracle knows, double *alpha, double *square, double *input);
 
-/* ---- affine maps: the network of a Gaussian data law answers affinely ---------------------------
- */
+/* ---- affine maps: the network of a Gaussian data law answers affinely ------------------------ */
 
 enum { LAW_DIM_MAX = 3, STATE_MAX = 2 * LAW_DIM_MAX };
 

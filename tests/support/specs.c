@@ -83,8 +83,7 @@ void specs_free(spec_list *list) {
     *list = (spec_list){0};
 }
 
-/* ---- grids
- * ------------------------------------------------------------------------------------------- */
+/* ---- grids ----------------------------------------------------------------------------------- */
 
 static char times_path[64];
 
@@ -131,8 +130,7 @@ void grid_spec(const family_row *grid, double start, double end, int steps, char
     text_free(&times);
 }
 
-/* ---- scalar cases
- * ------------------------------------------------------------------------------------ */
+/* ---- scalar cases ---------------------------------------------------------------------------- */
 
 static void list_drop(spec_list *list, size_t i) {
     list->n--;
