@@ -63,13 +63,7 @@ dfl_status print_out(const char *data) {
 }
 
 dfl_status write_text(const char *path, const char *data) {
-    file_writer w = {0};
-    if (strcmp(path, "-") == 0) return print_out(data);
-    TRY(file_create(path, &w));
-    const dfl_status status = file_write(&w, data, strlen(data));
-    if (status == DFL_OK) return file_commit(&w);
-    file_discard(&w);
-    return status;
+    return strcmp(path, "-") == 0 ? print_out(data) : file_save(path, data, strlen(data));
 }
 
 dfl_status fetch_text(dfl_status (*get)(const void *, char *, size_t, size_t *), const void *object,

@@ -3,16 +3,11 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { LINE = 79, BAR = 30 };
+#include "base/base.h"
 
-double seconds_now(void) {
-    struct timespec t = {0};
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+enum { LINE = 79, BAR = 30 };
 
 void progress_start(progress *p, bool wanted, size_t samples, size_t steps) {
     p->on = wanted && isatty(STDERR_FILENO);

@@ -5,9 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Seconds of a clock that only moves forward. */
-double seconds_now(void);
-
 typedef struct {
     bool on, visible;
     double began, drawn;

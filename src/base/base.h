@@ -72,6 +72,11 @@ bool text_to_int(const char *s, long long *out);
 /* The candidate closest to `word` in spelling, or NULL if none is close. */
 const char *text_closest(const char *word, const char *const *candidates, size_t n);
 
+/* ---- clock.c: time ----------------------------------------------------------------------------- */
+
+/* Seconds of a clock that only moves forward. */
+double seconds_now(void);
+
 /* ---- file.c: files --------------------------------------------------------------------------- */
 
 /* Whole file as bytes (terminated by a 0 not counted in *size). Refuses files over `limit`. */
@@ -87,6 +92,9 @@ dfl_status file_create(const char *path, file_writer *w);
 dfl_status file_write(file_writer *w, const void *data, size_t size);
 dfl_status file_commit(file_writer *w); /* on failure the temporary file is gone, too */
 void file_discard(file_writer *w);      /* fine after commit, and on a zeroed writer */
+
+/* All of it in one go. */
+dfl_status file_save(const char *path, const void *data, size_t size);
 
 /* Joins a folder with a relative path from a file; refuses absolute paths, "..", empty parts, and
    links that lead out of the folder. *out is to be freed. */
@@ -136,7 +144,8 @@ dfl_status opts_parse(const char *what, const opt_row *rows, const char *body, o
 dfl_status opts_parse_words(const char *what, const opt_row *rows, const char *body, opts *out);
 void opts_free(opts *o);
 
-/* The first option that is still "auto", or NULL; its number is NaN. */
+/* The value is still "auto" (its number is NaN), and the first option that is, or NULL. */
+bool opt_is_auto(const opt_value *v);
 const opt_value *opts_unresolved(const opts *o);
 
 /* Values by key; asking for a key that is not in the table is a mistake of ours (asserted). */

@@ -199,6 +199,15 @@ void file_discard(file_writer *w) {
     *w = (file_writer){NULL, NULL, -1};
 }
 
+dfl_status file_save(const char *path, const void *data, size_t size) {
+    file_writer w = {0};
+    TRY(file_create(path, &w));
+    const dfl_status status = file_write(&w, data, size);
+    if (status == DFL_OK) return file_commit(&w);
+    file_discard(&w);
+    return status;
+}
+
 /* ---- paths ----------------------------------------------------------------------------------- */
 
 static bool path_is_tame(const char *relative) {

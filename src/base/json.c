@@ -56,6 +56,16 @@ dfl_status json_open(const char *where, const char *data, size_t length, json_t 
     return DFL_OK;
 }
 
+dfl_status json_read(const char *path, size_t limit, json_t **root, json_in *in) {
+    char *data = NULL;
+    size_t size;
+    *root = NULL;
+    TRY(file_read(path, limit, &data, &size));
+    const dfl_status status = json_open(path, data, size, root, in);
+    free(data);
+    return status;
+}
+
 bool json_has(const json_in *in, const char *key) {
     return json_object_get(in->object, key) != NULL;
 }
@@ -89,6 +99,14 @@ dfl_status json_get_text(const json_in *in, const char *key, const char **out) {
     if (!json_is_string(value)) return wrong_kind(in, key, value, "a text");
     *out = json_string_value(value);
     return DFL_OK;
+}
+
+dfl_status json_check_format(const json_in *in, const char *format) {
+    const char *given;
+    TRY(json_get_text(in, "format", &given));
+    if (strcmp(given, format) == 0) return DFL_OK;
+    return fail(DFL_E_FORMAT, "%s: \"format\" is \"%.40s\"; this version reads %s", in->where,
+                given, format);
 }
 
 /* Index of `word` in "a|b|c", or -1. */

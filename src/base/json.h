@@ -20,6 +20,9 @@ typedef struct {
 dfl_status json_open(const char *where, const char *data, size_t length, json_t **root,
                      json_in *in);
 
+/* The same from a file of at most `limit` bytes. */
+dfl_status json_read(const char *path, size_t limit, json_t **root, json_in *in);
+
 bool json_has(const json_in *in, const char *key);
 
 /* Required members. A missing one is E_KEY, another type E_FORMAT, out of range E_RANGE. */
@@ -30,6 +33,9 @@ dfl_status json_get_text(const json_in *in, const char *key, const char **out); 
 dfl_status json_get_choice(const json_in *in, const char *key, const char *choices, int *out);
 dfl_status json_get_object(const json_in *in, const char *key, json_in *out);
 dfl_status json_get_array(const json_in *in, const char *key, const json_t **out);
+
+/* The member "format" must be this text; another one is E_FORMAT. */
+dfl_status json_check_format(const json_in *in, const char *format);
 
 /* An array of finite numbers; *out is to be freed. At most `max` numbers, at least one. */
 dfl_status json_get_reals(const json_in *in, const char *key, size_t max, double **out, size_t *n);

@@ -356,9 +356,13 @@ void opts_free(opts *o) {
     *o = (opts){0};
 }
 
+bool opt_is_auto(const opt_value *v) {
+    return v->set && v->row->type == OPT_REAL && isnan(v->number);
+}
+
 const opt_value *opts_unresolved(const opts *o) {
     for (int i = 0; i < o->n; i++)
-        if (o->v[i].set && o->v[i].row->type == OPT_REAL && isnan(o->v[i].number)) return &o->v[i];
+        if (opt_is_auto(&o->v[i])) return &o->v[i];
     return NULL;
 }
 

@@ -30,15 +30,6 @@ static dfl_status optional_real(const json_in *in, const char *key, double *inou
     return json_has(in, key) ? json_get_real(in, key, inout) : DFL_OK;
 }
 
-static dfl_status check_format(const json_in *in) {
-    const char *format;
-    TRY(json_get_text(in, "format", &format));
-    if (strcmp(format, card_format) != 0)
-        return fail(DFL_E_FORMAT, "%s: \"format\" is \"%s\"; this version reads \"%s\"", in->where,
-                    format, card_format);
-    return DFL_OK;
-}
-
 /* ---- the parts of a card --------------------------------------------------------------------- */
 
 static dfl_status read_names(const json_in *in, card *c) {
@@ -285,7 +276,7 @@ static dfl_status read_network(const json_in *top, card *c) {
 
 static dfl_status read_top(const json_in *in, card *c) {
     const bool network = c->folder != NULL;
-    TRY(check_format(in));
+    TRY(json_check_format(in, card_format));
     TRY(optional_text(in, "name", &c->name));
     TRY(optional_text(in, "license", &c->license));
     TRY(optional_text(in, "data", &c->data));

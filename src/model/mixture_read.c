@@ -175,12 +175,8 @@ static dfl_status make_scratch(mixture *m) {
 }
 
 static dfl_status read_mixture(const json_in *in, mixture *m) {
-    const char *format;
     int64_t classes;
-    TRY(json_get_text(in, "format", &format));
-    if (strcmp(format, "driftless-mixture/1") != 0)
-        return fail(DFL_E_FORMAT, "%s: \"format\" is \"%s\"; \"driftless-mixture/1\" is needed",
-                    in->where, format);
+    TRY(json_check_format(in, "driftless-mixture/1"));
     TRY(read_components(in, m));
     TRY(read_labels(in, m, &classes));
     TRY(make_card(in, m, classes));

@@ -24,7 +24,6 @@ dfl_status model_openvino(card *c, const opts *o, dfl_model **out) {
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <openvino/c/openvino.h>
 
@@ -281,12 +280,6 @@ static dfl_status name_output(network *m, ov_output_const_port_t **port) {
 
 /* ---- from file to a ready request ------------------------------------------------------------ */
 
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* All inputs at once: one by one, the graph would pass through shapes that do not fit together. A
    scalar stays as it is, for OpenVINO takes a shape of rank 0 here for an unknown one. */
 static dfl_status make_static(network *m) {
@@ -310,7 +303,7 @@ static dfl_status make_static(network *m) {
 static dfl_status read_graph(network *m) {
     ov_output_const_port_t *port = NULL;
     net_port found;
-    const double start = seconds();
+    const double start = seconds_now();
     TRY_OV(m->ov.core_read_model(m->core, m->base.card.network_file, NULL, &m->graph),
            "read the network");
     TRY(check_inputs(m));
@@ -319,7 +312,7 @@ static dfl_status read_graph(network *m) {
     if (status == DFL_OK) status = read_port(m, port, &found);
     if (port) m->ov.output_const_port_free(port);
     TRY(status);
-    m->read_seconds = seconds() - start;
+    m->read_seconds = seconds_now() - start;
     return port_check_output(&m->base.card, m->rows, m->output_name, &found);
 }
 
@@ -372,7 +365,7 @@ static dfl_status make_input(const network *m, net_input *in) {
 }
 
 static dfl_status compile(network *m) {
-    const double start = seconds();
+    const double start = seconds_now();
     TRY_OV(m->ov.core_compile_model(m->core, m->graph, "CPU", 0, &m->compiled),
            "compile the network");
     m->ov.model_free(m->graph);
@@ -384,7 +377,7 @@ static dfl_status compile(network *m) {
            "find the output's memory");
     m->precision = read_back(m, "INFERENCE_PRECISION_HINT");
     m->threads = read_back(m, "INFERENCE_NUM_THREADS");
-    m->compile_seconds = seconds() - start;
+    m->compile_seconds = seconds_now() - start;
     return DFL_OK;
 }
 

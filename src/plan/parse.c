@@ -316,12 +316,8 @@ static dfl_status read_outputs(reader *rd, const json_in *top) {
 }
 
 static dfl_status read_top(reader *rd, const json_in *top) {
-    const char *format;
     long long components;
-    TRY(json_get_text(top, "format", &format));
-    if (strcmp(format, "driftless-plan/1") != 0)
-        return fail(DFL_E_FORMAT, "plan: format \"%.40s\"; this version reads driftless-plan/1",
-                    format);
+    TRY(json_check_format(top, "driftless-plan/1"));
     json_unknown(top, "format|components|inputs|outputs|kernels|rows|counts|meta", &rd->warnings);
     TRY(json_get_int(top, "components", 1, 2, &components));
     rd->code.components = (int)components;

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const opt_row options[] = {
     {"seed", OPT_TEXT, "0", 0, 0, NULL, "seed of all random numbers, 0 to 2^64 - 1"},
@@ -151,12 +150,6 @@ double dfl_run_model_seconds(const dfl_run *run) {
     return run->model_seconds;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 dfl_status run_check_labels(const card *c, const int64_t *labels, size_t count) {
     if (labels && !c->classes)
         return fail(DFL_E_COMBINATION, "labels are given, but the model has no classes");
@@ -208,9 +201,9 @@ static dfl_status set_start(const dfl_run *run, const execution *e, const char *
 }
 
 static dfl_status answer(dfl_run *run, execution *e) {
-    const double begin = now();
+    const double begin = seconds_now();
     const int code = run->model->eval(run->model, &e->request);
-    run->model_seconds += now() - begin;
+    run->model_seconds += seconds_now() - begin;
     return code ? code : exec_answered(e);
 }
 

@@ -68,11 +68,7 @@ static dfl_status check_model(const problem *pb, const json_in *in, const char *
 
 static dfl_status read_object(const problem *pb, const json_in *in, const char *path,
                               statistics *out) {
-    const char *format;
-    TRY(json_get_text(in, "format", &format));
-    if (strcmp(format, "driftless-score-statistics/1") != 0)
-        return fail(DFL_E_FORMAT, "%s: format \"%.40s\"; driftless-score-statistics/1 is read",
-                    path, format);
+    TRY(json_check_format(in, "driftless-score-statistics/1"));
     TRY(check_model(pb, in, path));
     TRY(json_get_reals(in, "mean_abs_eps", STATS_MAX, &out->value, &out->n));
     if (out->n < 2) return fail(DFL_E_RANGE, "%s: at least two statistics are needed", path);
@@ -84,16 +80,12 @@ static dfl_status read_object(const problem *pb, const json_in *in, const char *
 }
 
 static dfl_status read_path(const problem *pb, const char *path, statistics *out) {
-    char *data = NULL;
-    size_t size;
-    json_t *root = NULL;
+    json_t *root;
     json_in in;
-    TRY(file_read(path, STATS_BYTES, &data, &size));
-    dfl_status status = json_open(path, data, size, &root, &in);
+    dfl_status status = json_read(path, STATS_BYTES, &root, &in);
     if (status == DFL_OK) status = read_object(pb, &in, path, out);
     json_decref(root);
-    free(data);
-    if (status != DFL_OK) return status;
+    TRY(status);
     const opt_value *given = opt_get(pb->o, "clip");
     const size_t clip = given->set ? (size_t)given->number : (out->n * 5 + 500) / 1000;
     if (clip >= out->n)

@@ -30,16 +30,12 @@ static void wish_free(wish *w) {
     text_free(&w->grid);
 }
 
-static bool is_auto(const opt_value *v) {
-    return v->set && v->row->type == OPT_REAL && isnan(v->number);
-}
-
 /* The solver with every auto from `values`; NULL: without them (fixed), or with their defaults. */
 static void solver_text(const wish *w, const json_t *values, bool with_default, text *out) {
     opts shown = w->solver_opts; /* shallow */
     for (int i = 0; i < shown.n; i++) {
         opt_value *v = &shown.v[i];
-        if (!is_auto(v)) continue;
+        if (!opt_is_auto(v)) continue;
         v->set = values || with_default;
         v->number = 0;
         if (values) v->number = json_number_value(json_object_get(values, v->row->key));
@@ -119,7 +115,7 @@ static bool fits(const wish *w, const json_t *entry) {
     if (!w->any_grid && !same_text(entry, "grid", w->grid.data)) return false;
     for (int i = 0; i < w->solver_opts.n; i++) {
         const opt_value *v = &w->solver_opts.v[i];
-        if (is_auto(v) && !json_is_number(json_object_get(values, v->row->key))) return false;
+        if (opt_is_auto(v) && !json_is_number(json_object_get(values, v->row->key))) return false;
     }
     return json_is_string(json_object_get(entry, "grid")) &&
            json_number_value(json_object_get(entry, "nfe")) >= 1;
@@ -150,7 +146,7 @@ static void write_note(const wish *w, const json_t *entry, const char *path, tex
     const char *comma = "";
     for (int i = 0; i < w->solver_opts.n; i++) {
         const opt_value *v = &w->solver_opts.v[i];
-        if (!is_auto(v)) continue;
+        if (!opt_is_auto(v)) continue;
         text_add(note, "%s%s=", comma, v->row->key);
         text_real(note, json_number_value(json_object_get(values, v->row->key)));
         comma = ", ";

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 /* One call of dfl_ode_sample. */
 typedef struct {
@@ -15,12 +14,6 @@ typedef struct {
     char *samples;
     size_t *nfe;
 } call;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 void ode_apply(blk c, const double *x, int from, size_t dim, bool add, double *y) {
     const int rows_of_c = c.m ? c.m : from, columns = c.m ? c.n : from;
@@ -145,9 +138,9 @@ static dfl_status evaluate(dfl_ode *ode, size_t from, size_t to) {
         .each = mixed ? point : NULL,
         .samples = mixed ? ode->samples + from : NULL,
     };
-    const double begin = now();
+    const double begin = seconds_now();
     const int code = ode->model->eval(ode->model, &request);
-    ode->model_seconds += now() - begin;
+    ode->model_seconds += seconds_now() - begin;
     return code;
 }
 

@@ -22,12 +22,10 @@ dfl_status store_path(const dfl_model *model, const char *given, text *out) {
 
 static dfl_status check_model(const char *path, const json_in *in, const dfl_model *model) {
     char hex[DIGEST_HEX];
-    const char *kind, *digest;
+    const char *digest;
     json_in of;
     TRY(model_identify(model, hex));
-    TRY(json_get_text(in, "format", &kind));
-    if (strcmp(kind, format) != 0)
-        return fail(DFL_E_FORMAT, "%s: \"format\" is \"%s\"; \"%s\" is needed", path, kind, format);
+    TRY(json_check_format(in, format));
     TRY(json_get_object(in, "model", &of));
     TRY(json_get_text(&of, "digest", &digest));
     if (*hex && strcmp(hex, digest) == 0) return DFL_OK;
@@ -39,13 +37,8 @@ static dfl_status check_model(const char *path, const json_in *in, const dfl_mod
 
 dfl_status store_open(const dfl_model *model, const char *path, json_t **root,
                       const json_t **entries) {
-    char *data;
-    size_t size;
     json_in in;
-    *root = NULL;
-    TRY(file_read(path, STORE_BYTES_MAX, &data, &size));
-    dfl_status status = json_open(path, data, size, root, &in);
-    free(data);
+    dfl_status status = json_read(path, STORE_BYTES_MAX, root, &in);
     if (status == DFL_OK) status = check_model(path, &in, model);
     if (status == DFL_OK) status = json_get_array(&in, "entries", entries);
     if (status != DFL_OK) {
@@ -132,14 +125,12 @@ static dfl_status new_store(const dfl_model *model, json_t **root) {
 }
 
 static dfl_status write_store(const char *path, const json_t *root) {
-    file_writer w = {0};
+    text out = {0};
     char *dump = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     if (!dump) return fail_memory();
-    dfl_status status = file_create(path, &w);
-    if (status == DFL_OK) status = file_write(&w, dump, strlen(dump));
-    if (status == DFL_OK) status = file_write(&w, "\n", 1);
-    if (status == DFL_OK) status = file_commit(&w);
-    file_discard(&w);
+    text_add(&out, "%s\n", dump);
+    const dfl_status status = out.failed ? fail_memory() : file_save(path, out.data, out.len);
+    text_free(&out);
     free(dump);
     return status;
 }

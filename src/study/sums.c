@@ -133,14 +133,8 @@ static void add_ranges(text *out, const stats_sums *s) {
 }
 
 dfl_status stats_finish(const char *path, text *out) {
-    file_writer w = {0};
     text_add(out, "\n}\n");
-    if (out->failed) return fail_memory();
-    TRY(file_create(path, &w));
-    dfl_status status = file_write(&w, out->data, out->len);
-    if (status == DFL_OK) status = file_commit(&w);
-    file_discard(&w);
-    return status;
+    return out->failed ? fail_memory() : file_save(path, out->data, out->len);
 }
 
 dfl_status stats_write(const stats_sums *s, const char *path) {
@@ -163,14 +157,6 @@ dfl_status stats_write(const stats_sums *s, const char *path) {
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
-
-static dfl_status check_format(const json_in *in) {
-    const char *kind;
-    TRY(json_get_text(in, "format", &kind));
-    if (strcmp(kind, format) == 0) return DFL_OK;
-    return fail(DFL_E_FORMAT, "%s: \"format\" is \"%.40s\"; \"%s\" is needed", in->where, kind,
-                format);
-}
 
 static dfl_status read_digest(const json_in *in, char hex[DIGEST_HEX]) {
     const char *digest;
@@ -268,7 +254,7 @@ static dfl_status read_reals(const json_in *in, const char *key, size_t n, doubl
 
 static dfl_status read_object(const json_in *in, stats_sums *out) {
     const char *network;
-    TRY(check_format(in));
+    TRY(json_check_format(in, format));
     TRY(read_digest(in, out->digest));
     TRY(json_get_text(in, "network", &network));
     if (!(out->network = text_copy(network))) return fail_memory();
@@ -283,14 +269,10 @@ static dfl_status read_object(const json_in *in, stats_sums *out) {
 }
 
 dfl_status stats_read(const char *path, stats_sums *out) {
-    char *data = NULL;
-    size_t size;
-    json_t *root = NULL;
+    json_t *root;
     json_in in;
     *out = (stats_sums){0};
-    TRY(file_read(path, STATS_BYTES_MAX, &data, &size));
-    dfl_status status = json_open(path, data, size, &root, &in);
-    free(data);
+    dfl_status status = json_read(path, STATS_BYTES_MAX, &root, &in);
     if (status == DFL_OK) status = read_object(&in, out);
     json_decref(root);
     if (status != DFL_OK) stats_sums_free(out);
@@ -316,10 +298,9 @@ dfl_status stats_same(const stats_sums *a, const stats_sums *b, const char *path
                     "file",
                     path, key);
     }
-    for (size_t e = 0; e < a->n; e++)
-        if (b->n != a->n || fabs(a->time[e] - b->time[e]) > 1e-12)
-            return fail(DFL_E_COMBINATION, "%s was gathered at other times", path);
-    return DFL_OK;
+    bool same = b->n == a->n;
+    for (size_t e = 0; e < a->n && same; e++) same = fabs(a->time[e] - b->time[e]) <= 1e-12;
+    return same ? DFL_OK : fail(DFL_E_COMBINATION, "%s was gathered at other times", path);
 }
 
 dfl_status stats_add(stats_sums *to, const stats_sums *from, const char *path) {
