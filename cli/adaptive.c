@@ -30,15 +30,8 @@ static int advance(void *user, uint64_t sample, double t, double done, size_t nf
     return 0;
 }
 
-dfl_status adaptive_open(job *j) {
-    text options = {0};
-    text_add(&options, "seed=%llu,dtype=%s", (unsigned long long)j->seed,
-             j->dtype == DFL_FLOAT64 ? "float64" : "float32");
-    if (arg_given(j->args, "batch")) text_add(&options, ",batch=%s", job_text(j, "batch"));
-    const dfl_status status =
-        options.failed ? fail_memory() : dfl_ode_new(j->model, j->spec.data, options.data, &j->ode);
-    text_free(&options);
-    TRY(status);
+dfl_status adaptive_open(job *j, const char *options) {
+    TRY(dfl_ode_new(j->model, j->spec.data, options, &j->ode));
     dfl_ode_observe(j->ode, advance, j);
     if (j->noise.path || j->noise.saving) dfl_ode_noise(j->ode, draw_numbers, &j->noise);
     return DFL_OK;

@@ -15,19 +15,25 @@ static int watch(void *user, size_t step, size_t steps, double t, uint64_t first
     return 0;
 }
 
-static dfl_status open_run(job *j) {
-    text options = {0};
-    if (j->adaptive) return adaptive_open(j);
-    text_add(&options, "seed=%llu,dtype=%s", (unsigned long long)j->seed,
-             j->dtype == DFL_FLOAT64 ? "float64" : "float32");
-    if (arg_given(j->args, "batch")) text_add(&options, ",batch=%s", job_text(j, "batch"));
-    const dfl_status status =
-        options.failed ? fail_memory() : dfl_run_new(j->plan, j->model, options.data, &j->run);
-    text_free(&options);
-    TRY(status);
+static dfl_status open_plan(job *j, const char *options) {
+    TRY(dfl_run_new(j->plan, j->model, options, &j->run));
     dfl_run_observe(j->run, watch, j);
     if (j->noise.path || j->noise.saving) dfl_run_noise(j->run, draw_numbers, &j->noise);
     return DFL_OK;
+}
+
+static dfl_status open_run(job *j) {
+    text options = {0};
+    dfl_status status = DFL_OK;
+    text_add(&options, "seed=%llu,dtype=%s", (unsigned long long)j->seed,
+             j->dtype == DFL_FLOAT64 ? "float64" : "float32");
+    if (arg_given(j->args, "batch")) text_add(&options, ",batch=%s", job_text(j, "batch"));
+    if (options.failed)
+        status = fail_memory();
+    else
+        status = j->adaptive ? adaptive_open(j, options.data) : open_plan(j, options.data);
+    text_free(&options);
+    return status;
 }
 
 /* Whole batches, and boundaries at multiples of the chunk in absolute index, so that no network

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "open.h"
 #include "spec.h"
 #include "stop.h"
 #include "study/study.h"
@@ -155,7 +156,7 @@ static dfl_status check_model_options(job *j) {
 
 /* ---- stages: model and plan ------------------------------------------------------------------ */
 
-static dfl_status open_model(job *j) {
+static dfl_status load_model(job *j) {
     const double began = seconds_now();
     text options = {0};
     dfl_status status = model_text(j, &options);
@@ -203,10 +204,7 @@ static dfl_status find_class(const card *c, const char *word, int64_t *out) {
 static dfl_status choose_class(job *j) {
     j->labelled = arg_given(j->args, "class");
     if (j->labelled) TRY(find_class(&j->model->card, job_text(j, "class"), &j->label));
-    if (!arg_given(j->args, "guidance")) return DFL_OK;
-    dfl_model *const inner = j->model;
-    j->model = NULL;
-    return dfl_model_guide(inner, arg(j->args, "guidance")->real, &j->model);
+    return guide_model(j->args, &j->model);
 }
 
 static dfl_status make_plan(job *j) {
@@ -267,7 +265,7 @@ static const struct {
     int code; /* when it fails */
 } stages[] = {{read_settings, CODE_BY_STATUS}, {check_outputs, CODE_BY_STATUS},
               {read_inputs, CODE_FAILURE},     {check_model_options, CODE_BY_STATUS},
-              {open_model, CODE_MODEL},        {choose_class, CODE_BY_STATUS},
+              {load_model, CODE_MODEL},        {choose_class, CODE_BY_STATUS},
               {make_plan, CODE_BY_STATUS},     {job_prepare, CODE_BY_STATUS},
               {job_draw, CODE_BY_STATUS},      {write_outputs, CODE_FAILURE},
               {write_record, CODE_FAILURE},    {print_summary, CODE_FAILURE}};

@@ -12,7 +12,6 @@
 
 enum { TIME_OPEN, TIME_PLAN, TIME_SAMPLE, TIME_WRITE, TIMES };
 enum { PICTURE_TEXTS = 3 };      /* text entries of a .png */
-enum { WATCH_STOPPED = 1001 };   /* what observers return after a signal */
 enum { ADAPTIVE_SHARES = 1000 }; /* parts of a sample's way that progress counts */
 
 typedef struct {
@@ -59,7 +58,7 @@ dfl_status job_draw(job *j);
 /* adaptive.c: the same for an adaptive solver: what cannot stand beside it; its set-up; n samples
    from number `done` on; the mean of evaluations per sample; its part of record and summary. */
 dfl_status adaptive_refuse(const args *a);
-dfl_status adaptive_open(job *j);
+dfl_status adaptive_open(job *j, const char *options);
 dfl_status adaptive_reserve(job *j, size_t held);
 dfl_status adaptive_draw(job *j, size_t done, size_t n, const void *start);
 double adaptive_mean_nfe(const job *j);

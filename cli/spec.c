@@ -9,18 +9,10 @@
 
 enum { PLAN_FILE_MAX = 64 << 20, NOTE_MAX = 1024 };
 
-/* Option of the program, key of the specification. */
-static const struct {
-    const char *option, *key;
-} words[] = {{"solver", "solver"},
-             {"steps", "steps"},
-             {"nfe", "nfe"},
-             {"grid", "grid"},
-             {"process", "process"},
-             {"t-start", "t_start"},
-             {"t-end", "t_end"},
-             {"dynamic-thresholding-ratio", "dynamic_thresholding_ratio"},
-             {"sample-max-value", "sample_max_value"}};
+static const char *const words[] = {
+    "solver",          "steps",   "nfe",   "grid",
+    "process",         "t-start", "t-end", "dynamic-thresholding-ratio",
+    "sample-max-value"};
 
 enum { WORDS = sizeof words / sizeof *words };
 
@@ -41,20 +33,31 @@ static bool has_loose_blank(const char *s) {
     return false;
 }
 
+static void add_key(const char *option, text *out) {
+    text_add(out, "%s", out->len ? " " : "");
+    for (const char *c = option; *c; c++) text_add(out, "%c", *c == '-' ? '_' : *c);
+}
+
+dfl_status spec_add(const args *a, const char *const *options, size_t n, bool quotes, text *out) {
+    for (size_t i = 0; i < n; i++) {
+        const arg_value *v = arg(a, options[i]);
+        if (!v->given) continue;
+        if (quotes ? has_loose_blank(v->text) : strpbrk(v->text, " \t\r\n") != NULL)
+            return fail(DFL_E_ARG, "--%s: \"%s\" has a blank%s", options[i], v->text,
+                        quotes ? " outside quotes" : "");
+        add_key(options[i], out);
+        text_add(out, "=%s", v->text);
+    }
+    text_add(out, "%s", "");
+    return out->failed ? fail_memory() : DFL_OK;
+}
+
 dfl_status spec_make(const args *a, text *out) {
     if (arg_given(a, "steps") && arg_given(a, "nfe"))
         return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
-    for (int i = 0; i < WORDS; i++) {
-        const arg_value *v = arg(a, words[i].option);
-        if (!v->given) continue;
-        if (has_loose_blank(v->text))
-            return fail(DFL_E_ARG, "--%s: \"%s\" has a blank outside quotes", words[i].option,
-                        v->text);
-        text_add(out, "%s%s=%s", out->len ? " " : "", words[i].key, v->text);
-    }
+    TRY(spec_add(a, words, WORDS, true, out));
     if (arg_given(a, "denoise")) text_add(out, "%sdenoise=1", out->len ? " " : "");
     if (arg_given(a, "thresholding")) text_add(out, "%sthresholding=1", out->len ? " " : "");
-    text_add(out, "%s", "");
     return out->failed ? fail_memory() : DFL_OK;
 }
 
@@ -79,9 +82,9 @@ dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text 
 
 dfl_status spec_refuse(const args *a) {
     for (int i = 0; i < WORDS; i++)
-        if (arg_given(a, words[i].option))
+        if (arg_given(a, words[i]))
             return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
-                        words[i].option);
+                        words[i]);
     static const char *const more[] = {"denoise", "thresholding", "tuned"};
     for (size_t i = 0; i < sizeof more / sizeof *more; i++)
         if (arg_given(a, more[i]))

@@ -28,6 +28,10 @@
      ARG_FILE, 0, 0}
 /* clang-format on */
 
+/* Adds key=value for each of the options that is given, apart by blanks; a key is its option with _
+   for -. E_ARG if a value has a blank, be it in quotes or, where `quotes` may shield it, not. */
+dfl_status spec_add(const args *a, const char *const *options, size_t n, bool quotes, text *out);
+
 /* The text that dfl_plan_new reads. E_ARG where the options contradict each other. */
 dfl_status spec_make(const args *a, text *out);
 

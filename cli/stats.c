@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "open.h"
 #include "output.h"
 #include "progress.h"
+#include "spec.h"
 #include "stop.h"
 #include "study/stats.h"
 
@@ -50,24 +52,9 @@ const command command_stats = {
     rows,
     run_stats};
 
-enum { STATS_STOPPED = 1003 };
-
-/* Option of the program, key of the plan's spec. */
-static const struct {
-    const char *option, *key;
-} words[] = {{"nfe", "nfe"},         {"solver", "solver"},   {"grid", "grid"},
-             {"process", "process"}, {"t-start", "t_start"}, {"t-end", "t_end"}};
-
 static dfl_status make_spec(const args *a, text *out) {
-    text_add(out, "%s", "");
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        const arg_value *v = arg(a, words[i].option);
-        if (!v->given) continue;
-        if (strpbrk(v->text, " \t\r\n"))
-            return fail(DFL_E_ARG, "--%s: \"%s\" has a blank", words[i].option, v->text);
-        text_add(out, "%s%s=%s", out->len ? " " : "", words[i].key, v->text);
-    }
-    return out->failed ? fail_memory() : DFL_OK;
+    static const char *const words[] = {"nfe", "solver", "grid", "process", "t-start", "t-end"};
+    return spec_add(a, words, sizeof words / sizeof *words, false, out);
 }
 
 static dfl_status make_options(const args *a, text *out) {
@@ -77,22 +64,6 @@ static dfl_status make_options(const args *a, text *out) {
         if (arg_given(a, keys[i]))
             text_add(out, "%s%s=%s", out->len ? "," : "", keys[i], arg(a, keys[i])->text);
     return out->failed ? fail_memory() : DFL_OK;
-}
-
-static dfl_status open_model(const args *a, dfl_model **out) {
-    text options = {0};
-    text_add(&options, "threads=%lld", arg_given(a, "threads") ? arg(a, "threads")->integer : 0);
-    dfl_status status =
-        options.failed ? fail_memory() : dfl_model_open(a->operand[0], options.data, out);
-    text_free(&options);
-    return status;
-}
-
-static dfl_status add_guidance(const args *a, dfl_model **model) {
-    dfl_model *const inner = *model;
-    if (!arg_given(a, "guidance")) return DFL_OK;
-    *model = NULL;
-    return dfl_model_guide(inner, arg(a, "guidance")->real, model);
 }
 
 /* ---- gathering ------------------------------------------------------------------------------- */
@@ -110,7 +81,7 @@ typedef struct {
 static int watch(void *user, size_t done, size_t total) {
     gathering *g = user;
     (void)total;
-    if (stop_requested()) return STATS_STOPPED;
+    if (stop_requested()) return WATCH_STOPPED;
     progress_add(&g->bar, done - g->seen);
     g->seen = done;
     return 0;
@@ -120,7 +91,7 @@ static dfl_status start_gathering(gathering *g) {
     text spec = {0}, options = {0};
     dfl_status status = make_spec(g->args, &spec);
     if (status == DFL_OK) status = make_options(g->args, &options);
-    if (status == DFL_OK) status = add_guidance(g->args, &g->model);
+    if (status == DFL_OK) status = guide_model(g->args, &g->model);
     if (status == DFL_OK) status = dfl_stats_new(g->model, spec.data, options.data, &g->stats);
     text_free(&spec);
     text_free(&options);
@@ -156,7 +127,7 @@ static dfl_status gather(gathering *g) {
         if (status == DFL_OK) status = dfl_stats_save(g->stats, g->part.data);
     }
     progress_end(&g->bar);
-    return status == STATS_STOPPED ? interrupted(g) : status;
+    return status == WATCH_STOPPED ? interrupted(g) : status;
 }
 
 /* The name is taken by what is complete, and the part goes. */

@@ -9,6 +9,9 @@
 
 void stop_install(void);
 
+/* What watchers return to the library after a signal. */
+enum { WATCH_STOPPED = 1001 };
+
 /* A signal has arrived. */
 bool stop_requested(void);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "open.h"
 #include "output.h"
 #include "progress.h"
 #include "spec.h"
@@ -52,29 +53,16 @@ const command command_tune = {
     rows,
     run_tune};
 
-enum { TUNE_STOPPED = 1002 };
-
-/* Option of the program, key of the tuning's spec. */
-static const struct {
-    const char *option, *key;
-} words[] = {{"solver", "solver"},   {"scan", "scan"},       {"grid", "grid"},
-             {"samples", "samples"}, {"seed", "seed"},       {"reference", "reference"},
-             {"process", "process"}, {"t-start", "t_start"}, {"t-end", "t_end"}};
-
 static dfl_status make_spec(const args *a, text *out) {
+    static const char *const words[] = {"solver",    "scan",    "grid",    "samples", "seed",
+                                        "reference", "process", "t-start", "t-end"};
     if (!arg_given(a, "solver") || !arg_given(a, "nfe"))
         return fail(DFL_E_ARG, "usage: driftless tune %s", a->command->operands);
     const char *nfe = arg(a, "nfe")->text;
     if (nfe[strspn(nfe, "0123456789,")])
         return fail(DFL_E_ARG, "--nfe: \"%s\" is not a list of whole numbers like 10,20,50", nfe);
     text_add(out, "nfe=[%s]", nfe);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        const arg_value *v = arg(a, words[i].option);
-        if (!v->given) continue;
-        if (strpbrk(v->text, " \t\r\n"))
-            return fail(DFL_E_ARG, "--%s: \"%s\" has a blank", words[i].option, v->text);
-        text_add(out, " %s=%s", words[i].key, v->text);
-    }
+    TRY(spec_add(a, words, sizeof words / sizeof *words, false, out));
     if (arg_given(a, "denoise")) text_add(out, " denoise=1");
     return out->failed ? fail_memory() : DFL_OK;
 }
@@ -82,18 +70,9 @@ static dfl_status make_spec(const args *a, text *out) {
 static int watch(void *user, size_t run, size_t runs) {
     progress *bar = user;
     (void)runs;
-    if (stop_requested()) return TUNE_STOPPED;
+    if (stop_requested()) return WATCH_STOPPED;
     if ((double)run > bar->done) progress_add(bar, 1);
     return 0;
-}
-
-static dfl_status open_model(const args *a, dfl_model **out) {
-    text options = {0};
-    text_add(&options, "threads=%lld", arg_given(a, "threads") ? arg(a, "threads")->integer : 0);
-    dfl_status status =
-        options.failed ? fail_memory() : dfl_model_open(a->operand[0], options.data, out);
-    text_free(&options);
-    return status;
 }
 
 static dfl_status get_table(const void *tuning, char *buf, size_t cap, size_t *need) {
@@ -107,7 +86,7 @@ static dfl_status tune(const args *a, dfl_tuning *tuning, size_t runs) {
     progress_start(&bar, !quiet, runs, 1);
     dfl_status status = dfl_tuning_run(tuning, watch, &bar);
     progress_end(&bar);
-    if (status == TUNE_STOPPED) return fail(DFL_E_STOPPED, "interrupted; nothing was written");
+    if (status == WATCH_STOPPED) return fail(DFL_E_STOPPED, "interrupted; nothing was written");
     TRY(status);
     TRY(fetch_text(get_table, tuning, &table));
     if (!quiet) status = print_out(table);
@@ -130,11 +109,7 @@ static dfl_status prepare(const args *a, dfl_model **model, dfl_tuning **tuning,
     }
     if (status == DFL_OK) {
         *code = CODE_BY_STATUS;
-        if (arg_given(a, "guidance")) {
-            dfl_model *const inner = *model;
-            *model = NULL;
-            status = dfl_model_guide(inner, arg(a, "guidance")->real, model);
-        }
+        status = guide_model(a, model);
     }
     if (status == DFL_OK) status = dfl_tuning_new(*model, spec.data, tuning);
     if (status == DFL_OK) status = store_check(*model, output);
