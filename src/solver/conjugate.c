@@ -121,10 +121,8 @@ static dfl_status read_B(const problem *pb, blk *B) {
 
 /* Where (1 - lambda h) e^(lambda h) leaves the unit circle, and where the exponents run away. */
 static void warn(const problem *pb, rows *r) {
-    const double lambda = opt_real(pb->o, "lambda");
-    double h = 0;
+    const double lambda = opt_real(pb->o, "lambda"), h = solver_longest_step(pb);
     if (opt_get(pb->o, "matrix")->set) return;
-    for (int n = 0; n < pb->steps; n++) h = fmax(h, pb->t[n] - pb->t[n + 1]);
     if (fabs(1 - lambda * h) > 1 && lambda > 0)
         rows_warn(r,
                   "conjugate: |1 - lambda h| = %.3g is above 1 at the longest step; expect growth "

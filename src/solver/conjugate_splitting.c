@@ -1,7 +1,7 @@
 /* Conjugate splitting in phase space: the reduced splitting schemes with a conjugate Euler sub-step
  * of one component in place of each Euler sub-step, the network's output held fixed.
  *
- * A scheme is a word as in solver/splitting.c; X moves the position over [s, t], M the momentum
+ * A scheme is a word of solver/scheme.h; X moves the position over [s, t], M the momentum
  * over [s, t], K and k over the later and the earlier half. Over [lo, hi], h = hi - lo, own
  * component u, the other v, and r = 0 for type 1, 1 for type 2:
  *
@@ -16,14 +16,11 @@
  * Pandey, Rudolph and Mandt, arXiv 2310.07894, section 3.4; reconstructed, component by component
  * (the other conceivable reading diverges). The factors e grow like exp(w beta nu h / 2): unusable
  * at 10 evaluations. Order 1. */
-#include "solver/solver.h"
+#include "solver/scheme.h"
 
 #include <math.h>
-#include <string.h>
 
-#include "process/phase.h"
 #include "solver/noisefactor.h"
-#include "solver/symbol.h"
 
 static const char *const words[] = {"eMX", "eKXEk", "OeMX"};
 
@@ -43,14 +40,12 @@ static const char *word_of(const opts *o) {
 
 static solver_claims claims(const opts *o, const process *p) {
     (void)p;
-    if (strchr(word_of(o), 'O'))
-        return (solver_claims){.order = 1, .from = 80, .to = 320, .stochastic = true};
-    return (solver_claims){.order = 1, .from = 320, .to = 1280};
+    return scheme_claims(word_of(o));
 }
 
 static int steps(const opts *o, int nfe, bool to_zero) {
     (void)to_zero;
-    return nfe / (strchr(word_of(o), 'E') ? 2 : 1);
+    return scheme_steps(word_of(o), nfe);
 }
 
 /* One component's sub-step over [lo, hi]. */
@@ -67,43 +62,33 @@ static void integrand(double t, void *user, double *out) {
     for (int j = 0; j < 2; j++) out[j] = scale * n.v[s->own * 2 + j];
 }
 
-/* The network's output that is held, and its map to eps. */
-typedef struct {
-    val y;
-    blk eps;
-} held;
-
-static void move(const problem *pb, symbol *z, const held *e, substep s, double w) {
-    const phase_par *par = phase_parameters(pb->process);
-    const double lambda = opt_real(pb->o, "lambda"), half = phase_beta(pb->process, s.hi) / 2;
-    const double r = opt_int(pb->o, "type") == 2 ? 1 : 0, h = s.hi - s.lo;
-    const double damping = s.own ? par->nu : par->Gamma;
-    const double q = s.own ? half : -half * par->Minv;
-    s.p = pb->process;
-    s.P = lambda + w * half * damping;
-    s.c = w * half * damping * (s.own ? par->M : 1);
+static void sub_step(const scheme *at, symbol *z, int own, double lo, double hi) {
+    const process *p = at->pb->process;
+    const phase_par *par = at->par;
+    const double lambda = opt_real(at->pb->o, "lambda"), half = phase_beta(p, hi) / 2;
+    const double r = opt_int(at->pb->o, "type") == 2 ? 1 : 0, h = hi - lo;
+    const double d = half * (own ? par->nu : par->Gamma);
+    const double q = own ? half : -half * par->Minv;
+    substep s = {p, own, lo, hi, lambda + at->w * d, at->w * d * (own ? par->M : 1)};
     const double Q = r * lambda + q, grow = exp(s.P * h);
     const double g = fabs(s.P * h) < 1e-12 ? Q * h : Q * expm1(s.P * h) / s.P;
     const double on_own = grow * (1 - h * lambda), on_other = g - h * lambda * grow * r;
     blk K = blk_2x2(0, 0, 0, 0);
-    noise_integrate(integrand, &s, s.lo, s.hi, 2, K.v + 2 * s.own);
-    symbol_apply(z, s.own ? blk_2x2(1, 0, on_other, on_own) : blk_2x2(on_own, on_other, 0, 1));
-    if (s.c > 0) symbol_add(z, blk_mul(K, e->eps), e->y); /* else there may be no prediction */
+    noise_integrate(integrand, &s, lo, hi, 2, K.v + 2 * own);
+    symbol_apply(z, own ? blk_2x2(1, 0, on_other, on_own) : blk_2x2(on_own, on_other, 0, 1));
+    if (s.c > 0) symbol_add(z, blk_mul(K, rows_eps_map(at->r, at->asked)), at->y);
 }
 
-/* Whether the letters up to the next evaluation need a prediction: see solver/splitting.c. */
-static bool predicted(const phase_par *par, const char *rest) {
-    for (const char *c = rest; *c && *c != 'e' && *c != 'E'; c++)
-        if (*c == 'X' ? par->Gamma > 0 : *c != 'O' && par->nu > 0) return true;
-    return false;
+static void move(const scheme *at, symbol *z, char letter) {
+    const double middle = (at->t + at->s) / 2;
+    const double lo = letter == 'K' ? middle : at->s, hi = letter == 'k' ? middle : at->t;
+    sub_step(at, z, letter != 'X', lo, hi);
 }
 
 /* The momentum's factor exp(P h) amplifies every error of the prediction. */
-static void warn(const problem *pb, rows *r, double w) {
-    const phase_par *par = phase_parameters(pb->process);
-    double h = 0;
-    for (int n = 0; n < pb->steps; n++) h = fmax(h, pb->t[n] - pb->t[n + 1]);
-    const double growth = w * phase_beta(pb->process, 1) * par->nu * h / 2;
+static void warn(const problem *pb, rows *r) {
+    const double growth = scheme_share(word_of(pb->o)) * phase_beta(pb->process, 1) *
+                          phase_parameters(pb->process)->nu * solver_longest_step(pb) / 2;
     if (growth > 2)
         rows_warn(r,
                   "conjugate_splitting: the longest step multiplies errors of the momentum by "
@@ -113,36 +98,13 @@ static void warn(const problem *pb, rows *r, double w) {
 
 static val fill(const problem *pb, rows *r, val start) {
     const phase_par *par = phase_parameters(pb->process);
-    const char *word = word_of(pb->o);
-    const double w = strchr(word, 'O') ? 2 : 1;
     if (par->beta_0 != par->beta_1)
         rows_fail(r, fail(DFL_E_COMBINATION,
                           "solver conjugate_splitting: beta must be constant; beta_0=%.17g, "
                           "beta_1=%.17g",
                           par->beta_0, par->beta_1));
-    warn(pb, r, w);
-    symbol z = symbol_of(start);
-    for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
-        const double t = pb->t[n], s = pb->t[n + 1], middle = (t + s) / 2;
-        held e = {0};
-        for (const char *c = word; *c; c++) {
-            switch (*c) {
-            case 'e':
-            case 'E':
-                e.eps = rows_eps_map(r, *c == 'e' ? t : s);
-                if (predicted(par, c + 1))
-                    e.y = rows_predict(r, symbol_write(&z, r), *c == 'e' ? t : s);
-                break;
-            case 'X': move(pb, &z, &e, (substep){.own = 0, .lo = s, .hi = t}, w); break;
-            case 'M': move(pb, &z, &e, (substep){.own = 1, .lo = s, .hi = t}, w); break;
-            case 'K': move(pb, &z, &e, (substep){.own = 1, .lo = middle, .hi = t}, w); break;
-            case 'k': move(pb, &z, &e, (substep){.own = 1, .lo = s, .hi = middle}, w); break;
-            default: symbol_relax(&z, r, t, s, opt_real(pb->o, "lambda_s")); break;
-            }
-        }
-        rows_step(r, symbol_write(&z, r), s, 1);
-    }
-    return symbol_write(&z, r);
+    warn(pb, r);
+    return scheme_fill(pb, r, start, word_of(pb->o), move);
 }
 
 const solver_row solver_conjugate_splitting = {

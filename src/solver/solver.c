@@ -49,6 +49,12 @@ const family solver_family = {.singular = "solver",
                               .aliases = aliases,
                               .naliases = sizeof aliases / sizeof aliases[0]};
 
+double solver_longest_step(const problem *pb) {
+    double h = 0;
+    for (int n = 0; n < pb->steps; n++) h = fmax(h, pb->t[n] - pb->t[n + 1]);
+    return h;
+}
+
 double solver_psi(const scalar_at *from, const scalar_at *to) {
     return to->a / from->a;
 }

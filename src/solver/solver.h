@@ -50,6 +50,9 @@ typedef struct {
 
 extern const family solver_family; /* its rows are solver_rows */
 
+/* In time. */
+double solver_longest_step(const problem *pb);
+
 /* Exact first-order step x(t) -> x(s) along constant noise n: x' = (a_s/a_t) x + d n, with
    d = b_s - (a_s/a_t) b_t = a_s (rho_s - rho_t), computed without cancellation. */
 double solver_psi(const scalar_at *from, const scalar_at *to);

@@ -1,9 +1,7 @@
 /* Splitting integrators in phase space, deterministic and stochastic.
  *
- * A scheme is a word; its letters are executed from left to right within a step from t to s,
- * h = t - s:
+ * A scheme is a word of solver/scheme.h; its moves and O in a step from t to s, h = t - s:
  *
- *   e, E   evaluate the network at the current state, at time t or at time s
  *   A      position:  x <- x + h beta/2 (w Gamma x - M^-1 m + w Gamma s_x)
  *   B, b   momentum, over h or h/2:  m <- m + h beta/2 (x + w nu m + w M nu s_m)
  *   O      exact OU, D = int beta over [s, t]:
@@ -19,12 +17,7 @@
  * "reduced" shares evaluations and closes at time s). Order 1. RVV's first-order term is so small
  * that it looks like order 1.6 at 40 steps of the quadratic grid, 1.4 at 80 and 1.1 at 320, and
  * like 1.6 up to 320 uniform steps. */
-#include "solver/solver.h"
-
-#include <string.h>
-
-#include "process/phase.h"
-#include "solver/symbol.h"
+#include "solver/scheme.h"
 
 static const char *const words[] = {"eBeA",  "eBA",     "ebeAeb", "ebAEb", "OeBeA",
                                     "eBeAO", "OebeAeb", "OeBA",   "eBAO",  "OebAEb"};
@@ -42,76 +35,39 @@ static const char *word_of(const opts *o) {
 
 static solver_claims claims(const opts *o, const process *p) {
     (void)p;
-    if (strchr(word_of(o), 'O'))
-        return (solver_claims){.order = 1, .from = 80, .to = 320, .stochastic = true};
-    return (solver_claims){.order = 1, .from = 320, .to = 1280};
+    return scheme_claims(word_of(o));
 }
 
 static int steps(const opts *o, int nfe, bool to_zero) {
     (void)to_zero;
-    int calls = 0;
-    for (const char *c = word_of(o); *c; c++) calls += *c == 'e' || *c == 'E';
-    return nfe / calls;
+    return scheme_steps(word_of(o), nfe);
 }
 
-/* The latest evaluation: its output, the score from it, and beta at its time. */
-typedef struct {
-    val y;
-    blk score;
-    double beta;
-} evaluation;
-
-/* Whether the letters up to the next evaluation need a score: without friction there is none in a
-   component, and a plan makes no evaluation for nothing (CLD's position, nu = 0's momentum). */
-static bool scored(const phase_par *par, const char *rest) {
-    for (const char *c = rest; *c && *c != 'e' && *c != 'E'; c++)
-        if ((*c == 'A' && par->Gamma > 0) || ((*c == 'B' || *c == 'b') && par->nu > 0)) return true;
-    return false;
+static void move_position(const scheme *at, symbol *z, double c) {
+    const double Gamma = at->par->Gamma;
+    const blk score = rows_score_map(at->r, at->asked);
+    symbol_apply(z, blk_2x2(1 + c * at->w * Gamma, -c * at->par->Minv, 0, 1));
+    if (Gamma > 0) symbol_add(z, symbol_row(score, 0, c * at->w * Gamma), at->y);
 }
 
-/* `letter` is where the word stands. */
-static evaluation evaluate(const problem *pb, rows *r, symbol *z, double t, const char *letter) {
-    evaluation e = {.score = rows_score_map(r, t), .beta = phase_beta(pb->process, t)};
-    if (scored(phase_parameters(pb->process), letter + 1))
-        e.y = rows_predict(r, symbol_write(z, r), t);
-    return e;
+static void kick_momentum(const scheme *at, symbol *z, double c) {
+    const double nu = at->par->nu, M = at->par->M;
+    const blk score = rows_score_map(at->r, at->asked);
+    symbol_apply(z, blk_2x2(1, 0, c, 1 + c * at->w * nu));
+    if (nu > 0) symbol_add(z, symbol_row(score, 1, c * at->w * M * nu), at->y);
 }
 
-static void move_position(const phase_par *par, symbol *z, const evaluation *e, double h,
-                          double w) {
-    const double c = h * e->beta / 2;
-    symbol_apply(z, blk_2x2(1 + c * w * par->Gamma, -c * par->Minv, 0, 1));
-    if (par->Gamma > 0) symbol_add(z, symbol_row(e->score, 0, c * w * par->Gamma), e->y);
-}
-
-static void kick_momentum(const phase_par *par, symbol *z, const evaluation *e, double h,
-                          double w) {
-    const double c = h * e->beta / 2;
-    symbol_apply(z, blk_2x2(1, 0, c, 1 + c * w * par->nu));
-    if (par->nu > 0) symbol_add(z, symbol_row(e->score, 1, c * w * par->M * par->nu), e->y);
+static void move(const scheme *at, symbol *z, char letter) {
+    const double h = at->t - at->s, c = h * phase_beta(at->pb->process, at->asked) / 2;
+    switch (letter) {
+    case 'A': move_position(at, z, c); break;
+    case 'B': kick_momentum(at, z, c); break;
+    default: kick_momentum(at, z, c / 2); break;
+    }
 }
 
 static val fill(const problem *pb, rows *r, val start) {
-    const phase_par *par = phase_parameters(pb->process);
-    const char *word = word_of(pb->o);
-    const double w = strchr(word, 'O') ? 2 : 1;
-    symbol z = symbol_of(start);
-    for (int n = 0; n < pb->steps; n++) {
-        const double t = pb->t[n], s = pb->t[n + 1], h = t - s;
-        evaluation e = {0};
-        for (const char *c = word; *c; c++) {
-            switch (*c) {
-            case 'e': e = evaluate(pb, r, &z, t, c); break;
-            case 'E': e = evaluate(pb, r, &z, s, c); break;
-            case 'A': move_position(par, &z, &e, h, w); break;
-            case 'B': kick_momentum(par, &z, &e, h, w); break;
-            case 'b': kick_momentum(par, &z, &e, h / 2, w); break;
-            default: symbol_relax(&z, r, t, s, opt_real(pb->o, "lambda_s")); break;
-            }
-        }
-        rows_step(r, symbol_write(&z, r), s, 1);
-    }
-    return symbol_write(&z, r);
+    return scheme_fill(pb, r, start, word_of(pb->o), move);
 }
 
 const solver_row solver_splitting = {
