@@ -1,11 +1,11 @@
 /* DPM-Solver and DPM-Solver++, orders 1 to 3, singlestep and multistep.
  *
- * In the notation of solver/expo.h, base = (A_s/A_t) x + C E(z) m0, q = E/z - 1:
+ * In the notation of solver/expo.h, base = (A_s/A_t) x + C E(z) m0, q = g_1:
  *   singlestep 2   midpoint  base + C E/(2 r1) (m1 - m0);   heun  base + C q/r1 (m1 - m0)
  *   singlestep 3   x2 = ... + C_2 (r2/r1) q(r2 z)(m1 - m0); midpoint  base + C q/r2 (m2 - m0);
- *                  heun  base + C q D1 + C (q/z - 1/2) D2 with D1, D2 from both differences
+ *                  heun  base + C q D1 + C g_2 D2 with D1, D2 from both differences
  *   multistep 2    D = (m0 - m1)/r0:  midpoint  base + C E D/2;  heun  base + C q D
- *   multistep 3    base + C q D1 + C (q/z - 1/2) D2 from two differences back
+ *   multistep 3    base + C q D1 + C g_2 D2 from two differences back
  *
  * Lu et al., arXiv 2206.00927 (dpmsolver: noise form) and 2211.01095 (dpmsolver++: data form);
  * solver_type is named as in diffusers (its "midpoint" and "heun" are the authors' "dpmsolver" and
@@ -128,17 +128,17 @@ static val singlestep(const dpm *d, rows *r, val x, double t, double s, int orde
     const scalar_at at = process_at(p, t), to = process_at(p, s);
     const expo e = expo_between(&at, &to, d->data);
     double f[2];
-    val m[3] = {expo_predict(d->pb, r, x, t, d->data)};
+    val m[3] = {expo_predict(r, x, t, d->data)};
     if (order == 1) return rows_lin2(r, e.ratio, x, e.C * e.E, m[0]);
     rows_fail(r, fractions(d, t, s, order, f));
     if (r->status != DFL_OK) return x;
     const double s1 = expo_stage_time(p, &at, e.h, f[0]);
     const val x1 = stage(d, r, x, &at, s1, m[0], m[0], 0);
-    m[1] = expo_predict(d->pb, r, x1, s1, d->data);
+    m[1] = expo_predict(r, x1, s1, d->data);
     if (order == 2) return last_of_two(d, r, x, &e, f[0], m[0], m[1]);
     const double s2 = expo_stage_time(p, &at, e.h, f[1]);
     const val x2 = stage(d, r, x, &at, s2, m[0], m[1], f[1] / f[0]);
-    m[2] = expo_predict(d->pb, r, x2, s2, d->data);
+    m[2] = expo_predict(r, x2, s2, d->data);
     return last_of_three(d, r, x, &e, f, m);
 }
 
@@ -195,7 +195,7 @@ static val run_multistep(const dpm *d, rows *r, val x) {
         if (d->lower_final && pb->steps < 10 && left < order) order = left;
         m[2] = m[1];
         m[1] = m[0];
-        m[0] = expo_predict(pb, r, x, pb->t[j - 1], d->data);
+        m[0] = expo_predict(r, x, pb->t[j - 1], d->data);
         if (pb->t[j] == 0) order = 1;
         x = pb->t[j] == 0 ? clean(d, r, x, pb->t[j - 1], m[0]) : multistep(d, r, x, j, order, m);
         rows_step(r, x, pb->t[j], order);
@@ -213,11 +213,7 @@ static val fill(const problem *pb, rows *r, val x) {
         rows_fail(r, fail(DFL_E_COMBINATION,
                           "solver dpm: the stages of singlestep methods have no limit at t_end=0, "
                           "where the log-SNR is infinite; end above 0 or choose method=multistep"));
-    if (process_at(pb->process, pb->t[0]).a == 0)
-        rows_fail(r, fail(DFL_E_COMBINATION,
-                          "solver dpm: works in log-SNR, which is infinite at t_start=%.17g; start "
-                          "lower",
-                          pb->t[0]));
+    rows_fail(r, expo_check_start(pb, "dpm"));
     return d.method == MULTISTEP ? run_multistep(&d, r, x) : run_singlestep(&d, r, x);
 }
 

@@ -23,6 +23,7 @@
 
 #include "grid/grid.h"
 #include "solver/budget.h"
+#include "solver/expo.h"
 #include "solver/scire_phi.h"
 
 enum { V1, V2, EI };
@@ -148,7 +149,7 @@ static double time_of_w(const scire *s, double w) {
 }
 
 static val predict(const scire *s, rows *r, val x, double t) {
-    return s->variant == V2 ? rows_x0(r, x, t) : rows_eps(r, x, t);
+    return expo_predict(r, x, t, s->variant == V2);
 }
 
 /* One step or stage from (x, t) to a target, as terms in y carried over to x. */
@@ -182,15 +183,14 @@ static dfl_status fractions(const scire *s, double t, double target, int order, 
 static val step_ei(const scire *s, rows *r, val x, double t, double target, double phi) {
     const process *p = s->pb->process;
     const scalar_at at = process_at(p, t), to = process_at(p, target);
-    const double h = to.lambda - at.lambda, middle = process_time_of_rho(p, at.rho * exp(-h / 2));
+    const expo whole = expo_between(&at, &to, false);
+    const double middle = expo_stage_time(p, &at, whole.h, 0.5);
     const scalar_at half = process_at(p, middle);
-    const double to_middle = log(at.rho / half.rho); /* h/2, but for the inverse map's rounding */
+    const expo first = expo_between(&at, &half, false);
     const val m0 = rows_eps(r, x, t);
-    const val stage = rows_lin2(r, half.a / at.a, x, -half.b * expm1(to_middle), m0);
-    const val m1 = rows_eps(r, stage, middle);
-    const double bend = h < 1e-2 ? h / 2 + h * h / 6 + h * h * h / 24 : (expm1(h) - h) / h;
-    const double c = -to.b * bend * 2 / phi;
-    return rows_lin3(r, to.a / at.a, x, -to.b * expm1(h) - c, m0, c, m1);
+    const val m1 = rows_eps(r, rows_lin2(r, first.ratio, x, first.C * first.E, m0), middle);
+    const double c = whole.C * whole.q * 2 / phi;
+    return rows_lin3(r, whole.ratio, x, whole.C * whole.E - c, m0, c, m1);
 }
 
 static val singlestep(const scire *s, rows *r, val x, double t, double target, int order,

@@ -3,8 +3,7 @@
  * In the notation of solver/expo.h, step j of order o, B(z) = z (bh1) or e^z - 1 (bh2):
  *   predictor  xp = base + C B sum_{i<o} a_i D_i            D_i = (m_i - m0)/r_i
  *   corrector  x  = base + C B (sum_{i<o} c_i D_i + c_o (mt - m0)),  mt = m(xp, t_j), r_o = 1
- *   r_i = (lambda(t_{j-1-i}) - lambda(t_{j-1}))/h;  V c = b, V_ki = r_i^(k-1), b_k = k! g_k / B,
- *   g_1 = E/z - 1, g_{k+1} = g_k/z - 1/(k+1)!
+ *   r_i = (lambda(t_{j-1-i}) - lambda(t_{j-1}))/h;  V c = b, V_ki = r_i^(k-1), b_k = k! g_k / B
  * a and c of two unknowns and one are 1/2 where the paper fixes them. The history keeps mt,
  * evaluated at xp; the corrected x is not evaluated again, and the last step is not corrected.
  *
@@ -71,28 +70,12 @@ static dfl_status solve(double V[ORDER_MAX][ORDER_MAX], double *b, int n) {
     return DFL_OK;
 }
 
-/* g_k of the head, by its series sum_{i>=0} z^(i+1) / (k+i+1)! where z is small. */
-static double g(int k, double z) {
-    if (fabs(z) < 0.1) {
-        double sum = 0, factorial = 1;
-        for (int i = 2; i <= k; i++) factorial *= i;
-        for (int i = 14; i >= 0; i--) sum = (sum + 1) / (k + i + 1) * z;
-        return sum / factorial;
-    }
-    double value = expm1(z) / z - 1, factorial = 1;
-    for (int i = 1; i < k; i++) {
-        factorial *= i + 1;
-        value = value / z - 1 / factorial;
-    }
-    return value;
-}
-
 /* The weights of n unknowns with abscissae rr. */
 static dfl_status weights(const double *rr, int n, double z, double B, double *c) {
     double V[ORDER_MAX][ORDER_MAX], factorial = 1;
     for (int k = 1; k <= n; k++) {
         factorial *= k;
-        c[k - 1] = factorial * g(k, z) / B;
+        c[k - 1] = factorial * expo_g(k, z) / B;
         for (int i = 0; i < n; i++) V[k - 1][i] = pow(rr[i], k - 1);
     }
     return solve(V, c, n);
@@ -139,7 +122,7 @@ static val step(const problem *pb, const unipc *u, rows *r, val x, int j, val *m
         return xp;
     }
     if (o > 1) rows_fail(r, weights(rr, o, e.z, B, c));
-    const val mt = expo_predict(pb, r, xp, pb->t[j], u->data);
+    const val mt = expo_predict(r, xp, pb->t[j], u->data);
     const val corrected = combine(r, x, &e, B, rr, c, o, m, c[o - 1], mt);
     rows_step(r, corrected, pb->t[j], o);
     m[2] = m[1];
@@ -155,12 +138,7 @@ static dfl_status check(const problem *pb, const unipc *u) {
     if (pb->t[pb->steps] == 0 && !(u->data && u->bh2))
         return fail(DFL_E_COMBINATION,
                     "solver unipc: t_end=0 has a limit in data form with bh2 only");
-    if (process_at(pb->process, pb->t[0]).a == 0)
-        return fail(
-            DFL_E_COMBINATION,
-            "solver unipc: works in log-SNR, which is infinite at t_start=%.17g; start lower",
-            pb->t[0]);
-    return DFL_OK;
+    return expo_check_start(pb, "unipc");
 }
 
 static val fill(const problem *pb, rows *r, val x) {
@@ -168,7 +146,7 @@ static val fill(const problem *pb, rows *r, val x) {
                      opt_bool(pb->o, "lower_order_final"), (int)opt_int(pb->o, "order")};
     const bool zero = pb->t[pb->steps] == 0;
     rows_fail(r, check(pb, &u));
-    val m[3] = {r->status == DFL_OK ? expo_predict(pb, r, x, pb->t[0], u.data) : 0};
+    val m[3] = {r->status == DFL_OK ? expo_predict(r, x, pb->t[0], u.data) : 0};
     for (int j = 1; j <= pb->steps && r->status == DFL_OK; j++) {
         if (zero && j == pb->steps) { /* the limit: x_0 as predicted last */
             x = m[0];
