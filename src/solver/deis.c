@@ -46,18 +46,7 @@ static solver_claims claims(const opts *o, const process *p) {
     return claims;
 }
 
-/* One step with the polynomial through the last predictions. */
-static val extrapolate(const problem *pb, rows *r, val x, int n, const deis_basis *b,
-                       const val *eps) {
-    const double t = pb->t[n], s = pb->t[n + 1];
-    const scalar_at at = process_at(pb->process, t), to = process_at(pb->process, s);
-    term terms[DEIS_ORDER_MAX + 2] = {{x, blk_real(solver_psi(&at, &to))}};
-    for (int j = 0; j < b->nodes; j++)
-        terms[1 + j] = (term){eps[j], blk_real(to.a * deis_weight(b, j, t, s))};
-    return rows_lin(r, terms, (size_t)b->nodes + 1);
-}
-
-static val equal_steps(const problem *pb, rows *r, val x, int n, int nodes, const val *eps) {
+static val equal_steps(const problem *pb, rows *r, val x, int n, const deis_basis *b) {
     static const double weight[4][4] = {{1},
                                         {3.0 / 2, -1.0 / 2},
                                         {23.0 / 12, -16.0 / 12, 5.0 / 12},
@@ -66,9 +55,9 @@ static val equal_steps(const problem *pb, rows *r, val x, int n, int nodes, cons
     const scalar_at to = process_at(pb->process, pb->t[n + 1]);
     const double d = solver_gap(&at, &to);
     term terms[5] = {{x, blk_real(solver_psi(&at, &to))}};
-    for (int j = 0; j < nodes; j++)
-        terms[1 + j] = (term){eps[j], blk_real(d * weight[nodes - 1][j])};
-    return rows_lin(r, terms, (size_t)nodes + 1);
+    for (int j = 0; j < b->nodes; j++)
+        terms[1 + j] = (term){b->eps[j], blk_real(d * weight[b->nodes - 1][j])};
+    return rows_lin(r, terms, (size_t)b->nodes + 1);
 }
 
 static dfl_status check(const problem *pb, int kind, int order) {
@@ -101,19 +90,15 @@ static val fill(const problem *pb, rows *r, val x) {
     deis_basis b = {.p = pb->process,
                     .variable = (deis_variable)kind,
                     .riemann = opt_choice(pb->o, "quadrature") == 1};
-    val eps[DEIS_ORDER_MAX + 1] = {0}; /* newest first */
     for (int n = 0; n < pb->steps; n++) {
         const val y = rows_predict(r, x, pb->t[n]);
-        b.nodes = (n < order ? n : order) + 1;
-        for (int j = 0; j < b.nodes; j++) b.t[j] = pb->t[n - j];
-        for (int j = DEIS_ORDER_MAX; j > 0; j--) eps[j] = eps[j - 1];
-        eps[0] = rows_eps_of(r, x, y, pb->t[n]);
+        deis_begin(&b, pb, n, order, rows_eps_of(r, x, y, pb->t[n]));
         if (b.nodes == 1 && (kind == IPNDM || !b.riemann))
             x = solver_first_order_from(pb, r, x, y, n, 1, 0);
         else if (kind == IPNDM)
-            x = equal_steps(pb, r, x, n, b.nodes, eps);
+            x = equal_steps(pb, r, x, n, &b);
         else
-            x = extrapolate(pb, r, x, n, &b, eps);
+            x = deis_extrapolate(&b, pb, r, x, n);
         rows_step(r, x, pb->t[n + 1], b.nodes);
     }
     return x;

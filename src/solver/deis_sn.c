@@ -118,20 +118,10 @@ static val fill(const problem *pb, rows *r, val x) {
     b.factor.slope = (double)stats.n - (released ? 1 : 0);
     b.factor.shift = released ? 0 : 1;
     const int order = (int)opt_int(pb->o, "order");
-    val eps[DEIS_ORDER_MAX + 1] = {0}; /* newest first */
     for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
-        const double t = pb->t[n], s = pb->t[n + 1];
-        const scalar_at at = process_at(pb->process, t), to = process_at(pb->process, s);
-        b.nodes = (n < order ? n : order) + 1;
-        for (int j = 0; j < b.nodes; j++) b.t[j] = pb->t[n - j];
-        for (int j = DEIS_ORDER_MAX; j > 0; j--) eps[j] = eps[j - 1];
-        eps[0] = rows_eps(r, x, t);
-        term terms[DEIS_ORDER_MAX + 2] = {{x, blk_real(solver_psi(&at, &to))}};
-        for (int j = 0; j < b.nodes; j++)
-            terms[1 + j] = (term){eps[j], blk_real(to.a * deis_weight(&b, j, t, s) /
-                                                   deis_factor_at(&b.factor, b.t[j]))};
-        x = rows_lin(r, terms, (size_t)b.nodes + 1);
-        rows_step(r, x, s, b.nodes);
+        deis_begin(&b, pb, n, order, rows_eps(r, x, pb->t[n]));
+        x = deis_extrapolate(&b, pb, r, x, n);
+        rows_step(r, x, pb->t[n + 1], b.nodes);
     }
     free(stats.value);
     return x;

@@ -139,3 +139,21 @@ double deis_weight(const deis_basis *b, int j, double t, double s) {
     const bool kinks = b->p->nknots || b->factor.n;
     return -(kinks ? over_kinks(&g, t, s) : over_smooth(&g, t, s));
 }
+
+void deis_begin(deis_basis *b, const problem *pb, int n, int order, val eps) {
+    b->nodes = (n < order ? n : order) + 1;
+    for (int j = 0; j < b->nodes; j++) b->t[j] = pb->t[n - j];
+    for (int j = b->nodes - 1; j > 0; j--) b->eps[j] = b->eps[j - 1];
+    b->eps[0] = eps;
+}
+
+val deis_extrapolate(const deis_basis *b, const problem *pb, rows *r, val x, int n) {
+    const double t = pb->t[n], s = pb->t[n + 1];
+    const scalar_at at = process_at(pb->process, t), to = process_at(pb->process, s);
+    term terms[DEIS_ORDER_MAX + 2] = {{x, blk_real(solver_psi(&at, &to))}};
+    for (int j = 0; j < b->nodes; j++) {
+        const double weight = to.a * deis_weight(b, j, t, s) / deis_factor_at(&b->factor, b->t[j]);
+        terms[1 + j] = (term){b->eps[j], blk_real(weight)};
+    }
+    return rows_lin(r, terms, (size_t)b->nodes + 1);
+}

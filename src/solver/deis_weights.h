@@ -2,7 +2,7 @@
 #ifndef DFL_DEIS_WEIGHTS_H
 #define DFL_DEIS_WEIGHTS_H
 
-#include "process/process.h"
+#include "solver/solver.h"
 
 enum { DEIS_ORDER_MAX = 5 };
 
@@ -22,6 +22,7 @@ typedef struct {
     bool riemann;                 /* the released left sum of 10000 points in t, for comparison */
     deis_factor factor;           /* of the integrand */
     double t[DEIS_ORDER_MAX + 1]; /* nodes, newest first */
+    val eps[DEIS_ORDER_MAX + 1];  /* the noise predicted there */
     int nodes;
 } deis_basis;
 
@@ -30,5 +31,12 @@ double deis_factor_at(const deis_factor *f, double t);
 /* int_{rho(t)}^{rho(s)} factor(t(rho)) l_j drho, j < nodes, s < t; negative where l_j is positive.
  */
 double deis_weight(const deis_basis *b, int j, double t, double s);
+
+/* Step n begins, with eps predicted at its start: the nodes are the last order + 1 times, or as many
+   as there are. */
+void deis_begin(deis_basis *b, const problem *pb, int n, int order, val eps);
+
+/* Step n, with the polynomial through eps/factor at the nodes. */
+val deis_extrapolate(const deis_basis *b, const problem *pb, rows *r, val x, int n);
 
 #endif

@@ -7,23 +7,15 @@
  * equal to DDIM; t is Song et al., arXiv 2011.13456, eq. (13), taken literally, far worse at few
  * steps, and the only one in phase space. auto takes rho where there is one. Order 1, one
  * evaluation per step. */
-#include "solver/solver.h"
-
-enum { AUTO, IN_RHO, IN_T };
+#include "solver/variable.h"
 
 static const opt_row options[] = {
-    {"variable", OPT_CHOICE, "auto", 0, 0, "auto|rho|t",
-     "noise-to-signal or time; auto: rho if any"},
+    VARIABLE_OPTION,
     {0},
 };
 
-static bool in_rho(const opts *o, const process *p) {
-    const int variable = opt_choice(o, "variable");
-    return variable == IN_RHO || (variable == AUTO && p->row->components == 1);
-}
-
 static solver_claims claims(const opts *o, const process *p) {
-    return (solver_claims){.order = 1, .from = 80, .to = 640, .exact = in_rho(o, p)};
+    return (solver_claims){.order = 1, .from = 80, .to = 640, .exact = variable_is_rho(o, p)};
 }
 
 static val step_in_t(rows *r, val z, double t, double h) {
@@ -34,12 +26,9 @@ static val step_in_t(rows *r, val z, double t, double h) {
 }
 
 static val fill(const problem *pb, rows *r, val z) {
-    const bool rho = in_rho(pb->o, pb->process);
-    if (rho && r->out->components == 2) {
-        rows_fail(r, fail(DFL_E_COMBINATION, "solver euler: variable=rho needs a scalar process"));
-        return z;
-    }
-    for (int n = 0; n < pb->steps; n++) {
+    const bool rho = variable_is_rho(pb->o, pb->process);
+    rows_fail(r, variable_check(pb, "euler"));
+    for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         const double t = pb->t[n], s = pb->t[n + 1];
         z = rho ? solver_first_order(pb, r, z, n, 1, 0) : step_in_t(r, z, t, s - t);
         rows_step(r, z, s, 1);

@@ -11,15 +11,12 @@
  * Karras et al., arXiv 2206.00364, algorithm 1, in their sigma = rho (also rhoRK-DEIS "2heun"). Two
  * evaluations per step; a step that lands on t = 0 is Euler's and costs one, as there. In phase
  * space only t; auto takes rho where there is one. Order 2. */
-#include "solver/solver.h"
+#include "solver/variable.h"
 
 #include <math.h>
 
-enum { AUTO, IN_RHO, IN_T };
-
 static const opt_row options[] = {
-    {"variable", OPT_CHOICE, "auto", 0, 0, "auto|rho|t",
-     "noise-to-signal or time; auto: rho if any"},
+    VARIABLE_OPTION,
     {"s_churn", OPT_REAL, "0", 0, 1e6, NULL, "noise added over all steps; 0 is deterministic"},
     {"s_min", OPT_REAL, "0", 0, 1e9, NULL, "least sigma to churn at"},
     {"s_max", OPT_REAL, "1e9", 0, 1e9, NULL, "largest sigma to churn at"},
@@ -27,18 +24,14 @@ static const opt_row options[] = {
     {0},
 };
 
-static bool in_rho(const opts *o, const process *p) {
-    const int variable = opt_choice(o, "variable");
-    return variable == IN_RHO || (variable == AUTO && p->row->components == 1);
-}
-
 static solver_claims claims(const opts *o, const process *p) {
     const bool churn = opt_real(o, "s_churn") > 0;
     return (solver_claims){.order = 2,
                            .from = 80,
                            .to = 320,
                            .stochastic = churn,
-                           .exact = in_rho(o, p) && (!churn || opt_real(o, "s_noise") == 1)};
+                           .exact =
+                               variable_is_rho(o, p) && (!churn || opt_real(o, "s_noise") == 1)};
 }
 
 static int steps(const opts *o, int nfe, bool to_zero) {
@@ -86,12 +79,9 @@ static val step_in_t(rows *r, val z, double t, double s) {
 }
 
 static val fill(const problem *pb, rows *r, val z) {
-    const bool rho = in_rho(pb->o, pb->process);
-    if (rho && r->out->components == 2) {
-        rows_fail(r, fail(DFL_E_COMBINATION, "solver heun: variable=rho needs a scalar process"));
-        return z;
-    }
-    for (int n = 0; n < pb->steps; n++) {
+    const bool rho = variable_is_rho(pb->o, pb->process);
+    rows_fail(r, variable_check(pb, "heun"));
+    for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         double t = pb->t[n];
         const double s = pb->t[n + 1];
         if (rho) z = churn(pb, r, z, &t);
