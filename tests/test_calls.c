@@ -54,7 +54,7 @@ static void test_observer(void **state) {
         watcher w = {.plan = plan, .batch = 7, .total = 20};
         dfl_run *run = run_of(plan, model, "batch=7,dtype=float64");
         dfl_run_observe(run, watch, &w);
-        ok(dfl_run_sample(run, 0, 20, NULL, NULL, samples));
+        assert_ok(dfl_run_sample(run, 0, 20, NULL, NULL, samples));
         assert_int_equal(w.calls, 3 * (plan->steps + 1));
         assert_memory_equal(w.last, samples, sizeof samples);
         dfl_run_free(run);
@@ -84,7 +84,7 @@ static void test_cancel(void **state) {
     watcher w = {.plan = plan, .batch = 7, .total = 20};
     dfl_run_observe(run, watch, &w);
     dfl_run_cancel(run); /* before the run begins: no effect */
-    ok(dfl_run_sample(run, 0, 20, NULL, NULL, again));
+    assert_ok(dfl_run_sample(run, 0, 20, NULL, NULL, again));
     assert_memory_equal(clean, again, sizeof clean);
     dfl_run_free(run);
     dfl_plan_free(plan);
@@ -161,7 +161,7 @@ static void test_network_fails(void **state) {
     double samples[60];
     network net = {0};
     dfl_model *model = NULL;
-    ok(dfl_model_callback(net_card, answer_request, &net, &model));
+    assert_ok(dfl_model_callback(net_card, answer_request, &net, &model));
     dfl_plan *plan = plan_of(model, "solver=heun steps=2");
     static const char *const types[] = {"batch=4", "batch=4,dtype=float64"};
     for (size_t t = 0; t < 2; t++) {
@@ -172,7 +172,7 @@ static void test_network_fails(void **state) {
             assert_int_equal(net.calls, n);
         }
         net = (network){0};
-        ok(dfl_run_sample(run, 10, 10, NULL, NULL, samples));
+        assert_ok(dfl_run_sample(run, 10, 10, NULL, NULL, samples));
         assert_int_equal(net.calls, 12);
         assert_true(dfl_run_model_seconds(run) > 0);
         dfl_run_free(run);
@@ -188,7 +188,7 @@ static void test_not_finite(void **state) {
     double samples[60];
     network net = {0};
     dfl_model *model = NULL;
-    ok(dfl_model_callback(net_card, answer_request, &net, &model));
+    assert_ok(dfl_model_callback(net_card, answer_request, &net, &model));
     dfl_plan *plan = plan_of(model, "solver=heun steps=2 t_end=0.5 grid=uniform");
     static const char *const types[] = {"batch=4", "batch=4,dtype=float64"};
     for (size_t t = 0; t < 2; t++) {
@@ -242,10 +242,10 @@ static void test_labels(void **state) {
     double samples[60];
     network net = {.labels = good};
     dfl_model *model = NULL, *plain = test_mixture();
-    ok(dfl_model_callback(net_card, answer_request, &net, &model));
+    assert_ok(dfl_model_callback(net_card, answer_request, &net, &model));
     dfl_plan *plan = plan_of(model, "solver=ddim steps=2");
     dfl_run *run = run_of(plan, model, "batch=4");
-    ok(dfl_run_sample(run, 10, 10, good, NULL, samples));
+    assert_ok(dfl_run_sample(run, 10, 10, good, NULL, samples));
     assert_int_equal(net.calls, 6);
     for (int64_t wrong = -1; wrong <= 5; wrong += 6) {
         memcpy(bad, good, sizeof bad);
@@ -312,7 +312,7 @@ static void test_noise_source(void **state) {
                     "the noise source gave a number that is not finite");
             s = (source){0};
             dfl_run_noise(run, draw, &s);
-            ok(dfl_run_sample(run, 0, 6, NULL, NULL, replayed));
+            assert_ok(dfl_run_sample(run, 0, 6, NULL, NULL, replayed));
             assert_memory_equal(built_in, replayed, sizeof built_in);
             dfl_run_free(run);
         }
@@ -337,7 +337,7 @@ static void test_picks(void **state) {
         refused(dfl_run_sample(run, 0, 2, NULL, NULL, samples), DFL_E_RANGE, "[0, 1)");
     }
     s.pick = 1 - 0x1p-53;
-    ok(dfl_run_sample(run, 0, 2, NULL, NULL, samples));
+    assert_ok(dfl_run_sample(run, 0, 2, NULL, NULL, samples));
     dfl_run_free(run);
     dfl_plan_free(plan);
     dfl_model_free(model);
@@ -367,11 +367,11 @@ static void test_run_options(void **state) {
         refused(dfl_run_new(plan, model, cases[i].options, &run), cases[i].status, cases[i].part);
         assert_null(run);
     }
-    ok(dfl_run_new(plan, model, "seed=18446744073709551615", &run));
+    assert_ok(dfl_run_new(plan, model, "seed=18446744073709551615", &run));
     float sample[2];
     refused(dfl_run_sample(run, UINT64_MAX, 1, NULL, NULL, sample), DFL_E_RANGE, "2^64 - 1");
-    ok(dfl_run_sample(run, UINT64_MAX - 1, 1, NULL, NULL, sample));
-    ok(dfl_run_sample(run, 0, 0, NULL, NULL, NULL));
+    assert_ok(dfl_run_sample(run, UINT64_MAX - 1, 1, NULL, NULL, sample));
+    assert_ok(dfl_run_sample(run, 0, 0, NULL, NULL, NULL));
     dfl_run_free(run);
     assert_int_equal(dfl_run_new(NULL, model, NULL, &run), DFL_E_ARG);
     assert_int_equal(dfl_run_new(plan, NULL, NULL, &run), DFL_E_ARG);
@@ -390,10 +390,10 @@ static void test_wrong_model(void **state) {
     network net = {0};
     dfl_model *eps = test_mixture(), *v = NULL;
     dfl_run *run = NULL;
-    ok(dfl_model_callback(flow, answer_request, &net, &v));
+    assert_ok(dfl_model_callback(flow, answer_request, &net, &v));
     dfl_plan *plan = plan_of(v, "steps=2");
     refused(dfl_run_new(plan, eps, NULL, &run), DFL_E_COMBINATION, "another prediction type");
-    ok(dfl_run_new(plan, v, NULL, &run));
+    assert_ok(dfl_run_new(plan, v, NULL, &run));
     dfl_run_free(run);
     dfl_plan_free(plan);
     dfl_model_free(v);

@@ -107,7 +107,7 @@ static void test_batches(void **state) {
             const size_t size = t ? sizeof(double) : sizeof(float);
             snprintf(options, sizeof options, "seed=9,dtype=%s,batch=256", types[t]);
             dfl_run *run = run_of(plan, model, options);
-            ok(dfl_run_sample(run, first, COUNT, NULL, NULL, all));
+            assert_ok(dfl_run_sample(run, first, COUNT, NULL, NULL, all));
             dfl_run_free(run);
             for (size_t c = 0; c < LENGTH(cuts); c++) {
                 snprintf(options, sizeof options, "seed=9,dtype=%s,batch=%d", types[t],
@@ -115,8 +115,8 @@ static void test_batches(void **state) {
                 run = run_of(plan, model, options);
                 for (size_t done = 0; done < COUNT; done += cuts[c].piece) {
                     const size_t n = COUNT - done < cuts[c].piece ? COUNT - done : cuts[c].piece;
-                    ok(dfl_run_sample(run, first + done, n, NULL, NULL,
-                                      (char *)cut + done * DIM * size));
+                    assert_ok(dfl_run_sample(run, first + done, n, NULL, NULL,
+                                             (char *)cut + done * DIM * size));
                 }
                 dfl_run_free(run);
                 assert_memory_equal(cut, all, COUNT * DIM * size);
@@ -199,7 +199,7 @@ static dfl_plan *long_plan(int components, size_t sources) {
     if (sources > PLAN_SOURCES_MAX)
         refused(status, DFL_E_RANGE, "up to 64 are allowed");
     else
-        ok(status);
+        assert_ok(status);
     return plan;
 }
 
@@ -213,7 +213,7 @@ static void test_long_rows(void **state) {
         const size_t width = (size_t)components * DIM;
         dfl_plan *plan = long_plan(components, PLAN_SOURCES_MAX);
         dfl_run *run = run_of(plan, model, "seed=4,dtype=float64");
-        ok(dfl_run_sample(run, 0, COUNT, NULL, start, found));
+        assert_ok(dfl_run_sample(run, 0, COUNT, NULL, start, found));
         for (size_t s = 0; s < COUNT; s++)
             for (size_t d = 0; d < DIM; d++) {
                 double sum = 0;
@@ -251,13 +251,13 @@ static void test_start_scale(void **state) {
         dfl_plan *plan = plan_from(components == 1 ? copy1 : copy2);
         dfl_run *run = run_of(plan, model, "seed=3,dtype=float64");
         noise_normals(3, DFL_DRAW_START, 0, 11, 0, (size_t)components * DIM, z);
-        ok(dfl_run_sample(run, 11, 1, NULL, NULL, found));
+        assert_ok(dfl_run_sample(run, 11, 1, NULL, NULL, found));
         for (size_t d = 0; d < DIM; d++) {
             const double x = components == 1 ? 1.5 * z[d] : z[d];
             const double m = components == 1 ? 0 : 0.5 * z[d] + 2 * z[DIM + d];
             assert_true(fabs(found[d] - (2 * x + m)) < 1e-14);
         }
-        ok(dfl_run_sample(run, 11, 1, NULL, given, found));
+        assert_ok(dfl_run_sample(run, 11, 1, NULL, given, found));
         for (size_t d = 0; d < DIM; d++)
             assert_true(found[d] == 2 * given[d] + (components == 1 ? 0 : given[DIM + d]));
         dfl_run_free(run);
@@ -282,11 +282,11 @@ static void test_given(void **state) {
     dfl_plan *plan = plan_from(given_plan);
     dfl_run *run = run_of(plan, model, "batch=1");
     refused(dfl_run_sample(run, 0, 2, NULL, start, found), DFL_E_ARG, "\"image\"");
-    ok(dfl_run_given(run, "image", image));
+    assert_ok(dfl_run_given(run, "image", image));
     refused(dfl_run_sample(run, 0, 2, NULL, start, found), DFL_E_ARG, "\"mask\"");
-    ok(dfl_run_given(run, "mask", mask));
+    assert_ok(dfl_run_given(run, "mask", mask));
     refused(dfl_run_given(run, "Mask", mask), DFL_E_KEY, "\"Mask\"");
-    ok(dfl_run_sample(run, 0, 2, NULL, start, found));
+    assert_ok(dfl_run_sample(run, 0, 2, NULL, start, found));
     assert_memory_equal(found, expected, sizeof found);
     dfl_run_free(run);
     dfl_plan_free(plan);

@@ -11,8 +11,6 @@
 
 #include "base/base.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(a)[0])
-
 /* ---- the allocator --------------------------------------------------------------------------- */
 
 void *__real_malloc(size_t size);

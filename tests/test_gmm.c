@@ -35,9 +35,9 @@ static int answer(void *user, const dfl_request *request) {
 
 static dfl_model *knowing(void) {
     dfl_model *model = NULL;
-    ok(dfl_model_callback("{\"format\":\"driftless-model/1\",\"process\":\"vp_discrete\","
-                          "\"prediction_type\":\"epsilon\",\"sample\":{\"shape\":[16]}}",
-                          answer, NULL, &model));
+    assert_ok(dfl_model_callback("{\"format\":\"driftless-model/1\",\"process\":\"vp_discrete\","
+                                 "\"prediction_type\":\"epsilon\",\"sample\":{\"shape\":[16]}}",
+                                 answer, NULL, &model));
     return model;
 }
 
@@ -93,7 +93,7 @@ static void add_kernel(const mix *m, int index, const mix_kernel *k, double scal
 /* Along the plan's steps with a kernel; A = kept b_s/b_t from kept^2 b_s^2 + sig^2 = b_s^2. */
 static void recursion(const dfl_plan *plan, double scaled, moments *out) {
     mix *m = NULL;
-    ok(mix_new(plan, D, normals, NULL, &m));
+    assert_ok(mix_new(plan, D, normals, NULL, &m));
     memset(out, 0, sizeof *out);
     double b = plan->code.inputs[0].at.b[0];
     size_t kernel = 0;
@@ -176,7 +176,7 @@ static void test_vub_trace(void **state) {
     dfl_model *model = knowing();
     dfl_plan *plan = gmm_plan(model, "eta=1,K=8,covariance=vub,rho=0.9");
     mix *m = NULL;
-    ok(mix_new(plan, D, normals, NULL, &m));
+    assert_ok(mix_new(plan, D, normals, NULL, &m));
     for (size_t i = 0; i < plan->code.nkernels; i++) {
         const mix_kernel *k = &plan->code.kernels[i];
         moments one = {0};
@@ -222,7 +222,7 @@ static void estimate(dfl_model *model, const char *options, double off[3]) {
     dfl_plan *plan = gmm_plan(model, options);
     dfl_run *run = run_of(plan, model, "dtype=float64,batch=1000,seed=4");
     dfl_run_observe(run, gather, &s);
-    ok(dfl_run_sample(run, 0, MANY, NULL, NULL, samples));
+    assert_ok(dfl_run_sample(run, 0, MANY, NULL, NULL, samples));
     assert_int_equal(s.n, MANY);
     const double b2 = 1e-4, a = sqrt(1 - b2), n = MANY;
     memset(off, 0, 3 * sizeof *off);

@@ -12,8 +12,6 @@
 
 #include "io/io.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(a)[0])
-
 enum { LIMIT = 1 << 20 };
 
 static char folder[64];
@@ -48,12 +46,6 @@ static int remove_folder(void **state) {
     while (dir && (entry = readdir(dir))) remove(in_folder(entry->d_name));
     if (dir) closedir(dir);
     return rmdir(folder);
-}
-
-static void assert_message_has(const char *part) {
-    if (strstr(dfl_last_message(), part)) return;
-    print_error("'%s' is not in '%s'\n", part, dfl_last_message());
-    assert_true(false);
 }
 
 static void put(const char *path, const char *bytes, size_t size) {

@@ -10,8 +10,6 @@
 
 #include "run/run.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(a)[0])
-
 enum { K = 8, D = 16, MANY = 100000 };
 
 /* ---- kernels by hand ------------------------------------------------------------------------- */

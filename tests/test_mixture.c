@@ -9,9 +9,6 @@
 #include "base/json.h"
 #include "model/mixture.h"
 
-#define COUNT(list) (sizeof(list) / sizeof *(list))
-#define REFUTE(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
-
 enum { K = 3, D = 2 };
 static const double weight[K] = {0.5, 0.3, 0.2};
 static const double mean[K][D] = {{1.2, -0.4}, {-0.9, 0.8}, {0.1, -1.5}};
@@ -181,7 +178,7 @@ static void test_phase_space(void **state) {
                                   {{0.9, 0.1}, {0.3, 0.1, 0.2, 0.4}}};
     const double u[2 * D] = {0.5, -0.8, 0.3, 0.1};
     double clean[D], noise[2 * D], y[2 * D];
-    for (size_t i = 0; i < COUNT(at); i++) {
+    for (size_t i = 0; i < LENGTH(at); i++) {
         direct_pair(&at[i], u, clean, noise);
         assert_int_equal(ask(m, &at[i], &(netgives){{0}, {1, 0, 0, 1}}, 2, u, -1, y), 0);
         for (int d = 0; d < 2 * D; d++) assert_true(fabs(y[d] - noise[d]) < 1e-12);
@@ -313,7 +310,7 @@ static void test_bad_files(void **state) {
         {"{\"weights\": [1], \"means\": [[1]], \"stds\": [1], \"card\": {\"t_max\": 2}}",
          DFL_E_RANGE, "t_max"},
     };
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < LENGTH(rows); i++) {
         dfl_model *m;
         json_t *root = json_loads(rows[i].json, 0, NULL);
         if (i > 1) json_object_set_new(root, "format", json_string("driftless-mixture/1"));

@@ -8,11 +8,6 @@
 #include "base/json.h"
 #include "model/model.h"
 
-#define COUNT(list) (sizeof(list) / sizeof *(list))
-
-/* Fails the test of one row of a table, and says which. */
-#define REFUTE(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
-
 /* ---- cards ----------------------------------------------------------------------------------- */
 
 static const char good_card[] =
@@ -94,7 +89,7 @@ static void test_card_variants(void **state) {
         {"sample", "{\"shape\": [4], \"rnage\": [0, 1]}", NULL, "range"},
         {"quite_unlike", "1", NULL, "quite_unlike"},
     };
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < LENGTH(rows); i++) {
         card c;
         char *json = changed(rows[i].key, rows[i].json);
         if (card_parse("here", json, strlen(json), &c)) REFUTE("%s", dfl_last_message());
@@ -164,7 +159,7 @@ static const struct {
 
 static void test_card_bad(void **state) {
     (void)state;
-    for (size_t i = 0; i < COUNT(bad_cards); i++) {
+    for (size_t i = 0; i < LENGTH(bad_cards); i++) {
         card c;
         char *json = changed(bad_cards[i].key, bad_cards[i].json);
         const dfl_status status = card_parse("here", json, strlen(json), &c);
@@ -193,7 +188,7 @@ static void test_card_not_json(void **state) {
         {"{\"a\": \"\xff\"}", DFL_E_FORMAT, "decode"},
     };
     card c;
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < LENGTH(rows); i++) {
         const dfl_status status = card_parse("here", rows[i].json, strlen(rows[i].json), &c);
         if (status != rows[i].status || !strstr(dfl_last_message(), rows[i].word))
             REFUTE("%s: %d, %s", rows[i].json, status, dfl_last_message());
@@ -216,7 +211,7 @@ static void test_netform_inverts(void **state) {
         netform f = {.predicts = (prediction)form};
         if (form > PRED_FLOW)
             f = (netform){.predicts = PRED_SAMPLE, .precond = PRECOND_EDM, .sigma_data = 0.5};
-        for (size_t i = 0; i < COUNT(marginals); i++) {
+        for (size_t i = 0; i < LENGTH(marginals); i++) {
             const double a = marginals[i][0], b = marginals[i][1], x0 = 0.7, n = -1.3;
             const double c = netform_input_scale(&f, a, b), u = c * (a * x0 + b * n);
             double cx, cn;
@@ -347,7 +342,7 @@ static void test_guidance(void **state) {
     static const double scales[] = {0, 1, 2.5, -1};
     const float x[N * D] = {0};
     const int64_t labels[N] = {0, 1, 2};
-    for (size_t i = 0; i < COUNT(scales); i++) {
+    for (size_t i = 0; i < LENGTH(scales); i++) {
         probe p = {0, 0};
         dfl_model *m;
         float y[N * D];

@@ -12,9 +12,6 @@
 #include "model/model.h"
 #include "model/pack.h"
 
-#define COUNT(list) (sizeof(list) / sizeof *(list))
-#define REFUTE(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
-
 /* ---- folders to open ------------------------------------------------------------------------- */
 
 static char folder[64]; /* of this run of the tests, removed at the end */
@@ -69,7 +66,7 @@ static int tear_down(void **state) {
     (void)state;
     static const char *const names[] = {"net.onnx", "model.json"};
     char path[128];
-    for (size_t i = 0; i < COUNT(names); i++) {
+    for (size_t i = 0; i < LENGTH(names); i++) {
         path_in(path, sizeof path, names[i]);
         (void)unlink(path);
     }
@@ -123,7 +120,7 @@ static void test_known_answers(void **state) {
     int64_t labels[N];
     for (int i = 0; i < N * DIM; i++) x[i] = (float)i / 8 - 2;
     for (int i = 0; i < N; i++) labels[i] = i % 11;
-    for (size_t r = 0; r < COUNT(rows); r++) {
+    for (size_t r = 0; r < LENGTH(rows); r++) {
         put_network(rows[r].network, SIZE_MAX);
         put_card(rows[r].time, "[1, 2, 2]", rows[r].more);
         dfl_model *m = open_or_skip("microbatch=4,threads=1");
@@ -271,7 +268,7 @@ static void test_bits(void **state) {
     for (size_t i = 0; i < n; i++) x[i] = (float)((i * 2654435761U >> 7) % 2048) / 1024 - 1;
     for (size_t i = 0; i < n; i++) wide[i] = (double)x[i];
     ask_cut(m, 0, RUN, DFL_FLOAT32, x, whole);
-    for (size_t c = 0; c < COUNT(cuts); c++) {
+    for (size_t c = 0; c < LENGTH(cuts); c++) {
         const size_t skipped = cuts[c][0] * dim;
         memset(part, 0, n * 4);
         ask_cut(m, cuts[c][0], cuts[c][1], DFL_FLOAT32, x, part);
@@ -319,7 +316,7 @@ static void test_mismatches(void **state) {
          "\"0000000000000000000000000000000000000000000000000000000000000000\"}",
          DFL_E_MODEL, "sha256"},
     };
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < LENGTH(rows); i++) {
         dfl_model *m;
         put_network(rows[i].network, SIZE_MAX);
         put_card(rows[i].time, rows[i].shape, rows[i].more);
@@ -349,7 +346,7 @@ static void test_bad_folders(void **state) {
     };
     dfl_model *m;
     put_network("image", SIZE_MAX);
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < LENGTH(rows); i++) {
         put_card("", "[1, 2, 2]", rows[i].more);
         const dfl_status status = dfl_model_open(folder, NULL, &m);
         if (status != rows[i].status || !strstr(dfl_last_message(), rows[i].word))
@@ -367,9 +364,9 @@ static void test_damaged_files(void **state) {
     (void)state;
     static const size_t cuts[] = {0, 1, 10, 100, 200};
     put_card("", "[1, 2, 2]", FILE_ONLY);
-    for (size_t i = 0; i <= COUNT(cuts); i++) {
+    for (size_t i = 0; i <= LENGTH(cuts); i++) {
         dfl_model *m;
-        if (i < COUNT(cuts))
+        if (i < LENGTH(cuts))
             put_network("image", cuts[i]);
         else
             put("net.onnx", "This is no network, just a text.\n", 33);
@@ -424,7 +421,7 @@ static void test_half(void **state) {
                 {999.4, 0x63cf}, {6.1035e-05, 0x0400}, {5.96e-8, 1},
                 {2e-8, 0},       {1.0 / 3, 0x3555},    {2049, 0x6800},
                 {2051, 0x6802},  {6.097555e-05, 0x3ff}};
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < LENGTH(rows); i++) {
         uint16_t bits;
         const dfl_request rq = {.tau = rows[i].x};
         assert_int_equal(pack_time(NET_FLOAT16, &rq, 1, &bits), DFL_OK);

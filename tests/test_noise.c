@@ -9,8 +9,6 @@
 
 #include "base/base.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(a)[0])
-
 /* Philox 4x32-10 as in Salmon et al., SC 2011, section 3.3, by the book. */
 static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t word[4]) {
     uint32_t k0 = key[0], k1 = key[1];

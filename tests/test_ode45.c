@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "model/mixture.h"
 
-#define REFUTE(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 #define OK(call)                                                                                   \
     do {                                                                                           \
         if ((call) != DFL_OK) REFUTE("%s: %s", #call, dfl_last_message());                         \

@@ -7,14 +7,6 @@
 
 #include "base/base.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(a)[0])
-
-static void assert_message_has(const char *part) {
-    if (strstr(dfl_last_message(), part)) return;
-    print_error("'%s' is not in '%s'\n", part, dfl_last_message());
-    assert_true(false);
-}
-
 static const opt_row rows[] = {
     {"order", OPT_INT, "2", 0, 3, NULL, "order of the polynomial"},
     {"eta", OPT_REAL, "0", 0, 1, NULL, "share of noise"},

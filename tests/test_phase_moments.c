@@ -58,15 +58,6 @@ static double moment_error(const char *process_spec, const char *solver, const c
     return error;
 }
 
-static solver_claims claims_of(const char *solver, const process *p) {
-    const family_row *found;
-    opts o;
-    assert_ok(family_parse(&solver_family, solver, &found, &o));
-    const solver_claims claims = ((const solver_row *)found)->claims(&o, p);
-    opts_free(&o);
-    return claims;
-}
-
 static bool takes(const char *process_spec, const char *solver) {
     return !strstr(process_spec, "beta_1") || !strstr(solver, "conjugate");
 }

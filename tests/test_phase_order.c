@@ -137,15 +137,6 @@ static const char *const deterministic[] = {
     "deis:order=3,factor=flow",
 };
 
-static solver_claims claims_of(const char *solver, const process *p) {
-    const family_row *found;
-    opts o;
-    assert_ok(family_parse(&solver_family, solver, &found, &o));
-    const solver_claims claims = ((const solver_row *)found)->claims(&o, p);
-    opts_free(&o);
-    return claims;
-}
-
 static double rms_error(const flow *f, const char *solver, int steps) {
     double z[NUMBERS], sum = 0;
     run_to_end(f, "psld:numerical_eps=0", solver, "power:kappa=2", steps, z);

@@ -54,9 +54,9 @@ static int answer(void *user, const dfl_request *request) {
 
 static dfl_model *callback_model(void) {
     dfl_model *model = NULL;
-    ok(dfl_model_callback("{\"format\":\"driftless-model/1\",\"process\":\"vp_linear\","
-                          "\"prediction_type\":\"epsilon\",\"sample\":{\"shape\":[2]}}",
-                          answer, NULL, &model));
+    assert_ok(dfl_model_callback("{\"format\":\"driftless-model/1\",\"process\":\"vp_linear\","
+                                 "\"prediction_type\":\"epsilon\",\"sample\":{\"shape\":[2]}}",
+                                 answer, NULL, &model));
     return model;
 }
 
@@ -202,7 +202,7 @@ static double off_loop(dfl_model *model, size_t i, const char *thresholding) {
     dfl_plan *plan = plan_of(model, spec);
     dfl_run *run = run_of(plan, model, "dtype=float64,batch=2");
     dfl_run_noise(run, normals, NULL);
-    ok(dfl_run_sample(run, 0, COUNT, NULL, start, found));
+    assert_ok(dfl_run_sample(run, 0, COUNT, NULL, start, found));
     for (size_t k = 0; k < COUNT; k++) {
         double *x = start + k * DIM;
         sample_now = k;

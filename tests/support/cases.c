@@ -85,14 +85,19 @@ const solver_row *case_solver(const plan_case *c) {
     return (const solver_row *)found;
 }
 
-solver_claims case_claims(const plan_case *c) {
+solver_claims claims_of(const char *solver, const process *p) {
     const family_row *found;
     opts o;
-    assert_ok(family_parse(&solver_family, c->solver, &found, &o));
-    process *p = case_process(c);
+    assert_ok(family_parse(&solver_family, solver, &found, &o));
     const solver_claims claims = ((const solver_row *)found)->claims(&o, p);
-    process_free(p);
     opts_free(&o);
+    return claims;
+}
+
+solver_claims case_claims(const plan_case *c) {
+    process *p = case_process(c);
+    const solver_claims claims = claims_of(c->solver, p);
+    process_free(p);
     return claims;
 }
 
@@ -204,12 +209,4 @@ void for_each_case(int steps, void (*visit)(const plan_case *c, void *user), voi
                         p + s, visit, user);
     specs_free(&solvers);
     specs_free(&processes);
-}
-
-void assert_ok(dfl_status status) {
-    if (status != DFL_OK) REFUTE("%s", dfl_last_message());
-}
-
-void assert_message_has(const char *part) {
-    if (!strstr(dfl_last_message(), part)) REFUTE("'%s' is not in '%s'", part, dfl_last_message());
 }

@@ -9,10 +9,6 @@
 #include "plan/plan.h"
 #include "solver/solver.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(a)[0])
-/* Ends the test with a sentence. */
-#define REFUTE(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
-
 enum { SPEC_SIZE = 160 };
 
 typedef struct {
@@ -68,6 +64,7 @@ dfl_status case_try(const plan_case *c, dfl_plan **plan);
 dfl_plan *case_compile(const plan_case *c);
 process *case_process(const plan_case *c);
 solver_claims case_claims(const plan_case *c);
+solver_claims claims_of(const char *solver, const process *p); /* solver as option text */
 const solver_row *case_solver(const plan_case *c);
 /* "solver x process x grid ..." for messages; a static buffer. */
 const char *case_name(const plan_case *c);
@@ -85,8 +82,5 @@ const char *evals_wrong(const dfl_plan *plan, const process *p, const netform *f
    solver and process, solver and grid, process and grid among them. */
 enum { ALL_STEPS = 5 };
 void for_each_case(int steps, void (*visit)(const plan_case *c, void *user), void *user);
-
-void assert_ok(dfl_status status);
-void assert_message_has(const char *part);
 
 #endif

@@ -3,46 +3,34 @@
 
 #include <string.h>
 
-void ok(dfl_status status) {
-    if (status != DFL_OK) print_error("%s: %s\n", dfl_status_name(status), dfl_last_message());
-    assert_int_equal(status, DFL_OK);
-}
-
-void refused(dfl_status status, dfl_status expected, const char *part) {
-    if (status != expected || !strstr(dfl_last_message(), part))
-        print_error("%s: %s\n", dfl_status_name(status), dfl_last_message());
-    assert_int_equal(status, expected);
-    assert_non_null(strstr(dfl_last_message(), part));
-}
-
 dfl_model *test_mixture(void) {
     dfl_model *model = NULL;
-    ok(dfl_model_open("mixture:" DFL_TEST_DATA "/mixture2d.json", NULL, &model));
+    assert_ok(dfl_model_open("mixture:" DFL_TEST_DATA "/mixture2d.json", NULL, &model));
     return model;
 }
 
 dfl_plan *plan_of(const dfl_model *model, const char *spec) {
     dfl_plan *plan = NULL;
-    ok(dfl_plan_new(model, spec, &plan));
+    assert_ok(dfl_plan_new(model, spec, &plan));
     return plan;
 }
 
 dfl_plan *plan_from(const char *json) {
     dfl_plan *plan = NULL;
-    ok(dfl_plan_from_json(json, strlen(json), &plan));
+    assert_ok(dfl_plan_from_json(json, strlen(json), &plan));
     return plan;
 }
 
 dfl_run *run_of(const dfl_plan *plan, dfl_model *model, const char *options) {
     dfl_run *run = NULL;
-    ok(dfl_run_new(plan, model, options, &run));
+    assert_ok(dfl_run_new(plan, model, options, &run));
     return run;
 }
 
 void sample_all(const dfl_plan *plan, dfl_model *model, const char *options, void *out,
                 size_t count) {
     dfl_run *run = run_of(plan, model, options);
-    ok(dfl_run_sample(run, 0, count, NULL, NULL, out));
+    assert_ok(dfl_run_sample(run, 0, count, NULL, NULL, out));
     dfl_run_free(run);
 }
 

@@ -6,14 +6,8 @@
 #include "check.h"
 #include "run/run.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(a)[0])
-
 /* Of the test mixture. */
 enum { DIM = 2 };
-
-/* The call succeeded; it failed with this code and a sentence that holds `part`. */
-void ok(dfl_status status);
-void refused(dfl_status status, dfl_status expected, const char *part);
 
 /* The two-dimensional test mixture, a plan for it, a plan from JSON, a run: each must be had. */
 dfl_model *test_mixture(void);

@@ -1,0 +1,26 @@
+#include "check.h"
+
+#include <locale.h>
+#include <string.h>
+
+void assert_ok(dfl_status status) {
+    if (status != DFL_OK) REFUTE("%s: %s", dfl_status_name(status), dfl_last_message());
+}
+
+void refused(dfl_status status, dfl_status expected, const char *part) {
+    if (status != expected || !strstr(dfl_last_message(), part))
+        print_error("%s: %s\n", dfl_status_name(status), dfl_last_message());
+    assert_int_equal(status, expected);
+    assert_non_null(strstr(dfl_last_message(), part));
+}
+
+void assert_message_has(const char *part) {
+    if (!strstr(dfl_last_message(), part)) REFUTE("'%s' is not in '%s'", part, dfl_last_message());
+}
+
+void comma_locale(void) {
+    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8"};
+    for (size_t i = 0; i < LENGTH(names); i++)
+        if (setlocale(LC_NUMERIC, names[i])) return;
+    skip();
+}
