@@ -161,7 +161,7 @@ static exchange exchange_at(const rows *r, double t) {
 rows_split rows_split_at(const rows *r, double t) {
     const exchange e = exchange_at(r, t);
     const double D = e.a * e.cn - e.b * e.cx;
-    rows_split split = {e.cn * e.scale / D, -e.b / D, -e.cx * e.scale / D, e.a / D};
+    rows_split split = {e.cn * e.scale / D, -e.b / D, -e.cx * e.scale / D, e.a / D, e.scale};
     if (e.cx == 0) split.n_x = 0, split.n_y = 1 / e.cn; /* whatever else it says or not */
     if (e.cn == 0) split.x0_x = 0, split.x0_y = 1 / e.cx;
     return split;

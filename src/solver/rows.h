@@ -120,9 +120,9 @@ val rows_x0(rows *r, val x, double t);
 
 /* What one-step solvers work with: the raw output y of one evaluation at z, and what it says. On a
    scalar process x_0 = x0_x x + x0_y y and n = n_x x + n_y y; entries may be infinite where y does
-   not determine them. */
+   not determine them. The network is fed input x. */
 typedef struct {
-    double x0_x, x0_y, n_x, n_y;
+    double x0_x, x0_y, n_x, n_y, input;
 } rows_split;
 
 rows_split rows_split_at(const rows *r, double t);

@@ -33,42 +33,14 @@ int flow_output_components(const flow *f) {
     return f->scratch.components == 2 && f->form->half == NET_BOTH ? 2 : 1;
 }
 
-/* A value of the scratch program as a number times x plus a number times y. */
-typedef struct {
-    double x, y;
-} pair;
-
-enum { SCRATCH_VALUES = 8 };
-
-/* Reads the rows of one scalar evaluation back: what the network is fed, and value `result`. */
-static pair read_back(const program *code, val result, double *input) {
-    pair is[SCRATCH_VALUES] = {{1, 0}};
-    for (size_t i = 0; i < code->nrows; i++) {
-        const row *r = &code->rows[i];
-        pair sum = {0, r->op == ROW_EVAL};
-        for (size_t j = 0; j < r->nsrc; j++) {
-            const term *source = &code->terms[r->src + j];
-            if (r->op == ROW_EVAL) {
-                *input = is[source->v].x;
-            } else {
-                sum.x += source->c.v[0] * is[source->v].x;
-                sum.y += source->c.v[0] * is[source->v].y;
-            }
-        }
-        is[r->dst] = sum;
-    }
-    return is[result];
-}
-
-static void scalar(const flow *f, double t, val noise, flow_at *out) {
-    const scalar_at at = process_at(f->process, t);
+static void scalar(const rows *r, double t, flow_at *out) {
+    const scalar_at at = process_at(r->process, t);
+    const rows_split split = rows_split_at(r, t);
     const double scale = hypot(at.a, at.b), b = at.b / scale;
-    double input = 1;
-    const pair n = read_back(&f->scratch, noise, &input);
     out->scale = scale;
-    out->on_input = input * scale;
-    out->on_z = blk_real(b * (n.x * scale - b));
-    out->on_y = blk_real(b * n.y);
+    out->on_input = split.input * scale;
+    out->on_z = blk_real(b * (split.n_x * scale - b));
+    out->on_y = blk_real(b * split.n_y);
 }
 
 static void phase(const rows *r, double t, flow_at *out) {
@@ -85,7 +57,10 @@ dfl_status flow_evaluate(flow *f, double t, flow_at *out) {
     code->nrows = code->nterms = 0;
     code->nvalues = 1;
     rows r = {.process = f->process, .form = f->form, .out = code};
-    const val y = code->components == 1 ? rows_eps(&r, 0, t) : rows_predict(&r, 0, t);
+    if (code->components == 1)
+        rows_eps(&r, 0, t); /* refuses what does not determine the noise */
+    else
+        rows_predict(&r, 0, t);
     TRY(r.status);
     *out = (flow_at){.t = t};
     for (size_t i = 0; i < code->nrows; i++) {
@@ -95,7 +70,7 @@ dfl_status flow_evaluate(flow *f, double t, flow_at *out) {
     if (code->components == 2)
         phase(&r, t, out);
     else
-        scalar(f, t, y, out);
+        scalar(&r, t, out);
     if (!blk_is_finite(out->on_z) || !blk_is_finite(out->on_y))
         return fail(DFL_E_RANGE, "the flow has no finite slope at t=%.17g; choose other end times",
                     t);
