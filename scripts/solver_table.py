@@ -1,113 +1,278 @@
 #!/usr/bin/env python3
-"""How far every deterministic solver is from the exact solution on a real network, per evaluation.
+"""Every solver on a real network, by evaluations: how far, how good, how long.
 
-    build/venv/bin/python scripts/solver_table.py [--model DIR] [--samples N] [--nfe 5,6,8,...] [-o DIR]
+    build/venv/bin/python scripts/solver_table.py TABLE... [--nfe 5,6,8,...] [-o FOLDER] [--program P]
 
-For each solver with its usual grid and each budget: root mean square and median distance of the samples
-to a converged solution from the same start states (same seed, same classes), and the time. Finished
-cells stand in DIR/solvers.csv and are not measured again, so an interrupted run goes on. Prints what
-it will cost first. Needs NumPy and the built program (make all).
+Tables, each a CSV in FOLDER (docs/results):
+
+distance    solvers.csv: every deterministic solver on its usual grid; distance of 256 samples to a
+            converged solution from the same starts (same seed, same classes)
+stochastic  solvers-stochastic.csv: every stochastic solver, and three deterministic ones beside them, 1000
+            samples; sliced Wasserstein distance to 1000 converged samples from other starts; Frechet
+            distance of classifier features to the test images
+time        solvers-time.csv: seconds per sample, with the network's share; on a quiet machine only
+
+Prints first how many evaluations it will take. Finished cells are in the CSV and are not measured again,
+so an interrupted run goes on; converged samples are kept in build/solver-table. scripts/solver_page.py
+makes the page. Needs NumPy and OpenVINO for Python (both in build/venv) and the built program (make all).
 """
 
 import argparse
 import csv
+import gzip
+import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-REFERENCE = ("deis:order=3", "power:kappa=2")
-SOLVERS = [  # solver, grid it is usually run on
-    ("ddim", "power:kappa=2"),
-    ("ddim", "logsnr"),
+TEST_IMAGES = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
+POWER, LOGSNR = "power:kappa=2", "logsnr"
+T_END, SEED, OTHER_SEED, FLOOR_SEED, DIRECTION_SEED = "1e-3", 1, 2, 3, 64
+CONVERGED = ("deis:order=3", POWER, 250)
+REFERENCE = ("deis:order=3", POWER, 100)
+
+DETERMINISTIC = [  # solver and the grid it is usually run on; some on a second one, to compare like with like
+    ("ddim", POWER),
     ("ddim", "uniform"),
+    ("euler:variable=t", "uniform"),
     ("heun", "karras"),
-    ("heun", "power:kappa=2"),
-    ("deis:order=1", "power:kappa=2"),
-    ("deis:order=2", "power:kappa=2"),
-    ("deis:order=3", "power:kappa=2"),
-    ("deis:kind=rhoab,order=1", "power:kappa=2"),
-    ("deis:kind=rhoab,order=2", "power:kappa=2"),
-    ("deis:kind=rhoab,order=3", "power:kappa=2"),
-    ("deis:kind=lograb,order=2", "logsnr"),
+    ("deis:order=1", POWER),
+    ("deis:order=2", POWER),
+    ("deis:order=3", POWER),
+    ("deis:order=4", POWER),
+    ("deis:kind=rhoab,order=1", POWER),
+    ("deis:kind=rhoab,order=2", POWER),
+    ("deis:kind=rhoab,order=3", POWER),
+    ("deis:kind=lograb,order=2", LOGSNR),
+    ("deis:kind=lograb,order=3", LOGSNR),
     ("deis:kind=ipndm", "uniform"),
     ("deis:kind=ipndm", "karras"),
-    ("deis_sn:order=3", "power:kappa=2"),
-    ("rhork:tableau=3kutta", "power:kappa=2"),
-    ("scire:order=2", "nsr"),
-    ("scire:order=3", "nsr"),
-    ("scire:order=2,difference=fd", "nsr"),
+    ("deis_sn:order=2", POWER),
+    ("deis_sn:order=3", POWER),
+    ("rhork:tableau=2heun", POWER),
+    ("rhork:tableau=3kutta", POWER),
+    ("rhork:tableau=4rk", POWER),
+    ("scire:variant=v1,order=2", "nsr"),
+    ("scire:variant=v1,order=3", "nsr"),
+    ("scire:variant=v1,order=3,stage=consistent", "nsr"),
+    ("scire:variant=v1,order=2,difference=fd", "nsr"),
     ("scire:variant=v1,order=2,method=multistep,profile=main", "nsr"),
+    ("scire:variant=v2,order=2", "nsr"),
+    ("scire:variant=v2,order=3", "nsr"),
     ("scire:variant=v2,order=2,method=multistep,profile=main", "nsr"),
-    ("dpm:algorithm_type=dpmsolver,order=3,method=singlestep", "logsnr"),
-    ("dpm:order=2", "logsnr"),
-    ("dpm:order=3", "logsnr"),
-    ("dpm:order=3,corrected=1", "logsnr"),
-    ("unipc:order=2", "logsnr"),
-    ("unipc:order=3", "logsnr"),
-    ("unipc:order=2", "power:kappa=2"),
+    ("scire:variant=ei,order=2", "nsr"),
+    ("dpm:algorithm_type=dpmsolver,order=2,method=singlestep", LOGSNR),
+    ("dpm:algorithm_type=dpmsolver,order=3,method=singlestep", LOGSNR),
+    ("dpm:order=2,method=singlestep", LOGSNR),
+    ("dpm:order=2,method=singlestep,solver_type=heun", LOGSNR),
+    ("dpm:order=3,method=singlestep,solver_type=heun", LOGSNR),
+    ("dpm:order=2", LOGSNR),
+    ("dpm:order=2,solver_type=heun", LOGSNR),
+    ("dpm:order=3", LOGSNR),
+    ("dpm:order=3,corrected=1", LOGSNR),
+    ("unipc:order=2,solver_type=bh1", LOGSNR),
+    ("unipc:order=2", LOGSNR),
+    ("unipc:order=3", LOGSNR),
+    ("unipc:order=3", POWER),
+    ("conjugate:type=1,lambda=0.1", POWER),
+    ("conjugate:type=1,lambda=-0.1", POWER),
+]
+STOCHASTIC = [
+    ("ddpm", POWER),
+    ("ddim:eta=1", POWER),
+    ("ddim:eta=0.5", POWER),
+    ("em", POWER),
+    ("heun:s_churn=10", "karras"),
+    ("sde_dpm:order=2", LOGSNR),
+    ("ddim_gmm:eta=1,K=8,offsets=ortho", POWER),
+    ("ddim_gmm:eta=1,K=8,offsets=rand_c", POWER),
+    ("ddim_gmm:eta=1,K=8,covariance=iso", POWER),
+    ("ddim", POWER),
+    ("deis:order=3", POWER),
+    ("unipc:order=3", POWER),
 ]
 
 
-def sample(program, model, solver, grid, nfe, samples, seed):
-    """States [samples][...] and seconds, or the sentence with which the program refuses."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "x.npy"
-        command = [program, "sample", model, "-n", samples, "--solver", solver, "--grid", grid, "--nfe",
-                   nfe, "--seed", seed, "--t-end", "1e-3", "--quiet", "-o", out]
-        began = time.monotonic()
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-        spent = time.monotonic() - began
-        if done.returncode:
-            return None, spent, done.stderr.strip()
-        return np.load(out).reshape(samples, -1).astype(float), spent, ""
+class Program:
+    """The built program on one model."""
+
+    def __init__(self, arguments):
+        self.path, self.model = arguments.program, arguments.model
+
+    def run(self, cell, samples, seed):
+        """States [samples][...], the run record; or None and the sentence with which it refuses."""
+        solver, grid, nfe = cell
+        with tempfile.TemporaryDirectory() as folder:
+            out, record = Path(folder) / "x.npy", Path(folder) / "record.json"
+            command = [self.path, "sample", self.model, "-n", samples, "--solver", solver, "--grid", grid,
+                       "--nfe", nfe, "--seed", seed, "--t-end", T_END, "--microbatch", 32, "--quiet",
+                       "--model-cache", ROOT / "build" / "model-cache", "--json", record, "-o", out]
+            done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+            if done.returncode:
+                return None, done.stderr.strip().removeprefix("driftless: ")
+            return np.load(out), json.loads(record.read_text())
+
+    def kept(self, cell, samples, seed):
+        """Converged samples: drawn once."""
+        path = ROOT / "build" / "solver-table" / f"{Path(self.model).name}-{cell[2]}-{samples}-{seed}.npy"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            x, why = self.run(cell, samples, seed)
+            if x is None:
+                sys.exit(why)
+            np.save(path, x)
+        return np.load(path)
 
 
-def read_rows(path):
-    if not path.exists():
-        return {}
-    with open(path, newline="") as file:
-        return {(r["solver"], r["grid"], int(r["nfe"])): r for r in csv.DictReader(file)}
+def flat(x):
+    return x.reshape(len(x), -1).astype(float)
+
+
+def sliced_wasserstein(x, y):
+    """Root of the mean over 256 fixed directions of the squared 2-Wasserstein distance along them."""
+    directions = np.random.default_rng(DIRECTION_SEED).normal(size=(256, x.shape[1]))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    a, b = np.sort(x @ directions.T, axis=0), np.sort(y @ directions.T, axis=0)
+    return float(np.sqrt(((a - b) ** 2).mean()))
+
+
+def frechet(x, y):
+    """Frechet distance of two sets of features [n][d], covariances with n - 1."""
+    mean = x.mean(axis=0) - y.mean(axis=0)
+    a, b = np.cov(x.T), np.cov(y.T)
+    values, vectors = np.linalg.eigh(a)
+    half = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(half @ b @ half), 0)).sum()
+    return float(mean @ mean + np.trace(a) + np.trace(b) - 2 * cross)
+
+
+class Features:
+    """The shipped classifier's features, and those of the test images."""
+
+    def __init__(self, folder):
+        import openvino
+        core = openvino.Core()
+        self.network = core.compile_model(Path(folder) / "network.onnx", "CPU",
+                                          {"INFERENCE_PRECISION_HINT": "f32"})
+        with gzip.open(TEST_IMAGES) as file:
+            pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 1, 28, 28)
+        self.real = self.of(pixels / np.float32(127.5) - 1)
+
+    def of(self, images):
+        # Samples are seen as the bytes that a picture holds.
+        images = (np.clip(images, -1, 1) * 127.5 + 127.5).round().astype(np.float32) / np.float32(127.5) - 1
+        parts = [self.network(images[i:i + 250].astype(np.float32))["features"]
+                 for i in range(0, len(images), 250)]
+        return np.concatenate(parts).astype(float)
+
+    def distance(self, images):
+        return frechet(self.of(images), self.real)
+
+
+class Table:
+    """A CSV of cells; each is added as it is finished."""
+
+    def __init__(self, folder, name, fields, cells):
+        self.path = Path(folder) / name
+        self.fields = ["solver", "grid", "nfe", *fields, "note"]
+        self.done = set()
+        if self.path.exists():
+            with open(self.path, newline="") as file:
+                self.done = {(r["solver"], r["grid"], int(r["nfe"])) for r in csv.DictReader(file)}
+        self.cells = [c for c in cells if c not in self.done]
+
+    def cost(self, samples):
+        return samples * sum(nfe for _, _, nfe in self.cells)
+
+    def add(self, cell, **values):
+        fresh = not self.path.exists()
+        with open(self.path, "a", newline="") as file:
+            writer = csv.DictWriter(file, self.fields)
+            if fresh:
+                writer.writeheader()
+            writer.writerow(dict(zip(("solver", "grid", "nfe"), cell), **values))
+        self.done.add(cell)
+        print(f"{self.path.name} {len(self.done)}: {' '.join(map(str, cell))}:",
+              *values.values(), file=sys.stderr)
+
+
+def measure_distance(program, table, arguments):
+    samples = arguments.samples or 256
+    print(f"distance: {len(table.cells)} cells, {table.cost(samples)} evaluations", file=sys.stderr)
+    truth = flat(program.kept(CONVERGED, samples, SEED))
+    for cell in table.cells:
+        x, record = program.run(cell, samples, SEED)
+        if x is None:
+            table.add(cell, note=record)
+            continue
+        each = np.sqrt(((flat(x) - truth) ** 2).mean(axis=1))
+        table.add(cell, spent=record["run"]["nfe"], samples=samples,
+                  rms=f"{np.sqrt((each ** 2).mean()):.5f}", median=f"{np.median(each):.5f}",
+                  p90=f"{np.quantile(each, 0.9):.5f}")
+
+
+def measure_stochastic(program, table, arguments):
+    samples = arguments.samples or 1000
+    print(f"stochastic: {len(table.cells)} cells, {table.cost(samples)} evaluations", file=sys.stderr)
+    if not table.cells:
+        return
+    features = Features(arguments.features)
+    reference = program.kept(REFERENCE, samples, OTHER_SEED)
+    floor = ("(floor: the reference from other starts)", REFERENCE[1], REFERENCE[2])
+    for cell in [c for c in (floor,) if c not in table.done] + table.cells:
+        if cell is floor:
+            x, record = program.kept(REFERENCE, samples, FLOOR_SEED), {"run": {"nfe": REFERENCE[2]}}
+        else:
+            x, record = program.run(cell, samples, SEED)
+        if x is None:
+            table.add(cell, note=record)
+            continue
+        table.add(cell, spent=record["run"]["nfe"], samples=samples,
+                  sliced_wasserstein=f"{sliced_wasserstein(flat(x), flat(reference)):.5f}",
+                  feature_distance=f"{features.distance(x):.2f}")
+
+
+def measure_time(program, table, arguments):
+    samples = arguments.samples or 32
+    print(f"time: {len(table.cells)} cells, {table.cost(samples)} evaluations", file=sys.stderr)
+    for cell in table.cells:
+        x, record = program.run(cell, samples, SEED)
+        if x is None:
+            table.add(cell, note=record)
+            continue
+        seconds = record["seconds"]
+        table.add(cell, spent=record["run"]["nfe"], samples=samples,
+                  seconds=f"{seconds['sample'] / samples:.5f}", network=f"{seconds['model'] / samples:.5f}")
+
+
+TABLES = {
+    "distance": ("solvers.csv", ["spent", "samples", "rms", "median", "p90"], DETERMINISTIC, measure_distance),
+    "stochastic": ("solvers-stochastic.csv", ["spent", "samples", "sliced_wasserstein", "feature_distance"],
+                   STOCHASTIC, measure_stochastic),
+    "time": ("solvers-time.csv", ["spent", "samples", "seconds", "network"], DETERMINISTIC, measure_time),
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="+", choices=TABLES)
     parser.add_argument("--model", default=str(ROOT / "models" / "fashion-vp"))
+    parser.add_argument("--features", default=str(ROOT / "models" / "fashion-classifier"),
+                        help="folder of the network whose outputs are called features")
     parser.add_argument("--program", default=str(ROOT / "build" / "release" / "driftless"))
-    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--samples", type=int, help="in place of the table's own number")
     parser.add_argument("--nfe", default="5,6,8,10,12,15,20,50")
-    parser.add_argument("--reference-nfe", type=int, default=250)
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--output", default=str(ROOT / "docs" / "results"))
-    a = parser.parse_args()
-    budgets = [int(n) for n in a.nfe.split(",")]
-    folder = Path(a.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "solvers.csv"
-    rows = read_rows(path)
-    todo = [(s, g, n) for s, g in SOLVERS for n in budgets if (s, g, n) not in rows]
-    cost = a.samples * (sum(n for _, _, n in todo) + a.reference_nfe)
-    print(f"{len(todo)} cells, {cost} evaluations", file=sys.stderr)
-    truth, _, why = sample(a.program, a.model, *REFERENCE, a.reference_nfe, a.samples, a.seed)
-    if truth is None:
-        sys.exit(why)
-    fields = ["solver", "grid", "nfe", "samples", "rms", "median", "seconds", "note"]
-    if not path.exists():
-        with open(path, "w", newline="") as file:
-            csv.DictWriter(file, fields).writeheader()
-    for number, (solver, grid, nfe) in enumerate(todo):
-        x, spent, why = sample(a.program, a.model, solver, grid, nfe, a.samples, a.seed)
-        row = dict(solver=solver, grid=grid, nfe=nfe, samples=a.samples, seconds=f"{spent:.1f}", note=why)
-        if x is not None:
-            distance = np.sqrt(((x - truth) ** 2).mean(axis=1))
-            row.update(rms=f"{np.sqrt((distance ** 2).mean()):.5f}", median=f"{np.median(distance):.5f}")
-        with open(path, "a", newline="") as file:
-            csv.DictWriter(file, fields).writerow(row)
-        print(f"{number + 1}/{len(todo)} {solver} {grid} {nfe}: {row.get('rms', why)}", file=sys.stderr)
+    arguments = parser.parse_args()
+    Path(arguments.output).mkdir(parents=True, exist_ok=True)
+    for name in arguments.tables:
+        file, fields, solvers, measure = TABLES[name]
+        cells = [(s, g, int(n)) for n in arguments.nfe.split(",") for s, g in solvers]
+        measure(Program(arguments), Table(arguments.output, file, fields, cells), arguments)
 
 
 if __name__ == "__main__":
