@@ -110,57 +110,72 @@ double vec_quantile(int type, const void *src, size_t n, double q, double *scrat
 
 /* ---- fused sums ------------------------------------------------------------------------------ */
 
-enum { TILE = 1024, GROUP = 4, ENTRIES = 2 * PLAN_SOURCES_MAX };
+enum { TILE = 1024, GROUP = 8, ENTRIES = 2 * PLAN_SOURCES_MAX };
 
-/* sum[0..n) += up to GROUP products, for one type of state and one instruction set. The sums have
-   the same bits in all of them: nothing is contracted or reordered. */
-typedef void add_fn(double *restrict sum, const void *const *src, const double *c, size_t k,
-                    size_t n);
+/* dst may be one of the sources but never overlaps one in part: elements do not depend on others. */
+#if defined(__clang__)
+#define ELEMENTWISE _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define ELEMENTWISE _Pragma("GCC ivdep")
+#endif
 
-#define DEFINE_ADD(name, real, target)                                                             \
-    target static void name(double *restrict sum, const void *const *src, const double *c,         \
-                            size_t k, size_t n) {                                                  \
-        const real *s0 = src[0], *s1 = src[k > 1 ? 1 : 0], *s2 = src[k > 2 ? 2 : 0],               \
-                   *s3 = src[k > 3 ? 3 : 0];                                                       \
-        const double c0 = c[0], c1 = c[k > 1 ? 1 : 0], c2 = c[k > 2 ? 2 : 0],                      \
-                     c3 = c[k > 3 ? 3 : 0];                                                        \
+/* dst[i] <- start + sum of k <= GROUP products, in double and in registers, for i in [0, n). One such
+   function for each pair of types and each instruction set. The sums have the same bits in all of
+   them: nothing is contracted or reordered. */
+typedef void sum_fn(void *dst, const void *const *src, const double *c, size_t k, size_t n);
+
+#define SUM_OF(K, result, start)                                                                   \
+    case K:                                                                                        \
+        ELEMENTWISE                                                                                \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            double sum = start;                                                                    \
+            for (int j = 0; j < K; j++) sum += w[j] * (double)s[j][i];                             \
+            out[i] = (result)sum;                                                                  \
+        }                                                                                          \
+        break;
+
+#define DEFINE_SUM(name, real, result, start, target)                                              \
+    target static void name(void *dst, const void *const *src, const double *c, size_t k,          \
+                            size_t n) {                                                            \
+        result *out = dst;                                                                         \
+        const real *s[GROUP];                                                                      \
+        double w[GROUP];                                                                           \
+        for (size_t j = 0; j < GROUP; j++) s[j] = src[j < k ? j : 0], w[j] = c[j < k ? j : 0];     \
         switch (k) {                                                                               \
-        case 1:                                                                                    \
-            for (size_t i = 0; i < n; i++) sum[i] = sum[i] + c0 * (double)s0[i];                   \
-            break;                                                                                 \
-        case 2:                                                                                    \
-            for (size_t i = 0; i < n; i++)                                                         \
-                sum[i] = sum[i] + c0 * (double)s0[i] + c1 * (double)s1[i];                         \
-            break;                                                                                 \
-        case 3:                                                                                    \
-            for (size_t i = 0; i < n; i++)                                                         \
-                sum[i] = sum[i] + c0 * (double)s0[i] + c1 * (double)s1[i] + c2 * (double)s2[i];    \
-            break;                                                                                 \
-        default:                                                                                   \
-            for (size_t i = 0; i < n; i++)                                                         \
-                sum[i] = sum[i] + c0 * (double)s0[i] + c1 * (double)s1[i] + c2 * (double)s2[i] +   \
-                         c3 * (double)s3[i];                                                       \
+            SUM_OF(1, result, start)                                                               \
+            SUM_OF(2, result, start)                                                               \
+            SUM_OF(3, result, start)                                                               \
+            SUM_OF(4, result, start)                                                               \
+            SUM_OF(5, result, start)                                                               \
+            SUM_OF(6, result, start)                                                               \
+            SUM_OF(7, result, start)                                                               \
+            SUM_OF(8, result, start)                                                               \
         }                                                                                          \
     }
 
-DEFINE_ADD(add_floats, float, )
-DEFINE_ADD(add_doubles, double, )
+/* `sum`: a whole sum, in the type of the states. `add`: added to the doubles in dst. */
+#define DEFINE_SUMS(suffix, target)                                                                \
+    DEFINE_SUM(sum_floats##suffix, float, float, 0, target)                                        \
+    DEFINE_SUM(sum_doubles##suffix, double, double, 0, target)                                     \
+    DEFINE_SUM(add_floats##suffix, float, double, out[i], target)                                  \
+    DEFINE_SUM(add_doubles##suffix, double, double, out[i], target)                                \
+    static sum_fn *const sums##suffix[2][2] = {{sum_floats##suffix, add_floats##suffix},           \
+                                               {sum_doubles##suffix, add_doubles##suffix}};
 
+enum { WHOLE = 0, ADDED = 1 };
+
+DEFINE_SUMS(_plain, )
 #if defined(__x86_64__)
-DEFINE_ADD(add_floats_avx2, float, __attribute__((target("avx2"))))
-DEFINE_ADD(add_doubles_avx2, double, __attribute__((target("avx2"))))
+DEFINE_SUMS(_avx2, __attribute__((target("avx2"))))
+#endif
 
 /* A function pointer chosen at run time: ifunc-based clones crash under the thread sanitizer. */
-static add_fn *add_for(int type) {
-    if (__builtin_cpu_supports("avx2"))
-        return type == DFL_FLOAT32 ? add_floats_avx2 : add_doubles_avx2;
-    return type == DFL_FLOAT32 ? add_floats : add_doubles;
-}
-#else
-static add_fn *add_for(int type) {
-    return type == DFL_FLOAT32 ? add_floats : add_doubles;
-}
+static sum_fn *sum_for(int type, int how) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) return sums_avx2[type != DFL_FLOAT32][how];
 #endif
+    return sums_plain[type != DFL_FLOAT32][how];
+}
 
 /* One component of the result: the entries of its row of the blocks that are not zero. */
 typedef struct {
@@ -184,16 +199,22 @@ static void collect(const lin_job *job, int component, lin_line *line) {
     }
 }
 
+/* Up to GROUP of a line's sources, from entry j on, at number `at` of the slots; how many. */
+static size_t take(const lin_job *job, const lin_line *line, size_t j, size_t at,
+                   const void *src[GROUP]) {
+    const size_t k = line->n - j < GROUP ? line->n - j : GROUP;
+    for (size_t i = 0; i < k; i++)
+        src[i] = line->src[j + i] + (line->offset[j + i] + at) * vec_size(job->type);
+    return k;
+}
+
 /* sum[0..n) of a line, from number `at` of the slots on. */
 static void sum_line(const lin_job *job, const lin_line *line, size_t at, size_t n, double *sum) {
-    const size_t size = vec_size(job->type);
-    add_fn *const add = add_for(job->type);
+    sum_fn *const add = sum_for(job->type, ADDED);
     memset(sum, 0, n * sizeof *sum);
     for (size_t j = 0; j < line->n; j += GROUP) {
-        const size_t k = line->n - j < GROUP ? line->n - j : GROUP;
         const void *src[GROUP];
-        for (size_t i = 0; i < k; i++)
-            src[i] = line->src[j + i] + (line->offset[j + i] + at) * size;
+        const size_t k = take(job, line, j, at, src);
         add(sum, src, line->c + j, k, n);
     }
 }
@@ -217,7 +238,14 @@ void lin_run(const lin_job *job) {
     lin_line lines[2];
     for (int i = 0; i < job->components; i++) collect(job, i, &lines[i]);
     if (job->components == 1 && job->stride == job->dim) { /* no gaps: one stretch for the batch */
-        run_stretch(job, lines, 0, job->count * job->stride);
+        const size_t n = job->count * job->stride;
+        const void *src[GROUP];
+        if (!lines->n || lines->n > GROUP) {
+            run_stretch(job, lines, 0, n);
+        } else {
+            take(job, lines, 0, 0, src);
+            sum_for(job->type, WHOLE)(job->dst, src, lines->c, lines->n, n);
+        }
         return;
     }
     for (size_t s = 0; s < job->count; s++) run_stretch(job, lines, s * job->stride, job->dim);
