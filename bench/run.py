@@ -1,0 +1,149 @@
+"""All benchmarks, ours and the peer's in turns on one machine: run.py RELEASE_BUILD VENV OUTPUT.md
+
+RELEASE_BUILD: folder with the program, bench_steps and bench_traffic; VENV: environment with PyTorch and
+diffusers. Every figure is the median of ROUNDS rounds, a ratio that of the rounds' own ratios, with its
+least and largest. `make bench` does it all."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+STATE = ROOT / "train" / "state" / "fashion-vp.pt.xz"
+ROUNDS, PASSES, IMAGES, NFE = 5, 5, 64, 10
+
+
+def lines_of(command):
+    """The JSON objects that a command prints, one to a line."""
+    done = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def cost_of(command):
+    """Wall seconds, peak MiB and standard output of a whole process."""
+    began = time.perf_counter()
+    child = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    output = child.stdout.read().decode()
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        sys.exit(f"bench: {' '.join(map(str, command))} ended with status {status}")
+    return time.perf_counter() - began, usage.ru_maxrss / 1024, output
+
+
+def spread(values):
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+class Bench:
+    def __init__(self, build, venv, folder):
+        self.build, self.python, self.folder = Path(build), Path(venv) / "bin" / "python", Path(folder)
+        self.page = []
+
+    def say(self, *lines):
+        self.page += [*lines, ""]
+
+    def round(self, number, what):
+        print(f"\rbench: {what}, round {number + 1} of {ROUNDS} ", end="", file=sys.stderr)
+
+    def steps(self):
+        ours, theirs = [], []
+        for i in range(ROUNDS):
+            self.round(i, "steps")
+            ours.append({(r["shape"], r["solver"]): r["microseconds"]
+                         for r in lines_of([self.build / "bench_steps", PASSES])})
+            theirs.append({(r["shape"], r["solver"]): r["microseconds"]
+                           for r in lines_of([self.python, ROOT / "bench" / "peer_steps.py", PASSES])})
+        self.say("## One step of a sampler, without the network",
+                 "", "Microseconds; float32 states. Ours holds a copy of the output by the callback and the "
+                 "check for numbers that are not finite, too.", "",
+                 "| state | solver | driftless | diffusers | ratio |", "|---|---|---|---|---|",
+                 *(f"| {shape} | `{solver}` | {spread([r[shape, solver] for r in ours])} | " +
+                   (f"{spread([r[shape, solver] for r in theirs])} | "
+                    f"{spread([t[shape, solver] / o[shape, solver] for o, t in zip(ours, theirs)])} |"
+                    if (shape, solver) in theirs[0] else "| |") for shape, solver in ours[0]))
+
+    def traffic(self):
+        rounds = []
+        for i in range(ROUNDS):
+            self.round(i, "traffic")
+            rounds.append(lines_of([self.build / "bench_traffic", PASSES]))
+        self.say("## Memory traffic of the fused sum",
+                 "", "GB/s, read and written together, one thread; the measure is memcpy moving as many bytes.",
+                 "", "| numbers in an array | sources | sum | memcpy | share |", "|---|---|---|---|---|",
+                 *(f"| {rows[0]['numbers']} | {rows[0]['sources']} | {spread([r['sum_gb_s'] for r in rows])} | "
+                   f"{spread([r['copy_gb_s'] for r in rows])} | "
+                   f"{spread([r['sum_gb_s'] / r['copy_gb_s'] for r in rows])} |" for rows in zip(*rounds)))
+
+    def export(self):
+        """The network of the training state, as a model folder."""
+        model = self.folder / "model"
+        environment = dict(os.environ, PYTHONPATH=str(ROOT / "train"))
+        subprocess.run([self.python, "-m", "driftless_train", "export", STATE, model], check=True,
+                       env=environment, stdout=subprocess.DEVNULL)
+        return model
+
+    def samples(self):
+        model, cache = self.export(), self.folder / "cache"
+        grid = self.folder / "grid.png"
+        command = [self.build / "driftless", "sample", model, "-n", IMAGES, "--solver",
+                   "deis:kind=lograb,order=2", "--nfe", NFE, "--microbatch", 32, "--model-cache", cache, "-q",
+                   "--json", "-", "-o", grid]
+        peer = [self.python, ROOT / "bench" / "peer_sample.py", STATE, IMAGES, NFE, self.folder / "peer.png"]
+        cost_of(command)
+        cost_of(peer)
+        rate, whole, memory = ([], []), ([], []), ([], [])
+        for i in range(ROUNDS):
+            self.round(i, "samples")
+            for side, words in enumerate((command, peer)):
+                seconds, peak, output = cost_of(words)
+                result = json.loads(output)
+                rate[side].append(result["samples_per_second" if side == 0 else "images_per_second"])
+                whole[side].append(seconds)
+                memory[side].append(peak)
+        table = [("images per second, loaded", *rate, False), ("whole process, seconds", *whole, True),
+                 ("peak memory, MiB", *memory, True)]
+        self.say(f"## {IMAGES} images, {NFE} evaluations each",
+                 "", "The network of `train/state` (2.08 M parameters, 28x28), ONNX in driftless (compiled network "
+                 "in the cache), the same module in PyTorch with diffusers' DEISMultistepScheduler; two threads, "
+                 "float32, a PNG at the end. Ratio above 1: driftless is better.", "",
+                 "| | driftless | PyTorch and diffusers | ratio |", "|---|---|---|---|",
+                 *(f"| {name} | {spread(a)} | {spread(b)} | "
+                   f"{spread([y / x if less else x / y for x, y in zip(a, b)])} |" for name, a, b, less in table))
+
+    def heading(self):
+        versions = "; ".join(
+            subprocess.run([python, "-c", "import sys, importlib.metadata as m; "
+                            "print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))", *names],
+                           check=True, capture_output=True, text=True).stdout.strip()
+            for python, names in ((self.python, ("torch", "diffusers")),
+                                  (ROOT / "build" / "venv" / "bin" / "python", ("openvino",))))
+        cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                    if line.startswith("model name")), platform.processor())
+        flags = Path("/proc/cpuinfo").read_text()
+        widest = next((f for f in ("avx512_bf16", "avx512f", "avx2") if f in flags), "no AVX2")
+        ours = subprocess.run([self.build / "driftless", "version"], check=True, capture_output=True,
+                              text=True).stdout.strip()
+        self.say("# Benchmarks", "", f"Made by `make bench` on {time.strftime('%Y-%m-%d')}: {ours}, {versions}; {cpu}, "
+                 f"{os.cpu_count()} cores, {widest}. Each figure is the median of {ROUNDS} rounds in which both sides "
+                 "ran in turns (least to largest in brackets); a ratio is the median of the rounds' ratios.")
+
+
+def main():
+    build, venv, output = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(build, venv, folder)
+        bench.heading()
+        for part in (bench.steps, bench.traffic, bench.samples):
+            part()
+            print("\r\033[K", end="", file=sys.stderr)
+    Path(output).write_text("\n".join(bench.page))
+
+
+if __name__ == "__main__":
+    main()
