@@ -5,6 +5,15 @@
 #include <math.h>
 #include <string.h>
 
+/* Functions are compiled for each instruction set and chosen by `if` or pointer at run time: clones
+   made by the compiler (ifunc) crash under the thread sanitizer. */
+#if defined(__x86_64__)
+#define AVX2 __attribute__((target("avx2")))
+static bool has_avx2(void) {
+    return __builtin_cpu_supports("avx2");
+}
+#endif
+
 size_t vec_size(int type) {
     return type == DFL_FLOAT32 ? sizeof(float) : sizeof(double);
 }
@@ -28,21 +37,33 @@ void vec_to_double(int type, double *dst, const void *src, size_t n) {
 }
 
 /* An exponent of all ones is an infinity or a NaN; integers vectorise where isfinite does not. */
-bool vec_is_finite(int type, const void *src, size_t n) {
-    const char *bytes = src;
-    int bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (type == DFL_FLOAT32) {
-            uint32_t bits;
-            memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
-            bad |= (bits & 0x7f800000u) == 0x7f800000u;
-        } else {
-            uint64_t bits;
-            memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
-            bad |= (bits & 0x7ff0000000000000u) == 0x7ff0000000000000u;
-        }
+#define DEFINE_FINITE(name, bits, exponent, target)                                                \
+    target static bool name(const void *src, size_t n) {                                           \
+        const char *bytes = src;                                                                   \
+        int bad = 0;                                                                               \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            bits number;                                                                           \
+            memcpy(&number, bytes + i * sizeof number, sizeof number);                             \
+            bad |= (number & (exponent)) == (exponent);                                            \
+        }                                                                                          \
+        return !bad;                                                                               \
     }
-    return !bad;
+
+#define DEFINE_FINITES(suffix, target)                                                             \
+    DEFINE_FINITE(finite_floats##suffix, uint32_t, 0x7f800000u, target)                            \
+    DEFINE_FINITE(finite_doubles##suffix, uint64_t, 0x7ff0000000000000u, target)
+
+DEFINE_FINITES(_plain, )
+#if defined(__x86_64__)
+DEFINE_FINITES(_avx2, AVX2)
+#endif
+
+bool vec_is_finite(int type, const void *src, size_t n) {
+#if defined(__x86_64__)
+    if (has_avx2())
+        return type == DFL_FLOAT32 ? finite_floats_avx2(src, n) : finite_doubles_avx2(src, n);
+#endif
+    return type == DFL_FLOAT32 ? finite_floats_plain(src, n) : finite_doubles_plain(src, n);
 }
 
 /* Written so that a NaN stays one: it must come out at the end of the run, not be clamped. */
@@ -166,13 +187,12 @@ enum { WHOLE = 0, ADDED = 1 };
 
 DEFINE_SUMS(_plain, )
 #if defined(__x86_64__)
-DEFINE_SUMS(_avx2, __attribute__((target("avx2"))))
+DEFINE_SUMS(_avx2, AVX2)
 #endif
 
-/* A function pointer chosen at run time: ifunc-based clones crash under the thread sanitizer. */
 static sum_fn *sum_for(int type, int how) {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) return sums_avx2[type != DFL_FLOAT32][how];
+    if (has_avx2()) return sums_avx2[type != DFL_FLOAT32][how];
 #endif
     return sums_plain[type != DFL_FLOAT32][how];
 }

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""The page and the plots of the solver tables: solver_page.py [FOLDER]
+
+Reads what scripts/solver_table.py wrote to FOLDER (docs/results) and writes solvers.md, solvers.svg and
+solvers.png, and the same for the stochastic ones. Every measured cell is in them. Needs matplotlib."""
+
+import csv
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+FAMILIES = {  # title of a panel: how the solvers in it begin
+    "DDIM, Euler, Heun, conjugate": ("ddim", "euler", "heun", "conjugate"),
+    "DEIS in t, DEIS-SN": ("deis:order", "deis_sn"),
+    "DEIS in rho and log rho, iPNDM, rhoRK": ("deis:kind", "rhork"),
+    "SciRE-Solver": ("scire",),
+    "DPM-Solver, DPM-Solver++": ("dpm:",),
+    "UniPC": ("unipc",),
+}
+
+
+class Cells:
+    """A table: value(key, nfe) of a column, keys being (solver, grid) in their order."""
+
+    def __init__(self, path):
+        with open(path, newline="") as file:
+            self.rows = {(r["solver"], r["grid"], int(r["nfe"])): r for r in csv.DictReader(file)}
+        self.budgets = sorted({n for s, _, n in self.rows if not s.startswith("(")})
+        self.keys = list(dict.fromkeys((s, g) for s, g, _ in self.rows if not s.startswith("(")))
+
+    def value(self, key, nfe, column):
+        text = self.rows.get((*key, nfe), {}).get(column)
+        return float(text) if text else None
+
+    def best(self, nfe, column):
+        return min(v for k in self.keys if (v := self.value(k, nfe, column)) is not None)
+
+    def curve(self, key, column):
+        points = [(n, v) for n in self.budgets if (v := self.value(key, n, column)) is not None]
+        return zip(*points) if points else ((), ())
+
+    def lines(self, column, digits):
+        """The table as Markdown; the best of a budget in bold."""
+        yield "| solver | grid | " + " | ".join(map(str, self.budgets)) + " |"
+        yield "|---|---|" + "---|" * len(self.budgets)
+        best = {n: self.best(n, column) for n in self.budgets}
+        for key in self.keys:
+            shown = []
+            for n in self.budgets:
+                value = self.value(key, n, column)
+                text = "" if value is None else f"{value:.{digits}g}"
+                if (*key, n) in self.rows and value is None:
+                    text = "refused"
+                shown.append(f"**{text}**" if value is not None and value == best[n] else text)
+            yield f"| `{key[0]}` | `{key[1]}` | " + " | ".join(shown) + " |"
+
+    def winners(self, column, digits, first=3):
+        yield "| evaluations | " + " | ".join(f"{i + 1}." for i in range(first)) + " |"
+        yield "|---|" + "---|" * first
+        for n in self.budgets:
+            ranked = sorted((v, k) for k in self.keys if (v := self.value(k, n, column)) is not None)
+            yield f"| {n} | " + " | ".join(f"`{s}`, `{g}`: {v:.{digits}g}"
+                                           for v, (s, g) in ranked[:first]) + " |"
+
+    def refusals(self):
+        for (solver, grid, nfe), row in self.rows.items():
+            if row["note"]:
+                yield f"- `{solver}`, `{grid}`, {nfe}: {row['note']}"
+
+
+def label(key):
+    """A solver's options without its family's common ones."""
+    return f"{key[0]} ({key[1].split(':')[0]})"
+
+
+def plot_distance(cells, path):
+    figure, axes = plt.subplots(3, 2, figsize=(13, 15), sharex=True, sharey=True, layout="constrained")
+    for axis, (title, starts) in zip(axes.flat, FAMILIES.items()):
+        for key in cells.keys:
+            axis.loglog(*cells.curve(key, "rms"), color="0.88", linewidth=1, zorder=1)
+        mine = [k for k in cells.keys if k[0].startswith(starts)]
+        for i, key in enumerate(mine):
+            axis.loglog(*cells.curve(key, "rms"), ("-", "--", ":")[i // 10], marker="o", markersize=3,
+                        color=f"C{i % 10}", label=label(key), zorder=2)
+        axis.set_title(title, fontsize=10)
+        axis.set_ylim(2e-3, 30)
+        axis.set_xticks(cells.budgets, [str(n) for n in cells.budgets])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=6.5, loc="lower left")
+    figure.supxlabel("network evaluations")
+    figure.supylabel("RMS distance to the converged solution")
+    save(figure, path)
+
+
+def plot_stochastic(cells, path):
+    figure, axes = plt.subplots(1, 2, figsize=(13, 6), layout="constrained")
+    columns = {"sliced_wasserstein": "sliced Wasserstein distance to converged samples",
+               "feature_distance": "Fréchet distance of features to the test images"}
+    floor = next((r for (s, *_), r in cells.rows.items() if s.startswith("(")), None)
+    for axis, (column, title) in zip(axes, columns.items()):
+        for i, key in enumerate(cells.keys):
+            axis.loglog(*cells.curve(key, column), ("-", "--")[i // 10], marker="o", markersize=3,
+                        color=f"C{i % 10}", label=label(key))
+        if floor:
+            axis.axhline(float(floor[column]), color="0.5", linewidth=1, linestyle=":",
+                         label="converged samples from other starts")
+        axis.set_title(title, fontsize=10)
+        axis.set_xticks(cells.budgets, [str(n) for n in cells.budgets])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+        axis.set_xlabel("network evaluations")
+    axes[1].legend(fontsize=7)
+    save(figure, path)
+
+
+def save(figure, path):
+    for ending in ("svg", "png"):
+        figure.savefig(path.with_suffix("." + ending), dpi=100, metadata={"Date": None} if ending == "svg" else {})
+    plt.close(figure)
+
+
+def distance_page(cells, folder):
+    samples = next(iter(cells.rows.values()))["samples"]
+    plot_distance(cells, folder / "solvers")
+    yield from ["# Deterministic solvers on the shipped network", "",
+                "Made by `scripts/solver_table.py distance` and `scripts/solver_page.py`; the numbers, also medians, "
+                "are in `solvers.csv`. `models/fashion-vp`, from t = 1 to 0.001, "
+                f"{samples} samples with labels i mod 10, seed 1, float32. Root mean square distance per pixel (pixels "
+                "from -1 to 1) to the converged solution from the same starts: `deis:order=3`, `power:kappa=2`, 250 "
+                "evaluations. Budgets are limits: a solver whose steps take several evaluations spends what fits "
+                "(column `spent` of the CSV).", "", "![](solvers.svg)", "", "## The three best", ""]
+    yield from cells.winners("rms", 3)
+    yield from ["", "## All", ""]
+    yield from cells.lines("rms", 3)
+    refusals = list(cells.refusals())
+    if refusals:
+        yield from ["", "Refused:", "", *refusals]
+
+
+def stochastic_page(cells, folder):
+    samples = next(iter(cells.rows.values()))["samples"]
+    plot_stochastic(cells, folder / "solvers-stochastic")
+    floor = next((r for (s, *_), r in cells.rows.items() if s.startswith("(")), None)
+    yield from ["# Stochastic solvers on the shipped network", "",
+                "Made by `scripts/solver_table.py stochastic` and `scripts/solver_page.py`; the numbers are in "
+                f"`solvers-stochastic.csv`. `models/fashion-vp`, from t = 1 to 0.001, {samples} samples with labels i "
+                "mod 10, one seed; deterministic solvers beside them. Two measures:", "",
+                "- sliced Wasserstein-2 distance (256 directions, pixels from -1 to 1) to as many converged samples from "
+                "other starts (`deis:order=3`, 100 evaluations): how near to what this network means;",
+                "- Fréchet distance of the 128 features of `models/fashion-classifier` to the 10 000 test images: how near to "
+                "the data, biased upwards by the small number of samples. Not comparable to published FIDs.", "",
+                f"Floor, converged samples from a third set of starts: {float(floor['sliced_wasserstein']):.3g} and "
+                f"{float(floor['feature_distance']):.3g}. Differences of a few per cent are noise." if floor else "",
+                "", "![](solvers-stochastic.svg)", "", "## Sliced Wasserstein distance", ""]
+    yield from cells.lines("sliced_wasserstein", 3)
+    yield from ["", "## Fréchet distance of features", ""]
+    yield from cells.lines("feature_distance", 3)
+    refusals = list(cells.refusals())
+    if refusals:
+        yield from ["", "Refused:", "", *refusals]
+
+
+def time_page(cells):
+    yield from ["", "## Time", "",
+                "Milliseconds per sample (network and solver, `scripts/solver_table.py time`, 32 samples, two threads), and "
+                "the solver's own share of it in per cent, for the budget of 10:", "",
+                "| solver | grid | ms | solver % |", "|---|---|---|---|"]
+    for key in cells.keys:
+        seconds, network = (cells.value(key, 10, c) for c in ("seconds", "network"))
+        if seconds:
+            yield f"| `{key[0]}` | `{key[1]}` | {1e3 * seconds:.1f} | {100 * (1 - network / seconds):.2f} |"
+
+
+def main():
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "results"
+    for name, page in (("solvers", distance_page), ("solvers-stochastic", stochastic_page)):
+        if (folder / f"{name}.csv").exists():
+            lines = list(page(Cells(folder / f"{name}.csv"), folder))
+            if name == "solvers" and (folder / "solvers-time.csv").exists():
+                lines += time_page(Cells(folder / "solvers-time.csv"))
+            (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
