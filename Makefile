@@ -61,7 +61,8 @@ lint: setup-test
 	@scripts/lint
 
 format:
-	@clang-format -i include/driftless/*.h src/*/*.[ch] cli/*.[ch] tests/*.[ch] tests/*/*.[ch]
+	@clang-format -i include/driftless/*.h src/*/*.[ch] cli/*.[ch] tests/*.[ch] tests/*/*.[ch] \
+	    examples/*/*.c
 
 clean:
 	@rm -rf build
