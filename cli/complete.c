@@ -19,7 +19,7 @@ const command command_complete = {
     "complete",
     "-- WORD...",
     "Prints what may stand in place of the last word of a command line; shells call it.",
-    "completion in a running shell:\n  source cli/completion/driftless.bash\n",
+    "in bash, from the sources:\n  source cli/completion/driftless.bash\n",
     0,
     OPERANDS_MAX,
     table,
