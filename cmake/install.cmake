@@ -20,6 +20,9 @@ cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY
 cmake_path(APPEND DFL_PC_LIBDIR "\${prefix}" "${CMAKE_INSTALL_LIBDIR}")
 cmake_path(APPEND DFL_PC_INCLUDEDIR "\${prefix}" "${CMAKE_INSTALL_INCLUDEDIR}")
 cmake_path(APPEND DFL_PC_MODELSDIR "\${prefix}" "${DFL_MODELS_DIR}")
+# By name, not as Requires.private: programs that use the library need no headers of these.
+list(TRANSFORM DEPS_LIBRARIES PREPEND -l OUTPUT_VARIABLE libraries)
+list(JOIN libraries " " DFL_PC_LIBS)
 configure_file(cmake/driftless.pc.in driftless.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/driftless.pc DESTINATION ${pc_dir})
 

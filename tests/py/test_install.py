@@ -197,7 +197,8 @@ def test_package_versions(prefix, environment, version, tmp_path):
     assert execute(["pkg-config", "--modversion", "driftless"], env=environment).stdout.strip() == version
     static = execute(["pkg-config", "--static", "--libs", "driftless"], env=environment).stdout
     assert "-ljansson" in static and "-lm" in static
-    assert "jansson" not in execute(["pkg-config", "--libs", "driftless"], env=environment).stdout
+    shown = execute(["pkg-config", "--cflags", "--libs", "driftless"], env=environment).stdout.split()
+    assert [word[:2] for word in shown] == ["-I", "-L", "-l"] and shown[2] == "-ldriftless"
 
 
 # ---- the installed program -----------------------------------------------------------------------------
