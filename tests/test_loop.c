@@ -352,6 +352,23 @@ static int refuse_noise(void *user, int kind, uint32_t draw, uint64_t first, siz
     return kind == DFL_DRAW_NOISE && draw == 1 ? 42 : 0;
 }
 
+static int change_noise(void *user, size_t step, size_t steps, double t, uint64_t first,
+                        size_t count, const void *state) {
+    (void)step, (void)steps, (void)t, (void)first, (void)count, (void)state;
+    dfl_run_noise(user, NULL, NULL);
+    return 0;
+}
+
+static void test_noise_changed(void **state) {
+    fixture *f = *state;
+    dfl_plan *plan = plan_from(hand_mix);
+    dfl_run *run = run_of(plan, f->model, NULL);
+    dfl_run_observe(run, change_noise, run);
+    refused(dfl_run_sample(run, 0, 2, NULL, NULL, f->samples), DFL_E_ARG, "noise source");
+    dfl_run_free(run);
+    dfl_plan_free(plan);
+}
+
 static void test_callbacks_fail(void **state) {
     fixture *f = *state;
     const dfl_request *rq = NULL;
@@ -472,6 +489,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_bad_output, make, unmake),
         cmocka_unit_test_setup_teardown(test_cancelled, make, unmake),
         cmocka_unit_test_setup_teardown(test_callbacks_fail, make, unmake),
+        cmocka_unit_test_setup_teardown(test_noise_changed, make, unmake),
         cmocka_unit_test_setup_teardown(test_arguments, make, unmake),
         cmocka_unit_test_setup_teardown(test_card_only, make, unmake),
         cmocka_unit_test_setup_teardown(test_other_models, make, unmake),

@@ -220,6 +220,7 @@ typedef int (*dfl_noise_fn)(void *user, int kind, uint32_t draw, uint64_t first,
 DFL_API dfl_status dfl_run_new(const dfl_plan *plan, dfl_model *model, const char *options,
                                dfl_run **out);
 
+/* To be set before samples are asked for; NULL: none, and the built-in numbers. */
 DFL_API void dfl_run_observe(dfl_run *run, dfl_observe_fn fn, void *user);
 DFL_API void dfl_run_noise(dfl_run *run, dfl_noise_fn fn, void *user);
 

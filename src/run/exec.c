@@ -126,6 +126,9 @@ static dfl_status draw_noise(const dfl_run *run, const row *r) {
 }
 
 static dfl_status mix_samples(const dfl_run *run, const row *r) {
+    if (!run->mix)
+        return fail(DFL_E_ARG, "the noise source was changed by a callback of the run; the tables "
+                               "of mixture kernels came from the one before");
     const size_t n = numbers(run, r->dst);
     for (size_t i = 0; i < run->now.count; i++) {
         double u;
