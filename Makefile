@@ -4,15 +4,20 @@ export JOBS
 
 # Everything the program is made from. Folders stand for files that went away.
 SOURCES := CMakeLists.txt CMakePresets.json scripts/build \
-           $(wildcard include/* include/*/* src src/* src/*/*.c src/*/*.h src/*/*.def cli cli/*)
+           $(wildcard cmake/* include/* include/*/* src src/* src/*/*.c src/*/*.h src/*/*.def cli cli/*)
 PROGRAM := build/release/driftless
 DEMO := -n 64 --solver deis:order=3 --steps 10 --grid power:kappa=2 --seed 0
 
-.PHONY: help demo all test test-quick test-train lint format clean setup-demo setup-test
+# make install PREFIX=/usr DESTDIR=stage
+PREFIX ?= /usr/local
+
+.PHONY: help demo all install test test-quick test-train lint format clean setup-demo setup-test
 
 help:
 	@echo 'make demo        install what is missing, build, draw 64 pictures to driftless-demo.png'
 	@echo 'make all         install what is missing, build library and program in build/release'
+	@echo 'make install     library, program, header, manual pages, model; to PREFIX (/usr/local),'
+	@echo '                 under DESTDIR if that is set'
 	@echo 'make test        every test: two compilers, sanitizers, lint, C and Python tests'
 	@echo 'make test-quick  the C and Python tests of the release build'
 	@echo 'make test-train  the tests of the training code; installs PyTorch'
@@ -28,6 +33,9 @@ demo: all
 
 all: setup-demo
 	@$(MAKE) -s --no-print-directory build/release/.built
+
+install: all
+	@DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
 
 build/release/.built: build/.setup-demo $(SOURCES)
 	@scripts/build release driftless driftless_program
@@ -53,7 +61,8 @@ lint: setup-test
 	@scripts/lint
 
 format:
-	@clang-format -i include/driftless/*.h src/*/*.[ch] cli/*.[ch] tests/*.[ch] tests/*/*.[ch]
+	@clang-format -i include/driftless/*.h src/*/*.[ch] cli/*.[ch] tests/*.[ch] tests/*/*.[ch] \
+	    examples/*/*.c
 
 clean:
 	@rm -rf build

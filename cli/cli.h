@@ -35,8 +35,14 @@ dfl_status write_text(const char *path, const char *data);
 dfl_status fetch_text(dfl_status (*get)(const void *object, char *buf, size_t cap, size_t *need),
                       const void *object, char **out);
 
-/* The commands, each in its own file. */
+/* print_out of a text, which is freed. */
+dfl_status print_text(text *t);
+
+/* The commands, each in its own file, and the list of all of them. */
 extern const command command_sample, command_plan, command_tune, command_stats, command_info;
 extern const command command_solvers, command_grids, command_processes;
+extern const command command_manual, command_complete;
+extern const command *const commands[];
+extern const size_t ncommands;
 
 #endif

@@ -19,11 +19,13 @@ static const command command_help_ = {
     "help",  "[COMMAND]", "Prints help on the program or on one command.", NULL, 0, 1,
     no_rows, run_help};
 
-static const command *const commands[] = {
-    &command_sample,  &command_plan,  &command_tune,      &command_stats,   &command_info,
-    &command_solvers, &command_grids, &command_processes, &command_version, &command_help_};
+const command *const commands[] = {&command_sample, &command_plan,      &command_tune,
+                                   &command_stats,  &command_info,      &command_solvers,
+                                   &command_grids,  &command_processes, &command_version,
+                                   &command_help_,  &command_manual,    &command_complete};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
+const size_t ncommands = COMMANDS;
 
 int code_of(dfl_status status) {
     switch (status) {
@@ -81,7 +83,7 @@ dfl_status fetch_text(dfl_status (*get)(const void *, char *, size_t, size_t *),
     return status;
 }
 
-static dfl_status print_text(text *t) {
+dfl_status print_text(text *t) {
     const dfl_status status = t->failed ? fail_memory() : print_out(t->data ? t->data : "");
     text_free(t);
     return status;

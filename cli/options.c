@@ -29,6 +29,15 @@ static int find_letter(const command *c, char letter) {
     return -1;
 }
 
+const arg_row *command_row(const command *c, const char *word) {
+    int i = -1;
+    if (strncmp(word, "--", 2) == 0)
+        i = find_long(c, word + 2, strcspn(word + 2, "="));
+    else if (word[0] == '-' && word[1])
+        i = find_letter(c, word[1]);
+    return i < 0 ? NULL : &c->rows[i];
+}
+
 static dfl_status unknown_option(const command *c, const char *shown, const char *word) {
     const char *names[NAMES_MAX];
     size_t n = 0;

@@ -30,7 +30,9 @@ enum { ARGS_MAX = 40, OPERANDS_MAX = 64 };
 typedef struct args args;
 
 typedef struct {
-    const char *name, *operands, *about;
+    const char *name;
+    const char *operands; /* for the usage; completion offers its words in lower case */
+    const char *about;
     const char *notes; /* shown under the options; NULL: none */
     int operands_min, operands_max;
     const arg_row *rows;
@@ -60,6 +62,9 @@ dfl_status args_parse(const command *c, int argc, char *const *argv, args *out);
 /* The value of an option by its long name; a name outside the table is our mistake (asserted). */
 const arg_value *arg(const args *a, const char *name);
 bool arg_given(const args *a, const char *name);
+
+/* The row of an option as typed ("--key", "--key=value", "-k", "-kvalue"), or NULL. */
+const arg_row *command_row(const command *c, const char *word);
 
 /* Number of operands is right, else E_ARG. */
 dfl_status args_check_operands(const args *a);

@@ -308,8 +308,11 @@ static void test_callback(void **state) {
     p.answer = -77;
     assert_int_equal(m->eval(m, &rq), -77);
     dfl_model_free(m);
-    assert_int_equal(dfl_model_callback(good_card, NULL, NULL, &m), DFL_E_ARG);
+    assert_int_equal(dfl_model_callback(NULL, add_all, &p, &m), DFL_E_ARG);
     assert_null(m);
+    assert_int_equal(dfl_model_callback(good_card, NULL, NULL, &m), DFL_OK); /* a card alone */
+    assert_int_equal(m->eval(m, &rq), DFL_E_COMBINATION);
+    dfl_model_free(m);
     assert_int_equal(dfl_model_callback("{}", add_all, &p, &m), DFL_E_KEY);
     assert_null(m);
     dfl_model_free(NULL);

@@ -15,7 +15,7 @@
  *  - A state is x_t = a(t) x_0 + b(t) n; lambda = log(a/b) is half the log-SNR, rho = b/a.
  *  - NFE counts network evaluations per sample; guidance doubles the network calls behind it.
  *  - The library never prints, never exits, and keeps no global state. Callbacks run on the thread
- *    that called dfl_run_sample. Numbers are read and written independent of the locale.
+ *    that called. Numbers are read and written independent of the locale.
  */
 #ifndef DRIFTLESS_H
 #define DRIFTLESS_H
@@ -62,7 +62,8 @@ DFL_API const char *dfl_last_message(void);
 /* A denoiser together with its card. Belongs to one thread at a time. */
 typedef struct dfl_model dfl_model;
 
-/* One evaluation: what the network is asked. Valid only during the callback. */
+/* One evaluation: what the network is asked. Valid during the callback it is handed to, or until
+   the next call of dfl_run_next. */
 typedef struct dfl_request dfl_request;
 
 enum { DFL_FLOAT32 = 0, DFL_FLOAT64 = 1 };
@@ -79,7 +80,8 @@ typedef int (*dfl_denoise_fn)(void *user, const dfl_request *request);
 DFL_API dfl_status dfl_model_open(const char *where, const char *options, dfl_model **out);
 
 /* A model around your own function. `card` is the JSON text of a model card (docs/model-card.md)
-   without "network"; `user` is handed to every call and stays yours. */
+   without "network"; `user` is handed to every call and stays yours. fn = NULL: a card and nothing
+   else, for runs whose loop you own (dfl_run_next); whatever would evaluate it is refused. */
 DFL_API dfl_status dfl_model_callback(const char *card, dfl_denoise_fn fn, void *user,
                                       dfl_model **out);
 
@@ -88,6 +90,11 @@ DFL_API dfl_status dfl_model_callback(const char *card, dfl_denoise_fn fn, void 
    failure; freeing the result frees it. (Ho and Salimans, arXiv 2207.12598, with their w + 1 =
    scale.) */
 DFL_API dfl_status dfl_model_guide(dfl_model *inner, double scale, dfl_model **out);
+
+/* Evaluates the model, guidance included: fills the request's output. For a loop of your own, and
+   for callbacks that stand around another model. What your function returned, E_COMBINATION or
+   E_RANGE (the request is not for a model of this shape, these classes), E_MODEL. */
+DFL_API dfl_status dfl_model_answer(dfl_model *model, const dfl_request *request);
 
 /* The card and the facts of the runtime as JSON text. */
 DFL_API dfl_status dfl_model_info(const dfl_model *model, char *buf, size_t cap, size_t *need);
@@ -213,6 +220,7 @@ typedef int (*dfl_noise_fn)(void *user, int kind, uint32_t draw, uint64_t first,
 DFL_API dfl_status dfl_run_new(const dfl_plan *plan, dfl_model *model, const char *options,
                                dfl_run **out);
 
+/* To be set before samples are asked for; NULL: none, and the built-in numbers. */
 DFL_API void dfl_run_observe(dfl_run *run, dfl_observe_fn fn, void *user);
 DFL_API void dfl_run_noise(dfl_run *run, dfl_noise_fn fn, void *user);
 
@@ -221,7 +229,7 @@ DFL_API void dfl_run_noise(dfl_run *run, dfl_noise_fn fn, void *user);
 DFL_API dfl_status dfl_run_given(dfl_run *run, const char *name, const void *values);
 
 /* Ends the run at its next row with DFL_E_STOPPED. The one call that is allowed from another
-   thread or from a signal handler. Stays in force until the next dfl_run_sample begins. */
+   thread or from a signal handler. Stays in force until samples are asked for again. */
 DFL_API void dfl_run_cancel(dfl_run *run);
 
 /* Draws samples first .. first + count - 1 of the run's seed.
@@ -232,7 +240,28 @@ DFL_API void dfl_run_cancel(dfl_run *run);
 DFL_API dfl_status dfl_run_sample(dfl_run *run, uint64_t first, size_t count, const int64_t *labels,
                                   const void *start, void *samples);
 
-/* Seconds spent inside the model since dfl_run_new. */
+/* The same, bit for bit, for a program that owns the loop:
+
+     status = dfl_run_begin(run, first, count, NULL, NULL, samples);
+     if (!status) status = dfl_run_next(run, &request);
+     while (!status && request) {
+         (read dfl_request_input, fill the whole dfl_request_output)
+         status = dfl_run_next(run, &request);
+     }
+
+   dfl_run_begin takes the arguments of dfl_run_sample; labels, start and samples are borrowed until
+   the end. dfl_run_next takes the output of the request before it, goes on as far as it can, and
+   hands out the next request, of at most `batch` samples; NULL: all samples are there. Observers
+   and noise sources are called from within. The run's model is not: its card says what is expected,
+   and if the model is guided, you evaluate it with its guidance, or have dfl_model_answer do it.
+   A failure ends what is in progress (samples of earlier batches are complete), and so do the next
+   dfl_run_begin, dfl_run_sample and dfl_run_noise; to give up half-way, make no further call.
+   dfl_run_next: E_ARG if nothing is in progress, E_NONFINITE, E_STOPPED, what a callback gave. */
+DFL_API dfl_status dfl_run_begin(dfl_run *run, uint64_t first, size_t count, const int64_t *labels,
+                                 const void *start, void *samples);
+DFL_API dfl_status dfl_run_next(dfl_run *run, const dfl_request **request);
+
+/* Seconds that dfl_run_sample has spent inside the model since dfl_run_new. */
 DFL_API double dfl_run_model_seconds(const dfl_run *run);
 
 DFL_API void dfl_run_free(dfl_run *run);

@@ -1,4 +1,5 @@
-/* A denoiser that is a function of the caller's. */
+/* A denoiser that is a function of the caller's, or none: a card for runs whose loop the caller
+   owns. */
 #include "model/model.h"
 
 #include <stdlib.h>
@@ -12,7 +13,10 @@ typedef struct {
 
 static int callback_eval(dfl_model *self, const dfl_request *rq) {
     const callback *const m = (const callback *)self;
-    return m->fn(m->user, rq);
+    if (m->fn) return m->fn(m->user, rq);
+    return fail(DFL_E_COMBINATION,
+                "the model is a card without a function: it takes dfl_run_begin and dfl_run_next, "
+                "and evaluations of your own");
 }
 
 dfl_status dfl_model_mixed_times(dfl_model *model, int mixed) {
@@ -26,8 +30,7 @@ dfl_status dfl_model_mixed_times(dfl_model *model, int mixed) {
 }
 
 static void callback_describe(const dfl_model *self, text *out) {
-    (void)self;
-    text_add(out, "\"kind\": \"callback\"");
+    text_add(out, "\"kind\": \"%s\"", self->card_only ? "card" : "callback");
 }
 
 dfl_status dfl_model_callback(const char *json, dfl_denoise_fn fn, void *user, dfl_model **out) {
@@ -35,11 +38,8 @@ dfl_status dfl_model_callback(const char *json, dfl_denoise_fn fn, void *user, d
         return fail(DFL_E_ARG, "dfl_model_callback: out is NULL; a place for the model is "
                                "needed");
     *out = NULL;
-    if (!json || !fn)
-        return fail(DFL_E_ARG,
-                    "dfl_model_callback: %s is NULL; a card's JSON text and a function "
-                    "are needed",
-                    json ? "fn" : "card");
+    if (!json)
+        return fail(DFL_E_ARG, "dfl_model_callback: card is NULL; a card's JSON text is needed");
     callback *m = mem_array(1, sizeof *m);
     if (!m) return fail_memory();
     const dfl_status status = card_parse("card", json, strlen(json), &m->base.card);
@@ -50,6 +50,7 @@ dfl_status dfl_model_callback(const char *json, dfl_denoise_fn fn, void *user, d
     m->base.eval = callback_eval;
     m->base.describe = callback_describe;
     m->base.calls = 1;
+    m->base.card_only = !fn;
     digest_bytes(json, strlen(json), m->base.identity);
     m->fn = fn;
     m->user = user;

@@ -84,6 +84,10 @@ static dfl_status guide_check(const dfl_model *inner, double scale) {
                     "guidance needs a model with a null class (\"classes\": {\"null\": ...}); the "
                     "card of '%s' has none",
                     inner->card.name ? inner->card.name : "the model");
+    if (inner->card_only)
+        return fail(DFL_E_COMBINATION,
+                    "guidance evaluates its model twice, but this model is a card without a "
+                    "function; evaluate both classes where you answer its requests");
     return DFL_OK;
 }
 

@@ -78,6 +78,7 @@ struct dfl_model {
     bool mixed_times;          /* takes requests whose samples stand at different times */
     char identity[DIGEST_HEX]; /* of what answers, if that is no network file; else "" */
     double guidance;           /* scale of a guided model; 0: none */
+    bool card_only;            /* cannot evaluate: whoever owns the loop does */
 };
 
 /* Digest of what answers, whatever the guidance: the card's sha256 (checked when the model was

@@ -96,3 +96,33 @@ dfl_status model_identify(const dfl_model *model, char hex[DIGEST_HEX]) {
     text_free(&both);
     return status;
 }
+
+/* Whether a request that was made for one card can be put to a model with another. */
+static dfl_status check_request(const card *c, const dfl_request *rq) {
+    const size_t dim = card_dim(c), components = (size_t)rq->components;
+    if (rq->input_dim != dim * components)
+        return fail(DFL_E_COMBINATION,
+                    "dfl_model_answer: the request has %zu numbers per sample, the model takes %zu",
+                    rq->input_dim / components, dim);
+    if (!rq->labels != !c->classes)
+        return fail(DFL_E_COMBINATION,
+                    rq->labels ? "dfl_model_answer: the request has labels, the model no classes"
+                               : "dfl_model_answer: the model has classes, the request no labels");
+    for (size_t i = 0; rq->labels && i < rq->count; i++)
+        if (rq->labels[i] < 0 || (rq->labels[i] >= c->classes && rq->labels[i] != c->null_class))
+            return fail(DFL_E_RANGE,
+                        "dfl_model_answer: label %lld; the model has classes 0 to %lld",
+                        (long long)rq->labels[i], (long long)c->classes - 1);
+    return DFL_OK;
+}
+
+dfl_status dfl_model_answer(dfl_model *model, const dfl_request *request) {
+    if (!model || !request)
+        return fail(DFL_E_ARG, "dfl_model_answer: %s is NULL", model ? "request" : "model");
+    TRY(check_request(&model->card, request));
+    if (request->each && !model->mixed_times)
+        return fail(DFL_E_COMBINATION,
+                    "dfl_model_answer: the samples of the request stand at different times, and "
+                    "the model takes one time for all");
+    return model->eval(model, request);
+}

@@ -1,4 +1,4 @@
-/* Life of a run, its memory, and the loop over batches. */
+/* Life of a run, its memory, and the loop over batches, which stops wherever the executor does. */
 #include "run/run.h"
 
 #include <math.h>
@@ -130,6 +130,7 @@ void dfl_run_noise(dfl_run *run, dfl_noise_fn fn, void *user) {
     run->noise_user = user;
     mix_free(run->mix); /* its tables came from the old source */
     run->mix = NULL;
+    run->order.open = false; /* what is in progress would miss them */
 }
 
 void dfl_run_cancel(dfl_run *run) {
@@ -164,25 +165,25 @@ dfl_status run_check_labels(const card *c, const int64_t *labels, size_t count) 
 }
 
 /* A sample without a label gets class i mod C. */
-static void set_labels(const dfl_run *run, const execution *e, const int64_t *labels) {
+static void set_labels(const dfl_run *run, const int64_t *labels) {
     const int64_t classes = run->model->card.classes;
-    for (size_t i = 0; i < e->count && classes; i++)
-        run->labels[i] = labels ? labels[i] : (int64_t)((e->first + i) % (uint64_t)classes);
+    for (size_t i = 0; i < run->now.count && classes; i++)
+        run->labels[i] = labels ? labels[i] : (int64_t)((run->now.first + i) % (uint64_t)classes);
 }
 
 /* The batch's start states: given, or the input's scale times standard normals. */
-static dfl_status set_start(const dfl_run *run, const execution *e, const char *start) {
+static dfl_status set_start(const dfl_run *run, const char *start) {
     const plan_input *in = &run->plan->code.inputs[0];
     const size_t n = run->plan->code.comp[in->id] * run->dim, size = vec_size(run->type);
     char *slot = exec_value(run, in->id);
     const uint8_t components = run->plan->code.comp[in->id];
-    for (size_t i = 0; i < e->count; i++) {
+    for (size_t i = 0; i < run->now.count; i++) {
         char *sample = slot + i * run->stride * size;
         if (start) {
             memcpy(sample, start + i * n * size, n * size);
             continue;
         }
-        TRY(run_draw(run, DFL_DRAW_START, 0, e->first + i, n, run->scratch));
+        TRY(run_draw(run, DFL_DRAW_START, 0, run->now.first + i, n, run->scratch));
         vec_from_double(run->type, sample, run->scratch, n);
         const term scale = {in->id, in->scale};
         lin_job job = {.type = run->type,
@@ -200,32 +201,6 @@ static dfl_status set_start(const dfl_run *run, const execution *e, const char *
     return DFL_OK;
 }
 
-static dfl_status answer(dfl_run *run, execution *e) {
-    const double begin = seconds_now();
-    const int code = run->model->eval(run->model, &e->request);
-    run->model_seconds += seconds_now() - begin;
-    return code ? code : exec_answered(e);
-}
-
-static dfl_status run_batch(dfl_run *run, execution *e, char *samples) {
-    int state = EXEC_DONE;
-    do {
-        TRY(exec_next(e, &state));
-        if (state == EXEC_ASKS) TRY(answer(run, e));
-    } while (state == EXEC_ASKS);
-    const val result = run->plan->code.outputs[0];
-    const size_t size = vec_size(run->type);
-    const char *value = exec_value(run, result);
-    for (size_t i = 0; i < e->count; i++) { /* in phase space the momentum stays behind */
-        const char *x = value + i * run->stride * size;
-        if (!vec_is_finite(run->type, x, run->dim))
-            return fail(DFL_E_NONFINITE, "sample %llu is not finite after the last step",
-                        (unsigned long long)(e->first + i));
-        memcpy(samples + i * run->dim * size, x, run->dim * size);
-    }
-    return DFL_OK;
-}
-
 static dfl_status table_normals(void *user, uint32_t table, size_t n, double *dst) {
     return run_draw(user, DFL_DRAW_TABLE, table, 0, n, dst);
 }
@@ -236,26 +211,96 @@ static dfl_status prepare(dfl_run *run) {
     return mix_new(run->plan, dim, table_normals, run, &run->mix);
 }
 
-dfl_status dfl_run_sample(dfl_run *run, uint64_t first, size_t count, const int64_t *labels,
-                          const void *start, void *samples) {
+/* ---- the loop, whoever owns it --------------------------------------------------------------- */
+
+dfl_status dfl_run_begin(dfl_run *run, uint64_t first, size_t count, const int64_t *labels,
+                         const void *start, void *samples) {
     if (!run || (!samples && count))
-        return fail(DFL_E_ARG, "dfl_run_sample: run and samples must not be NULL");
+        return fail(DFL_E_ARG, "a run and room for its samples are needed, but %s is NULL",
+                    run ? "samples" : "run");
+    run->order.open = false; /* whatever was in progress is abandoned */
     if (first > UINT64_MAX - count)
-        return fail(DFL_E_RANGE, "dfl_run_sample: first + count is above 2^64 - 1");
+        return fail(DFL_E_RANGE, "first + count of the samples to draw is above 2^64 - 1");
     TRY(run_check_labels(&run->model->card, labels, count));
     atomic_store(&run->cancelled, 0);
     TRY(prepare(run));
+    run->order = (run_order){.open = true,
+                             .first = first,
+                             .count = count,
+                             .labels = labels,
+                             .start = start,
+                             .samples = samples};
+    run->now.count = 0;
+    return DFL_OK;
+}
+
+static dfl_status begin_batch(dfl_run *run) {
+    const run_order *order = &run->order;
+    const size_t left = order->count - order->done;
+    execution now = {.first = order->first + order->done};
+    /* batches end at multiples of the batch size, so that few network calls are padded */
+    now.count = run->batch - (size_t)(now.first % run->batch);
+    if (now.count > left) now.count = left;
+    run->now = now;
+    const size_t state = (size_t)run->plan->code.components * run->dim * vec_size(run->type);
+    set_labels(run, order->labels ? order->labels + order->done : NULL);
+    return set_start(run, order->start ? order->start + order->done * state : NULL);
+}
+
+static dfl_status end_batch(dfl_run *run) {
     const size_t size = vec_size(run->type);
-    const size_t state = (size_t)run->plan->code.components * run->dim * size;
-    for (size_t done = 0; done < count;) {
-        /* batches end at multiples of the batch size, so that few network calls are padded */
-        execution e = {.run = run, .first = first + done};
-        e.count = run->batch - (size_t)(e.first % run->batch);
-        if (e.count > count - done) e.count = count - done;
-        set_labels(run, &e, labels ? labels + done : NULL);
-        TRY(set_start(run, &e, start ? (const char *)start + done * state : NULL));
-        TRY(run_batch(run, &e, (char *)samples + done * run->dim * size));
-        done += e.count;
+    const char *value = exec_value(run, run->plan->code.outputs[0]);
+    for (size_t i = 0; i < run->now.count; i++) { /* in phase space the momentum stays behind */
+        const char *x = value + i * run->stride * size;
+        if (!vec_is_finite(run->type, x, run->dim))
+            return fail(DFL_E_NONFINITE, "sample %llu is not finite after the last step",
+                        (unsigned long long)(run->now.first + i));
+        memcpy(run->order.samples + (run->order.done + i) * run->dim * size, x, run->dim * size);
+    }
+    run->order.done += run->now.count;
+    run->now.count = 0;
+    return DFL_OK;
+}
+
+static dfl_status go_on(dfl_run *run, const dfl_request **request) {
+    run_order *const order = &run->order;
+    if (order->asked) TRY(exec_answered(run));
+    order->asked = false;
+    while (run->now.count > 0 || order->done < order->count) {
+        if (run->now.count == 0) TRY(begin_batch(run));
+        TRY(exec_next(run, request));
+        order->asked = *request != NULL;
+        if (order->asked) return DFL_OK;
+        TRY(end_batch(run));
+    }
+    return DFL_OK;
+}
+
+dfl_status dfl_run_next(dfl_run *run, const dfl_request **request) {
+    if (!request) return fail(DFL_E_ARG, "dfl_run_next: request is NULL");
+    *request = NULL;
+    if (!run || !run->order.open)
+        return fail(DFL_E_ARG, run ? "dfl_run_next: nothing is in progress; dfl_run_begin comes "
+                                     "first, and again after the end or a failure"
+                                   : "dfl_run_next: run is NULL");
+    const dfl_status status = go_on(run, request);
+    if (status != DFL_OK) *request = NULL;
+    run->order.open = *request != NULL;
+    return status;
+}
+
+dfl_status dfl_run_sample(dfl_run *run, uint64_t first, size_t count, const int64_t *labels,
+                          const void *start, void *samples) {
+    const dfl_request *request = NULL;
+    TRY(dfl_run_begin(run, first, count, labels, start, samples));
+    TRY(dfl_run_next(run, &request));
+    while (request) {
+        const double begin = seconds_now();
+        const int code = run->model->eval(run->model, request);
+        run->model_seconds += seconds_now() - begin;
+        if (code) run->order.open = false;
+        TRY(code);
+        TRY(dfl_run_next(run, &request));
     }
     return DFL_OK;
 }

@@ -59,6 +59,25 @@ dfl_status run_read_settings(const char *text_options, run_settings *out);
 /* E_COMBINATION or E_RANGE if the model's card does not have them; NULL is fine. */
 dfl_status run_check_labels(const card *c, const int64_t *labels, size_t count);
 
+/* A batch of samples in the middle of a plan: all that the executor goes on from. */
+typedef struct {
+    uint64_t first;
+    size_t count; /* 0: no batch */
+    size_t pc, step;
+    dfl_request request; /* what is asked, if the row at pc is an evaluation */
+} execution;
+
+/* What dfl_run_begin was asked for; everything is the caller's. */
+typedef struct {
+    bool open;  /* begun, and neither finished nor failed */
+    bool asked; /* a request is out, its output still to come */
+    uint64_t first;
+    size_t count, done; /* done: samples before the batch in progress */
+    const int64_t *labels;
+    const char *start;
+    char *samples;
+} run_order;
+
 struct dfl_run {
     const dfl_plan *plan;
     dfl_model *model;
@@ -80,23 +99,14 @@ struct dfl_run {
     void *noise_user;
     atomic_int cancelled;
     double model_seconds;
+    run_order order;
+    execution now;
 };
 
-/* A run in the middle of a batch: a coroutine that stops at each evaluation. */
-typedef struct {
-    dfl_run *run;
-    uint64_t first;
-    size_t count;
-    size_t pc, step;
-    dfl_request request; /* what is asked, when exec_next says EXEC_ASKS */
-} execution;
-
-enum { EXEC_DONE = 0, EXEC_ASKS = 1 };
-
-/* Goes on to the next evaluation or to the end; *state is EXEC_ASKS or EXEC_DONE. */
-dfl_status exec_next(execution *e, int *state);
+/* Goes on with run->now to the next evaluation, or to the end: *request is then NULL. */
+dfl_status exec_next(dfl_run *run, const dfl_request **request);
 /* To be called when the request's output has been filled. */
-dfl_status exec_answered(execution *e);
+dfl_status exec_answered(dfl_run *run);
 /* The batch's numbers of a value. */
 void *exec_value(const dfl_run *run, val v);
 /* Random numbers of one sample, built in or replaced by the caller's. */

@@ -41,7 +41,8 @@ def test_program_lines(readme, root, run, tmp_path):
 
 def test_links(root):
     """Files that the documents point at are there."""
-    broken = [f"{document.name}: {target}" for document in root.glob("*.md")
+    documents = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("examples/*.md")]
+    broken = [f"{document.name}: {target}" for document in documents
               for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text())
-              if not (root / target).exists()]
+              if not (document.parent / target).exists()]
     assert not broken
