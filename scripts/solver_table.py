@@ -101,7 +101,7 @@ class Program:
     """The built program on one model."""
 
     def __init__(self, arguments):
-        self.path, self.model = arguments.program, arguments.model
+        self.path, self.model, self.threads = arguments.program, arguments.model, arguments.threads
 
     def run(self, cell, samples, seed):
         """States [samples][...], the run record; or None and the sentence with which it refuses."""
@@ -109,7 +109,7 @@ class Program:
         with tempfile.TemporaryDirectory() as folder:
             out, record = Path(folder) / "x.npy", Path(folder) / "record.json"
             command = [self.path, "sample", self.model, "-n", samples, "--solver", solver, "--grid", grid,
-                       "--nfe", nfe, "--seed", seed, "--t-end", T_END, "--microbatch", 32, "--quiet",
+                       "--nfe", nfe, "--seed", seed, "--t-end", T_END, "--microbatch", 32, "--quiet", "--threads", self.threads,
                        "--model-cache", ROOT / "build" / "model-cache", "--json", record, "-o", out]
             done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
             if done.returncode:
@@ -265,6 +265,7 @@ def main():
                         help="folder of the network whose outputs are called features")
     parser.add_argument("--program", default=str(ROOT / "build" / "release" / "driftless"))
     parser.add_argument("--samples", type=int, help="in place of the table's own number")
+    parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all, fewest on a busy machine")
     parser.add_argument("--nfe", default="5,6,8,10,12,15,20,50")
     parser.add_argument("-o", "--output", default=str(ROOT / "docs" / "results"))
     arguments = parser.parse_args()
