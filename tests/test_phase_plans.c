@@ -60,12 +60,6 @@ static const refusal refusals[] = {
     {"psld", "solver=splitting:scheme=roba,lambda_s=-0.5", DFL_E_RANGE, "lambda_s"},
     {"psld", "solver=splitting:scheme=roba,lambda_s=nan", DFL_E_RANGE, "lambda_s"},
     {"psld", "solver=splitting:scheme=roab", DFL_E_RANGE, "roba"},
-    /* what does not go with a beta that varies */
-    {"psld:beta_0=4,beta_1=12", "solver=conjugate:type=2,lambda=1", DFL_E_COMBINATION, "beta"},
-    {"psld:beta_0=4,beta_1=12", "solver=conjugate:matrix=[1,0,0,2]", DFL_E_COMBINATION, "beta"},
-    {"psld:beta_0=4,beta_1=12", "solver=conjugate_splitting:type=1", DFL_E_COMBINATION, "beta"},
-    {"psld:beta_0=4,beta_1=12", "solver=conjugate_splitting:scheme=coba", DFL_E_COMBINATION,
-     "beta"},
     /* solvers of the other space */
     {"psld", "solver=ddim", DFL_E_COMBINATION, "scalar"},
     {"cld", "solver=ddpm", DFL_E_COMBINATION, "scalar"},

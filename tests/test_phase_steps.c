@@ -14,7 +14,8 @@
 /* ---- the flow-following factor --------------------------------------------------------------- */
 
 static blk flow_factor(const process *p, double t, double origin) {
-    return blk_transpose(blk_inverse(noise_inverse(p, FACTOR_FLOW, t, origin)));
+    const rows r = {.process = p, .form = &networks[0].form};
+    return blk_transpose(blk_inverse(noise_inverse(&r, FACTOR_FLOW, t, origin)));
 }
 
 /* R(1e-3) = L(1e-3) in the stored table, by an adaptive integrator there; R_t R_s^-1 needs no such
