@@ -61,14 +61,15 @@ static bool fits_phase(const netform *f, const row *r) {
 }
 
 /* The plan converts the raw output by `gives`; a network that predicts something else would give
-   plausible nonsense. Preconditioned plans carry scalings of their own. */
+   plausible nonsense. Preconditioned plans carry scalings of their own, and in phase space a card
+   that does not speak of it is that of a mixture, which answers whatever it is asked. */
 static dfl_status check_pair(const dfl_plan *plan, const dfl_model *model) {
     const program *code = &plan->code;
     if (code->ninputs != 1)
         return fail(DFL_E_COMBINATION, "the plan has %zu inputs; a run starts from exactly one",
                     code->ninputs);
     const netform *form = &model->card.form;
-    if (form->precond != PRECOND_NONE) return DFL_OK;
+    if (form->precond != PRECOND_NONE || code->components > model->card.components) return DFL_OK;
     for (size_t i = 0; i < code->nrows; i++) {
         const row *r = &code->rows[i];
         if (r->op != ROW_EVAL) continue;
