@@ -60,6 +60,11 @@ static const refusal refusals[] = {
     {"psld", "solver=splitting:scheme=roba,lambda_s=-0.5", DFL_E_RANGE, "lambda_s"},
     {"psld", "solver=splitting:scheme=roba,lambda_s=nan", DFL_E_RANGE, "lambda_s"},
     {"psld", "solver=splitting:scheme=roab", DFL_E_RANGE, "roba"},
+    /* steps beyond all numbers */
+    {"psld:beta_0=1,beta_1=1000,Gamma=0,nu=100", "solver=conjugate:type=2,lambda=1 steps=2",
+     DFL_E_NONFINITE, "milder"},
+    {"psld:beta_0=1,beta_1=1000", "solver=conjugate_splitting:scheme=cse steps=2", DFL_E_NONFINITE,
+     "milder"},
     /* solvers of the other space */
     {"psld", "solver=ddim", DFL_E_COMBINATION, "scalar"},
     {"cld", "solver=ddpm", DFL_E_COMBINATION, "scalar"},

@@ -14,8 +14,7 @@
  *
  * type 1: B = lambda I; type 2: B = lambda times the all-ones matrix; or any 2x2 matrix by
  * `matrix`. lambda = 0 is the exponential integrator (DDIM on a scalar process). N:
- * solver/noisefactor.h. B and F commute in type 1, so beta may vary; otherwise beta must be
- * constant.
+ * solver/noisefactor.h.
  *
  * Pandey, Rudolph and Mandt, arXiv 2310.07894, section 3.1. Reconstructed: their samplers' code is
  * not public for PSLD, and "all-ones" is our reading of their B in type 2. Works from one-step
@@ -78,14 +77,18 @@ static double largest(blk a) {
 }
 
 /* A_from^-1 A_to in phase space. beta is linear in time, so that the series is exact; its pieces are
-   short enough for the terms that are left out to be below rounding. */
+   short enough for the terms that are left out to be below rounding. More than PIECES_MAX would end
+   beyond all numbers: infinity says so at once. */
 static blk carried(const conjugation *c, double from, double to) {
+    enum { PIECES_MAX = 20000 };
     const double D = phase_integral(c->p, to) - phase_integral(c->p, from), span = to - from;
     if (c->commutes)
         return blk_exp(blk_add(blk_scale(span, c->B), blk_scale(-D, phase_drift1(c->p))));
     const blk first = generator(c, from), last = generator(c, to);
     const blk slope = blk_scale(1 / span, blk_add(last, blk_scale(-1, first)));
-    const int pieces = 1 + (int)(2 * fabs(span) * fmax(largest(first), largest(last)));
+    const double size = 2 * fabs(span) * fmax(largest(first), largest(last));
+    if (!(size < PIECES_MAX)) return blk_2x2(INFINITY, 0, 0, INFINITY);
+    const int pieces = 1 + (int)size;
     blk X = blk_2x2(1, 0, 0, 1);
     for (int i = 0; i < pieces; i++)
         X = blk_mul(X, series(generator(c, from + span * i / pieces), slope, span / pieces));
