@@ -194,8 +194,7 @@ static void test_deis_on_flow(void **state) {
 /* Every solver and grid on a table's indices: evaluations at integers, or a refusal that says why
    not (a stage or an end between them). */
 static void visit_integer(const plan_case *c, void *user) {
-    static const netform by_index = {PRED_EPSILON, PRECOND_NONE, 0,        TIME_LINEAR,
-                                     1000,         -1,           NET_BOTH, NET_INT64};
+    static const netform by_index = {.scale = 1000, .offset = -1, .time_dtype = NET_INT64};
     size_t *made = user;
     plan_case with = *c;
     with.form = &by_index;

@@ -110,6 +110,45 @@ static void meets_the_truth(void **state) {
     json_decref(root);
 }
 
+/* The authors' adaptive integration (SciPy's RK45, one step size for the batch): both are near the
+   truth by about the same tolerance, states x at the last time and after the last step. */
+static void meets_the_authors(void **state) {
+    (void)state;
+    json_error_t error;
+    json_t *root = json_load_file(DFL_TEST_DATA "/psld-kernel.json", 0, &error), *one;
+    size_t i, done = 0;
+    json_array_foreach(json_object_get(root, "tables"), i, one) {
+        if (strcmp(json_string_value(json_object_get(one, "method")), "bb_ode_RK45") != 0) continue;
+        const json_t *p = json_object_get(one, "process");
+        double start[64], there[64];
+        char process[96];
+        snprintf(process, sizeof process, "\"psld:Gamma=%.17g,nu=%.17g\"",
+                 json_number_value(json_object_get(p, "Gamma")),
+                 json_number_value(json_object_get(p, "nu")));
+        dfl_model *m = mixture_of(process, "epsilon", "");
+        const size_t count = numbers(json_object_get(one, "z_T"), start) / (2 * DIM);
+        const double tolerance =
+            json_number_value(json_object_get(json_object_get(one, "params"), "rtol"));
+        const double near = 10 * json_number_value(json_object_get(one, "rms_err_vs_truth"));
+        for (int land = 0; land < 2; land++) {
+            char spec[96];
+            snprintf(spec, sizeof spec, "solver=ode45:rtol=%g,atol=%g denoise=%d", tolerance,
+                     tolerance, land);
+            const drawn got = draw(m, spec, "dtype=float64", 0, count, start);
+            numbers(json_object_get(one, land ? "z_0" : "z_eps"), there);
+            for (size_t k = 0; k < count * DIM; k++) {
+                const double off =
+                    fabs(got.x[k / DIM][k % DIM] - there[k / DIM * 2 * DIM + k % DIM]);
+                if (!(off < near)) REFUTE("rtol %g, sample %zu: %g off", tolerance, k / DIM, off);
+            }
+        }
+        dfl_model_free(m);
+        done++;
+    }
+    assert_int_equal(done, 6);
+    json_decref(root);
+}
+
 static void error_falls_with_tolerance(void **state) {
     (void)state;
     json_t *root = load();
@@ -411,6 +450,7 @@ static void can_be_followed_and_stopped(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(meets_the_truth),
+        cmocka_unit_test(meets_the_authors),
         cmocka_unit_test(error_falls_with_tolerance),
         cmocka_unit_test(lands_on_clean_data),
         cmocka_unit_test(takes_every_prediction),

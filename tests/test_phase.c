@@ -40,6 +40,20 @@ static double kernel_row(const process *hsm, const process *dsm, const json_t *e
     return fmax(worst, relative_blk(back, table_matrix(expected, "LinvT_lower_hsm_with_eps")));
 }
 
+/* The one stored kernel of VP diffusion. */
+static double scalar_kernel(const json_t *list) {
+    process *p = open_process("vp_linear:beta_min=0.1,beta_max=20");
+    double worst = 0;
+    for (size_t k = 0; k < json_array_size(list); k++) {
+        const json_t *at = json_array_get(list, k);
+        const scalar_at found = process_at(p, table_real(at, "t"));
+        worst = fmax(worst, relative(found.a, table_real(at, "alpha")));
+        worst = fmax(worst, relative(found.b, table_real(at, "sigma")));
+    }
+    process_free(p);
+    return worst;
+}
+
 /* Every stored kernel: six settings at six times from 1e-5 to 1, given x_0 alone (m_0 drawn), and
    given both (kappa = 0). */
 static void test_kernel(void **state) {
@@ -50,7 +64,10 @@ static void test_kernel(void **state) {
     const json_t *entry;
     for (size_t i = 0; (entry = tables_entry(file, "kernel", i)); i++) {
         const json_t *list = json_object_get(entry, "rows");
-        if (!json_object_get(json_object_get(entry, "process"), "Gamma")) continue;
+        if (!json_object_get(json_object_get(entry, "process"), "Gamma")) {
+            worst = fmax(worst, scalar_kernel(list));
+            continue;
+        }
         process *hsm = table_process(entry, -1), *dsm = table_process(entry, 0);
         for (size_t k = 0; k < json_array_size(list); k++, done++)
             worst = fmax(worst, kernel_row(hsm, dsm, json_array_get(list, k)));
@@ -60,6 +77,71 @@ static void test_kernel(void **state) {
     json_decref(file);
     print_message("%zu kernel rows: largest relative deviation %.2g\n", done, worst);
     assert_true(done == 36 && worst < 1e-13);
+}
+
+/* ---- in 100 digits --------------------------------------------------------------------------- */
+
+static double compare_list(const json_t *at, const char *key, const double *found, size_t n) {
+    const json_t *list = json_object_get(at, key);
+    double worst = 0;
+    assert_int_equal(json_array_size(list), n);
+    for (size_t i = 0; i < n; i++)
+        worst = fmax(worst, relative(found[i], json_number_value(json_array_get(list, i))));
+    return worst;
+}
+
+/* Psi, both covariances and both triangles of each. */
+static double exact_row(process *const p[2], const json_t *at) {
+    const double t = table_real(at, "t");
+    const blk psi = phase_transition(p[0], phase_integral(p[0], t));
+    double worst = compare_list(at, "psi", psi.v, 4);
+    for (int m = MATCH_HYBRID; m <= MATCH_DENOISING; m++) {
+        const phase_cov s =
+            m == MATCH_HYBRID ? phase_covariance(p[0], t) : phase_covariance_given_both(p[0], t);
+        const double entries[] = {s.xx, s.xm, s.mm};
+        const blk l = process_factor(p[0], t, (score_matching)m);
+        const blk u = process_factor(p[1], t, (score_matching)m);
+        const double lower[] = {l.v[0], l.v[2], l.v[3]}, upper[] = {u.v[3], u.v[1], u.v[0]};
+        assert_true(l.v[1] == 0 && u.v[2] == 0);
+        worst = fmax(worst, compare_list(at, m ? "dsm" : "hsm", entries, 3));
+        worst = fmax(worst, compare_list(at, m ? "dsm_lower" : "hsm_lower", lower, 3));
+        worst = fmax(worst, compare_list(at, m ? "dsm_upper" : "hsm_upper", upper, 3));
+    }
+    return worst;
+}
+
+/* Given x_0, and given x_0 and m_0, down to t = 1e-9: where Sigma given x_0 is all but of rank one,
+   the last entry of its factor keeps its digits, too. */
+static void test_exact_factors(void **state) {
+    (void)state;
+    json_error_t error;
+    json_t *file = json_load_file(DFL_TEST_DATA "/phase-factors.json", 0, &error);
+    const json_t *list = json_object_get(file, "settings"), *entry, *at;
+    double worst = 0;
+    size_t i, k, done = 0;
+    json_array_foreach((json_t *)(size_t)list, i, entry) {
+        process *p[2];
+        for (int upper = 0; upper < 2; upper++) {
+            char spec[256];
+            snprintf(spec, sizeof spec,
+                     "psld:beta_0=%.17g,beta_1=%.17g,Gamma=%.17g,nu=%.17g,kappa=%.17g,"
+                     "numerical_eps=0,factor=%s",
+                     table_real(entry, "beta_0"), table_real(entry, "beta_1"),
+                     table_real(entry, "Gamma"), table_real(entry, "nu"),
+                     table_real(entry, "kappa"), upper ? "upper" : "lower");
+            p[upper] = open_process(spec);
+        }
+        json_array_foreach(json_object_get(entry, "rows"), k, at) {
+            worst = fmax(worst, exact_row(p, at));
+            done++;
+        }
+        process_free(p[0]);
+        process_free(p[1]);
+    }
+    json_decref(file);
+    print_message("%zu rows of covariances and factors: largest relative deviation %.2g\n", done,
+                  worst);
+    assert_true(done == 72 && worst < 1e-13);
 }
 
 static const char *const settings[] = {
@@ -225,9 +307,9 @@ static void test_exp(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kernel),  cmocka_unit_test(test_covariance),
-        cmocka_unit_test(test_factors), cmocka_unit_test(test_clean),
-        cmocka_unit_test(test_exp),
+        cmocka_unit_test(test_kernel),     cmocka_unit_test(test_exact_factors),
+        cmocka_unit_test(test_covariance), cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_clean),      cmocka_unit_test(test_exp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,17 +58,12 @@ static double moment_error(const char *process_spec, const char *solver, const c
     return error;
 }
 
-static bool takes(const char *process_spec, const char *solver) {
-    return !strstr(process_spec, "beta_1") || !strstr(solver, "conjugate");
-}
-
 /* First order everywhere, within 0.3 over the claimed range and at its last pair. */
 static void test_order(void **state) {
     (void)state;
     double lowest = INFINITY, highest = 0;
     for (size_t p = 0; p < LENGTH(settings); p++)
         for (size_t i = 0; i < LENGTH(stochastic); i++) {
-            if (!takes(settings[p], stochastic[i])) continue;
             process *at = open_process(settings[p]);
             const solver_claims claims = claims_of(stochastic[i], at);
             process_free(at);
@@ -138,7 +133,6 @@ static void test_stationary(void **state) {
     for (size_t p = 0; p < LENGTH(settings); p++)
         for (size_t i = 0; i < LENGTH(first); i++)
             for (int steps = 1; steps <= 100; steps *= 10) {
-                if (!takes(settings[p], first[i])) continue;
                 process *at = open_process(settings[p]);
                 const blk S = blk_2x2(1, 0, 0, phase_parameters(at)->M);
                 dfl_plan *plan = compile(settings[p], first[i], "uniform", steps);

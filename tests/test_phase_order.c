@@ -45,7 +45,11 @@ static void run_to_end(const flow *f, const char *process_spec, const char *solv
     text spec = {0};
     text_add(&spec, "solver=%s", solver);
     add_grid(grid, steps, &spec);
-    const exact_case c = {process_spec, "both", spec.data, STARTS, f->start, NULL};
+    const exact_case c = {.process = process_spec,
+                          .half = "both",
+                          .spec = spec.data,
+                          .samples = STARTS,
+                          .start = f->start};
     exact_result r;
     exact_run(&c, &r);
     memcpy(z, r.last, NUMBERS * sizeof *z);
@@ -198,12 +202,11 @@ static void test_truth(void **state) {
         read_states(entry, "z_eps", z_eps);
         read_states(entry, "z_0", z_0);
         const exact_case c = {
-            cld ? "cld" : "psld",
-            "both",
-            "solver=deis:order=3,factor=flow grid=power:kappa=2 steps=640 denoise=1",
-            STARTS,
-            start,
-            NULL};
+            .process = cld ? "cld" : "psld",
+            .half = "both",
+            .spec = "solver=deis:order=3,factor=flow grid=power:kappa=2 steps=640 denoise=1",
+            .samples = STARTS,
+            .start = start};
         exact_result r;
         exact_run(&c, &r);
         const double off = fmax(farthest(r.before, z_eps, NUMBERS), farthest(r.last, z_0, NUMBERS));

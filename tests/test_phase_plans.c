@@ -60,12 +60,11 @@ static const refusal refusals[] = {
     {"psld", "solver=splitting:scheme=roba,lambda_s=-0.5", DFL_E_RANGE, "lambda_s"},
     {"psld", "solver=splitting:scheme=roba,lambda_s=nan", DFL_E_RANGE, "lambda_s"},
     {"psld", "solver=splitting:scheme=roab", DFL_E_RANGE, "roba"},
-    /* what does not go with a beta that varies */
-    {"psld:beta_0=4,beta_1=12", "solver=conjugate:type=2,lambda=1", DFL_E_COMBINATION, "beta"},
-    {"psld:beta_0=4,beta_1=12", "solver=conjugate:matrix=[1,0,0,2]", DFL_E_COMBINATION, "beta"},
-    {"psld:beta_0=4,beta_1=12", "solver=conjugate_splitting:type=1", DFL_E_COMBINATION, "beta"},
-    {"psld:beta_0=4,beta_1=12", "solver=conjugate_splitting:scheme=coba", DFL_E_COMBINATION,
-     "beta"},
+    /* steps beyond all numbers */
+    {"psld:beta_0=1,beta_1=1000,Gamma=0,nu=100", "solver=conjugate:type=2,lambda=1 steps=2",
+     DFL_E_NONFINITE, "milder"},
+    {"psld:beta_0=1,beta_1=1000", "solver=conjugate_splitting:scheme=cse steps=2", DFL_E_NONFINITE,
+     "milder"},
     /* solvers of the other space */
     {"psld", "solver=ddim", DFL_E_COMBINATION, "scalar"},
     {"cld", "solver=ddpm", DFL_E_COMBINATION, "scalar"},
@@ -143,6 +142,51 @@ static void test_half(void **state) {
     }
 }
 
+/* One half is enough where the other half of the score meets no friction, and nowhere else. */
+static void test_enough(void **state) {
+    (void)state;
+    static const struct {
+        const char *process;
+        net_half half;
+        prediction predicts;
+        bool enough;
+    } cases[] = {
+        {"psld", NET_M, PRED_EPSILON, false},
+        {"psld", NET_X, PRED_EPSILON, false},
+        {"psld", NET_M, PRED_SCORE, false},
+        {"cld", NET_M, PRED_EPSILON, true},
+        {"cld", NET_M, PRED_SCORE, true},
+        {"cld", NET_X, PRED_EPSILON, false},
+        {"cld:factor=upper", NET_M, PRED_EPSILON, false}, /* s_m needs eps_x */
+        {"cld:factor=upper", NET_M, PRED_SCORE, true},
+        {"psld:Gamma=4,nu=0,factor=upper", NET_X, PRED_EPSILON, true},
+        {"psld:Gamma=4,nu=0", NET_X, PRED_EPSILON, false}, /* s_x needs eps_m */
+        {"psld:Gamma=4,nu=0", NET_X, PRED_SCORE, true},
+        {"psld:Gamma=4,nu=0,factor=upper", NET_M, PRED_EPSILON, false},
+    };
+    static const char *const solvers[] = {"euler", "splitting:scheme=rse", "deis", "em"};
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        for (int matching = MATCH_HYBRID; matching <= MATCH_DENOISING; matching++)
+            for (size_t k = 0; k < LENGTH(solvers); k++) {
+                plan_source source = {.process = cases[i].process,
+                                      .form = networks[0].form,
+                                      .t_min = 1e-3,
+                                      .t_max = 1};
+                char spec[64];
+                dfl_plan *plan;
+                source.form.half = cases[i].half;
+                source.form.predicts = cases[i].predicts;
+                source.form.matching = (score_matching)matching;
+                snprintf(spec, sizeof spec, "solver=%s steps=3", solvers[k]);
+                const dfl_status status = plan_compile(spec, &source, &plan);
+                if (cases[i].enough)
+                    assert_ok(status);
+                else
+                    refused(status, DFL_E_COMBINATION, "half only");
+                plan_free(plan);
+            }
+}
+
 /* ---- warnings -------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -167,6 +211,9 @@ static const warning warnings[] = {
     {"psld", "solver=conjugate:type=2,lambda=60 steps=100", "above 50"},
     {"psld", "solver=conjugate_splitting:scheme=cvv steps=4", "momentum"},
     {"psld", "solver=conjugate_splitting:scheme=coba nfe=10", "momentum"},
+    {"psld:beta_0=0.1,beta_1=20", "solver=conjugate_splitting:scheme=cvv steps=8", "momentum"},
+    {"psld:beta_0=20,beta_1=0.1", "solver=conjugate_splitting:scheme=cvv steps=8", "momentum"},
+    {"psld:beta_0=20,beta_1=0.1", "solver=conjugate_splitting:scheme=cvv steps=20", NULL},
 };
 
 static void test_warnings(void **state) {
@@ -243,7 +290,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_end),
         cmocka_unit_test(test_networks), cmocka_unit_test(test_half),
-        cmocka_unit_test(test_warnings), cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_enough),   cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_budgets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

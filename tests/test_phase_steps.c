@@ -1,12 +1,12 @@
 /* Single steps in phase space: the flow-following factor, the coefficients that plans hold against
    stored ones, methods that must coincide, and steps that must be exact. */
+#include "support/step.h"
 #include "support/tables.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "plan/plan.h"
 #include "process/phase.h"
 #include "solver/noisefactor.h"
 #include "support/cases.h"
@@ -14,7 +14,8 @@
 /* ---- the flow-following factor --------------------------------------------------------------- */
 
 static blk flow_factor(const process *p, double t, double origin) {
-    return blk_transpose(blk_inverse(noise_inverse(p, FACTOR_FLOW, t, origin)));
+    const rows r = {.process = p, .form = &networks[0].form};
+    return blk_transpose(blk_inverse(noise_inverse(&r, FACTOR_FLOW, t, origin)));
 }
 
 /* R(1e-3) = L(1e-3) in the stored table, by an adaptive integrator there; R_t R_s^-1 needs no such
@@ -79,38 +80,6 @@ static blk point_flow(const process *p, double t, double s) {
     return z;
 }
 
-/* The two blocks of a plan of one step with one evaluation: z_s = on_z z_t + on_y y. */
-typedef struct {
-    blk on_z, on_y;
-} one_step;
-
-static one_step compile_step(const char *process_spec, const char *solver, double t, double s) {
-    const plan_source source = {
-        .process = process_spec, .form = networks[0].form, .t_min = 1e-3, .t_max = 1};
-    char spec[256];
-    dfl_plan *plan;
-    one_step step = {blk_2x2(0, 0, 0, 0), blk_2x2(0, 0, 0, 0)};
-    snprintf(spec, sizeof spec, "solver=%s grid=list:times=[%.17g,%.17g]", solver, t, s);
-    if (plan_compile(spec, &source, &plan) != DFL_OK)
-        REFUTE("%s, %s: %s", process_spec, spec, dfl_last_message());
-    val input = -1, answer = -1;
-    bool written = false;
-    for (size_t i = 0; i < plan->code.nrows; i++) {
-        const row *r = &plan->code.rows[i];
-        const term *sources = &plan->code.terms[r->src];
-        if (r->op == ROW_EVAL) input = sources[0].v, answer = r->dst;
-        if (r->op != ROW_LIN || answer < 0 || written) continue;
-        for (size_t k = 0; k < r->nsrc; k++) {
-            if (sources[k].v == input) step.on_z = sources[k].c;
-            if (sources[k].v == answer) step.on_y = sources[k].c;
-        }
-        written = true;
-    }
-    assert_true(written && plan->nfe == 1 && plan->steps == 1);
-    plan_free(plan);
-    return step;
-}
-
 typedef struct {
     double off, cancels; /* deviation of the step; size of the terms that cancel in it */
 } point_result;
@@ -118,7 +87,7 @@ typedef struct {
 /* Data that is one point mu: eps = L^T Sigma^-1 (z - a mu), affine in z. */
 static point_result point_error(const char *spec, const char *solver, double t, double s) {
     process *p = open_process(spec);
-    const one_step step = compile_step(spec, solver, t, s);
+    const one_step step = step_of(spec, MATCH_HYBRID, solver, t, s);
     const phase_cov c = phase_covariance(p, t);
     const blk inverse = blk_inverse(blk_2x2(c.xx, c.xm, c.xm, c.mm));
     const blk eps = blk_mul(blk_transpose(factor_of(p, t)), inverse);
@@ -187,7 +156,7 @@ static double component_error(const json_t *row_of, const char *spec, const char
     char solver[96];
     snprintf(solver, sizeof solver, "conjugate_splitting:scheme=%s,type=%d,lambda=%.17g", scheme,
              type, lambda);
-    const one_step found = compile_step(spec, solver, t, s);
+    const one_step found = step_of(spec, MATCH_HYBRID, solver, t, s);
     const blk on_y = blk_add(blk_mul(x.on_z, m.on_y), x.on_y);
     return fmax(apart(found.on_z, blk_mul(x.on_z, m.on_z)), apart(found.on_y, on_y));
 }
@@ -208,7 +177,7 @@ static void test_stored_coefficients(void **state) {
         snprintf(solver, sizeof solver, "conjugate:type=%d,lambda=%.17g", type,
                  table_real(at, "lam"));
         const one_step found =
-            compile_step(spec, solver, table_real(at, "t_hi"), table_real(at, "t_lo"));
+            step_of(spec, MATCH_HYBRID, solver, table_real(at, "t_hi"), table_real(at, "t_lo"));
         joint = fmax(joint, apart(found.on_z, table_matrix(at, "K1")));
         joint = fmax(joint, apart(found.on_y, table_matrix(at, "K2")));
         single = fmax(single, component_error(at, spec, "cse", 1, type));
@@ -222,7 +191,8 @@ static void test_stored_coefficients(void **state) {
 /* ---- methods that coincide ------------------------------------------------------------------- */
 
 static void assert_same(const char *spec, const char *one, const char *other, double t, double s) {
-    const one_step a = compile_step(spec, one, t, s), b = compile_step(spec, other, t, s);
+    const one_step a = step_of(spec, MATCH_HYBRID, one, t, s),
+                   b = step_of(spec, MATCH_HYBRID, other, t, s);
     const double off = fmax(apart(a.on_z, b.on_z), apart(a.on_y, b.on_y));
     if (!(off < 1e-13)) REFUTE("%s: %s and %s differ by %.3g", spec, one, other, off);
 }
@@ -238,8 +208,9 @@ static void test_coincidences(void **state) {
     }
     assert_same("psld", "conjugate:type=2,lambda=3", "conjugate:matrix=[3,3,3,3]", 0.2, 0.1);
     /* a short step is an Euler step, whatever B */
-    const one_step euler = compile_step("psld", "euler", 0.5, 0.499999);
-    const one_step any = compile_step("psld", "conjugate:matrix=[3,-1,2,5]", 0.5, 0.499999);
+    const one_step euler = step_of("psld", MATCH_HYBRID, "euler", 0.5, 0.499999);
+    const one_step any =
+        step_of("psld", MATCH_HYBRID, "conjugate:matrix=[3,-1,2,5]", 0.5, 0.499999);
     assert_true(apart(any.on_z, euler.on_z) < 1e-9 && apart(any.on_y, euler.on_y) < 1e-9);
 }
 

@@ -15,6 +15,7 @@ const char netform_predictions[] = "epsilon|sample|v_prediction|score|flow_predi
 const char netform_time_maps[] = "linear|sigma|log_sigma";
 const char netform_preconds[] = "none|edm";
 const char netform_halves[] = "both|x|m";
+const char netform_matchings[] = "hsm|dsm";
 const char netform_dtypes[] = "float32|float64|float16|int32|int64";
 
 double netform_time(const netform *f, double t, double a, double b) {

@@ -24,6 +24,11 @@ typedef enum { NET_FLOAT32, NET_FLOAT64, NET_FLOAT16, NET_INT32, NET_INT64 } net
 /* Which half of a phase-space state the output is about; scalar networks: NET_BOTH. */
 typedef enum { NET_BOTH, NET_X, NET_M } net_half;
 
+/* Phase space: which noise a network's epsilon is, by how it was trained. Hybrid score matching
+   knows x_0 and draws m_0 within the noise, z = a x_0 + b n; denoising score matching knows both,
+   z = Psi z_0 + L n, with a smaller factor L. The score of z is -L^-T epsilon in both. */
+typedef enum { MATCH_HYBRID, MATCH_DENOISING } score_matching;
+
 typedef struct {
     prediction predicts;
     preconditioning precond;
@@ -32,12 +37,13 @@ typedef struct {
     double scale, offset;
     net_half half;
     net_dtype time_dtype; /* integers: times off the integers are refused, not rounded */
+    score_matching matching;
 } netform;
 
 /* Names as in cards, "epsilon|sample|v_prediction|score|flow_prediction" and so on, for parsing by
    index; the order is that of the enums. */
 extern const char netform_predictions[], netform_time_maps[], netform_preconds[], netform_dtypes[],
-    netform_halves[];
+    netform_halves[], netform_matchings[];
 
 /* tau for a state with marginal (a, b) at time t. Scalar processes. */
 double netform_time(const netform *f, double t, double a, double b);

@@ -185,16 +185,19 @@ static dfl_status read_prediction(const json_in *top, card *c) {
 /* Phase space: the network's state has a momentum, too, and its output may be about one half. */
 static dfl_status read_state(const json_in *top, card *c) {
     long long components = 1;
-    int half = NET_BOTH;
+    int half = NET_BOTH, matching = MATCH_HYBRID;
     if (json_has(top, "state_components"))
         TRY(json_get_int(top, "state_components", 1, 2, &components));
     if (json_has(top, "output_half"))
         TRY(json_get_choice(top, "output_half", netform_halves, &half));
+    if (json_has(top, "score_matching"))
+        TRY(json_get_choice(top, "score_matching", netform_matchings, &matching));
     c->components = (int)components;
     c->form.half = (net_half)half;
-    if (half == NET_BOTH || components == 2) return DFL_OK;
-    return fail(DFL_E_COMBINATION,
-                "%s: \"output_half\" is for networks with \"state_components\": 2", top->where);
+    c->form.matching = (score_matching)matching;
+    if (components == 2 || (half == NET_BOTH && matching == MATCH_HYBRID)) return DFL_OK;
+    return fail(DFL_E_COMBINATION, "%s: \"%s\" is for networks with \"state_components\": 2",
+                top->where, half == NET_BOTH ? "score_matching" : "output_half");
 }
 
 static dfl_status check_time(const json_in *in, const char *key, double t) {
@@ -295,8 +298,8 @@ static dfl_status read_top(const json_in *in, card *c) {
                     "%s: \"network\" is for the card of a model folder; it is not allowed here",
                     in->where);
     json_unknown(in,
-                 "format|name|network|process|prediction_type|state_components|output_half|time_"
-                 "map|preconditioning|t_min|t_max|"
+                 "format|name|network|process|prediction_type|state_components|output_half|score_"
+                 "matching|time_map|preconditioning|t_min|t_max|"
                  "sample|classes|moments|license|data|training",
                  &c->warnings);
     return c->warnings.failed ? fail_memory() : DFL_OK;

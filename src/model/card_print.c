@@ -171,6 +171,8 @@ static void add_form(text *out, const card *c) {
     if (c->components == 2) {
         text_add(out, ", \"state_components\": 2, ");
         add_choice(out, "output_half", netform_halves, (int)c->form.half);
+        text_add(out, ", ");
+        add_choice(out, "score_matching", netform_matchings, (int)c->form.matching);
     }
     text_add(out, ", \"time_map\": {");
     add_choice(out, "type", netform_time_maps, (int)c->form.map);

@@ -5,9 +5,9 @@
 
 #include "process/process.h"
 
-/* A symmetric 2x2 matrix. */
+/* A symmetric 2x2 matrix and its determinant, which the entries would give with cancellation. */
 typedef struct {
-    double xx, xm, mm;
+    double xx, xm, mm, det;
 } phase_cov;
 
 /* Parameters of a phase-space process, as given and as derived. */
@@ -29,8 +29,12 @@ blk phase_noise1(const process *p);
 /* Mean transition over an integral D of beta: exp(F1 D). D may be negative. */
 blk phase_transition(const process *p, double D);
 
-/* Covariance of z_t given x_0, m_0 ~ N(0, kappa M); numerical_eps is not in it. */
+/* Covariance of z_t given x_0, m_0 ~ N(0, kappa M), and given both; numerical_eps is not in it. */
 phase_cov phase_covariance(const process *p, double t);
+phase_cov phase_covariance_given_both(const process *p, double t);
+
+/* S + numerical_eps I, as the released code has it wherever it factorises. */
+phase_cov phase_widened(const process *p, phase_cov s);
 
 /* Triangular factor L with L L^T = S. */
 blk phase_factor(phase_cov s, bool upper);

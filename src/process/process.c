@@ -85,6 +85,10 @@ blk process_prior(const process *p, double t) {
     return p->row->prior ? p->row->prior(p, t) : blk_real(1);
 }
 
+blk process_factor(const process *p, double t, score_matching matching) {
+    return p->row->factor(p, t, matching);
+}
+
 void process_from_log(double L, double slope, scalar_at *out) {
     out->a = exp(-L / 2);
     out->b = sqrt(-expm1(-L));

@@ -33,11 +33,12 @@ typedef struct {
     const char *reference_grid, *reference_options;
     double reference_start;
     dfl_status (*init)(process *p, const opts *o);
-    void (*at)(const process *p, double t, scalar_at *out);    /* t in (0, 1] */
-    double (*time_of_rho)(const process *p, double rho);       /* rho > 0 */
-    void (*marginal)(const process *p, double t, marginal *m); /* augmented processes only */
-    blk (*drift)(const process *p, double t);                  /* augmented processes only */
-    blk (*noise)(const process *p, double t);                  /* augmented processes only */
+    void (*at)(const process *p, double t, scalar_at *out);      /* t in (0, 1] */
+    double (*time_of_rho)(const process *p, double rho);         /* rho > 0 */
+    void (*marginal)(const process *p, double t, marginal *m);   /* augmented processes only */
+    blk (*drift)(const process *p, double t);                    /* augmented processes only */
+    blk (*noise)(const process *p, double t);                    /* augmented processes only */
+    blk (*factor)(const process *p, double t, score_matching m); /* augmented processes only */
     blk (*prior)(const process *p, double t); /* standard deviation of the start state; NULL: 1 */
 } process_row;
 
@@ -74,6 +75,10 @@ void process_marginal(const process *p, double t, marginal *m);
 blk process_drift(const process *p, double t);
 blk process_noise(const process *p, double t);
 blk process_prior(const process *p, double t);
+
+/* Augmented processes: the factor L of the noise that networks trained in this way predict. For
+   MATCH_HYBRID it is the label's b. */
+blk process_factor(const process *p, double t, score_matching matching);
 
 /* Fills out from L = -log a^2 and dL/dt, for variance-preserving families; and from rho and its
    time derivative, a^2 + b^2 = 1, for variance-exploding ones. */

@@ -7,12 +7,16 @@
  * arXiv 2112.07068, with beta half of ours). With B the integral of beta, s = nu - Gamma,
  * p = nu + Gamma, u = p B / 2:
  *   Psi = exp(-p B/4) [[1 + s B/4, M^-1 B/2], [-B/2, 1 - s B/4]]
- *   Sigma = e^-u N + Psi diag(0, kappa M) Psi^T,   N_xm = s B^2/4,
+ *   Sigma = e^-u N + kappa M psi psi^T,   psi = Psi (0, 1)^T,   N_xm = s B^2/4,
  *   N_xx = Gamma B + q + E2(u),  N_mm = M (nu B + q + E2(u)),  q = nu Gamma B^2/2,
  *   E2(u) = e^u - 1 - u - u^2/2
  * Every term of N_xx and N_mm is positive: nothing cancels, where the released code's polynomials
- * lose up to 3e-5. Drift is defective at critical damping and never diagonalised. numerical_eps is
- * added to the diagonal of Sigma before it is factorised, as there.
+ * lose up to 3e-5. Given m_0, too (denoising score matching), the second term of Sigma is missing.
+ * Near t = 0 it is nearly all of Sigma, and of rank one; so the factor's last entry is not taken
+ * from Sigma's entries but from
+ *   det Sigma = det(e^-u N) + kappa M (J psi)^T e^-u N (J psi),   J psi = (psi_m, -psi_x),
+ * and N's own correlation is at most 3/4 (squared). Drift is defective at critical damping and never
+ * diagonalised. numerical_eps is added to the diagonal of Sigma before it is factorised, as there.
  * Known value: defaults, t = 0.1: Sigma_xx = 0.228010744748 (without numerical_eps). */
 #include "process/phase.h"
 
@@ -111,28 +115,37 @@ static double exp_tail(double u) {
 static phase_cov accumulated(const phase_par *par, double D) {
     const double u = (par->nu + par->Gamma) * D / 2, decay = exp(-u);
     const double q = par->nu * par->Gamma * D * D / 2, tail = exp_tail(u);
-    return (phase_cov){decay * (par->Gamma * D + q + tail),
-                       decay * (par->nu - par->Gamma) * D * D / 4,
-                       decay * par->M * (par->nu * D + q + tail)};
+    const double xx = decay * (par->Gamma * D + q + tail);
+    const double xm = decay * (par->nu - par->Gamma) * D * D / 4;
+    const double mm = decay * par->M * (par->nu * D + q + tail);
+    return (phase_cov){xx, xm, mm, xx * mm - xm * xm};
+}
+
+phase_cov phase_covariance_given_both(const process *p, double t) {
+    return accumulated(phase_parameters(p), phase_integral(p, t));
 }
 
 phase_cov phase_covariance(const process *p, double t) {
     const phase_par *par = phase_parameters(p);
-    const double D = phase_integral(p, t), v = par->kappa * par->M;
-    const blk psi = phase_transition(p, D);
-    phase_cov s = accumulated(par, D);
-    s.xx += v * psi.v[1] * psi.v[1];
-    s.xm += v * psi.v[1] * psi.v[3];
-    s.mm += v * psi.v[3] * psi.v[3];
-    return s;
+    const double v = par->kappa * par->M;
+    const blk psi = phase_transition(p, phase_integral(p, t));
+    const double x = psi.v[1], m = psi.v[3];
+    const phase_cov s = phase_covariance_given_both(p, t);
+    return (phase_cov){s.xx + v * x * x, s.xm + v * x * m, s.mm + v * m * m,
+                       s.det + v * (m * m * s.xx - 2 * m * x * s.xm + x * x * s.mm)};
+}
+
+phase_cov phase_widened(const process *p, phase_cov s) {
+    const double eps = phase_parameters(p)->numerical_eps;
+    return (phase_cov){s.xx + eps, s.xm, s.mm + eps, s.det + eps * (s.xx + s.mm + eps)};
 }
 
 blk phase_factor(phase_cov s, bool upper) {
     /* t = 0 without numerical_eps: what has no variance has no covariance */
     if ((upper ? s.mm : s.xx) == 0) return blk_2x2(sqrt(s.xx), 0, 0, sqrt(s.mm));
-    const double det = sqrt((s.xx * s.mm - s.xm * s.xm) / (upper ? s.mm : s.xx));
-    if (upper) return blk_2x2(det, s.xm / sqrt(s.mm), 0, sqrt(s.mm));
-    return blk_2x2(sqrt(s.xx), 0, s.xm / sqrt(s.xx), det);
+    const double left = sqrt(s.det / (upper ? s.mm : s.xx));
+    if (upper) return blk_2x2(left, s.xm / sqrt(s.mm), 0, sqrt(s.mm));
+    return blk_2x2(sqrt(s.xx), 0, s.xm / sqrt(s.xx), left);
 }
 
 /* Backwards, the sign of the coupling between x and m turns round. */
@@ -149,13 +162,14 @@ phase_cov phase_reverse_covariance(const process *p, double D) {
     return s;
 }
 
+static blk factor(const process *p, double t, score_matching matching) {
+    const phase_cov s =
+        matching == MATCH_DENOISING ? phase_covariance_given_both(p, t) : phase_covariance(p, t);
+    return phase_factor(phase_widened(p, s), phase_parameters(p)->upper);
+}
+
 static void phase_marginal(const process *p, double t, marginal *m) {
-    const phase_par *par = phase_parameters(p);
-    const blk psi = phase_transition(p, phase_integral(p, t));
-    phase_cov s = phase_covariance(p, t);
-    s.xx += par->numerical_eps;
-    s.mm += par->numerical_eps;
-    const blk l = phase_factor(s, par->upper);
+    const blk psi = phase_transition(p, phase_integral(p, t)), l = factor(p, t, MATCH_HYBRID);
     m->a[0] = psi.v[0];
     m->a[1] = psi.v[2];
     for (int i = 0; i < 4; i++) m->b[i] = l.v[i];
@@ -187,6 +201,7 @@ static blk prior(const process *p, double t) {
         .marginal = phase_marginal,                                                                \
         .drift = drift,                                                                            \
         .noise = noise,                                                                            \
+        .factor = factor,                                                                          \
         .prior = prior,                                                                            \
     }
 

@@ -37,21 +37,43 @@ dfl_status run_read_settings(const char *text_options, run_settings *out) {
     return status;
 }
 
+static bool fits_scalar(const netform *f, const row *r) {
+    double cx, cn;
+    netform_gives(f, r->at.a[0], r->at.b[0], &cx, &cn);
+    const double off = fabs(cx - r->gives.cx[0]) + fabs(cn - r->gives.cn[0]);
+    return off <= 1e-6 * (1 + fabs(cn));
+}
+
+/* In phase space epsilon is n and the score -b^-T n. What epsilon is given both, x_0 and m_0,
+   depends on the process, which the rows of a plan do not tell. */
+static bool fits_phase(const netform *f, const row *r) {
+    const int lines = f->half == NET_BOTH ? 2 : 1, first = f->half == NET_M ? 1 : 0;
+    const double *b = r->at.b;
+    if (f->predicts == PRED_EPSILON && f->matching == MATCH_DENOISING) return true;
+    for (int i = 0; i < lines; i++)
+        for (int j = 0; j < 2; j++) {
+            const double *cn = r->gives.cn + 2 * i, right = j == first + i ? 1 : 0;
+            const double score = -(cn[0] * b[2 * j] + cn[1] * b[2 * j + 1]);
+            const double found = f->predicts == PRED_SCORE ? score : cn[j];
+            if (!(fabs(found - right) <= 1e-6)) return false;
+        }
+    return true;
+}
+
 /* The plan converts the raw output by `gives`; a network that predicts something else would give
-   plausible nonsense. Preconditioned and phase-space plans carry scalings of their own. */
+   plausible nonsense. Preconditioned plans carry scalings of their own, and in phase space a card
+   that does not speak of it is that of a mixture, which answers whatever it is asked. */
 static dfl_status check_pair(const dfl_plan *plan, const dfl_model *model) {
     const program *code = &plan->code;
     if (code->ninputs != 1)
         return fail(DFL_E_COMBINATION, "the plan has %zu inputs; a run starts from exactly one",
                     code->ninputs);
-    if (code->components != 1 || model->card.form.precond != PRECOND_NONE) return DFL_OK;
+    const netform *form = &model->card.form;
+    if (form->precond != PRECOND_NONE || code->components > model->card.components) return DFL_OK;
     for (size_t i = 0; i < code->nrows; i++) {
         const row *r = &code->rows[i];
         if (r->op != ROW_EVAL) continue;
-        double cx, cn;
-        netform_gives(&model->card.form, r->at.a[0], r->at.b[0], &cx, &cn);
-        const double off = fabs(cx - r->gives.cx[0]) + fabs(cn - r->gives.cn[0]);
-        if (!(off <= 1e-6 * (1 + fabs(cn))))
+        if (!(code->components == 1 ? fits_scalar(form, r) : fits_phase(form, r)))
             return fail(DFL_E_COMBINATION,
                         "the plan expects a network of another prediction type than this model's "
                         "card says (row %zu)",

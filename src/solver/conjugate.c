@@ -2,16 +2,19 @@
  * that takes the linear part and a multiple lambda of B out of the way. One step from t to s,
  * h = t - s:
  *
- *   z_s = R ((I - h B) z_t + W eps),   R = exp(int_s^t (B - F)),
- *   W = -int_s^t exp(-int_r^t (B - F)) (1/2) G G^T N_r^-T dr
+ *   z_s = R ((I - h B) z_t + W eps),   R = A_s^-1 A_t,
+ *   W = -int_s^t A_t^-1 A_r (1/2) G G^T N_r^-T dr,   dA/dr = A (B - F)
+ *
+ * A_p^-1 A_q = exp(int_p^q (B - F)) where B - F commutes with itself over time: B a multiple of I,
+ * or beta constant. Elsewhere it is the power series of the differential equation. B is per unit of
+ * time, not scaled by beta(t).
  *
  * On a scalar process exp(-int_r^t (B - F)) g^2/(2b) = a_t e^(lambda (r - t)) rho'(r), so that
  *   W = -a_t (rho_t - rho_s + int_s^t (e^(lambda (r - t)) - 1) rho'(r) dr).
  *
  * type 1: B = lambda I; type 2: B = lambda times the all-ones matrix; or any 2x2 matrix by
  * `matrix`. lambda = 0 is the exponential integrator (DDIM on a scalar process). N:
- * solver/noisefactor.h. B and F commute in type 1, so beta may vary; otherwise beta must be
- * constant.
+ * solver/noisefactor.h.
  *
  * Pandey, Rudolph and Mandt, arXiv 2310.07894, section 3.1. Reconstructed: their samplers' code is
  * not public for PSLD, and "all-ones" is our reading of their B in type 2. Works from one-step
@@ -40,19 +43,60 @@ static solver_claims claims(const opts *o, const process *p) {
 
 typedef struct {
     const process *p;
+    const rows *builder;
     noise_factor factor;
-    blk B;       /* a number on a scalar process */
-    double t, h; /* start of the step; length */
+    blk B;         /* a number on a scalar process */
+    bool commutes; /* B - F with itself at other times */
+    double t, h;   /* start of the step; length */
 } conjugation;
 
-/* int_r^t (B - F), in phase space */
-static blk exponent(const conjugation *c, double r) {
-    const double D = phase_integral(c->p, c->t) - phase_integral(c->p, r);
-    return blk_add(blk_scale(c->t - r, c->B), blk_scale(-D, phase_drift1(c->p)));
+/* B - F in phase space */
+static blk generator(const conjugation *c, double r) {
+    return blk_add(c->B, blk_scale(-phase_beta(c->p, r), phase_drift1(c->p)));
+}
+
+/* X at r = from + d of dX/dr = X (C_0 + (r - from) C_1), X = I at from: the recurrence
+   (k + 1) X_{k+1} = X_k C_0 + X_{k-1} C_1 for the coefficients of its power series. */
+static blk series(blk C_0, blk C_1, double d) {
+    enum { TERMS = 24 };
+    blk before = blk_2x2(0, 0, 0, 0), last = blk_2x2(1, 0, 0, 1), sum = last; /* X_k d^k */
+    for (int k = 0; k < TERMS; k++) {
+        const blk slope = blk_scale(d * d, blk_mul(before, C_1));
+        const blk next = blk_scale(1.0 / (k + 1), blk_add(blk_scale(d, blk_mul(last, C_0)), slope));
+        before = last;
+        last = next;
+        sum = blk_add(sum, next);
+    }
+    return sum;
+}
+
+static double largest(blk a) {
+    double most = 0;
+    for (int i = 0; i < 4; i++) most = fmax(most, fabs(a.v[i]));
+    return most;
+}
+
+/* A_from^-1 A_to in phase space. beta is linear in time, so that the series is exact; its pieces are
+   short enough for the terms that are left out to be below rounding. More than PIECES_MAX would end
+   beyond all numbers: infinity says so at once. */
+static blk carried(const conjugation *c, double from, double to) {
+    enum { PIECES_MAX = 20000 };
+    const double D = phase_integral(c->p, to) - phase_integral(c->p, from), span = to - from;
+    if (c->commutes)
+        return blk_exp(blk_add(blk_scale(span, c->B), blk_scale(-D, phase_drift1(c->p))));
+    const blk first = generator(c, from), last = generator(c, to);
+    const blk slope = blk_scale(1 / span, blk_add(last, blk_scale(-1, first)));
+    const double size = 2 * fabs(span) * fmax(largest(first), largest(last));
+    if (!(size < PIECES_MAX)) return blk_2x2(INFINITY, 0, 0, INFINITY);
+    const int pieces = 1 + (int)size;
+    blk X = blk_2x2(1, 0, 0, 1);
+    for (int i = 0; i < pieces; i++)
+        X = blk_mul(X, series(generator(c, from + span * i / pieces), slope, span / pieces));
+    return X;
 }
 
 static blk one_step(const conjugation *c, double s) {
-    if (c->p->row->components == 2) return blk_exp(exponent(c, s));
+    if (c->p->row->components == 2) return carried(c, s, c->t);
     const double psi = process_at(c->p, s).a / process_at(c->p, c->t).a;
     return blk_real(psi * exp(c->B.v[0] * c->h));
 }
@@ -64,9 +108,8 @@ static void integrand(double r, void *user, double *out) {
         out[0] = expm1(c->B.v[0] * (r - c->t)) * at.g2 / (2 * at.a * at.b);
         return;
     }
-    const blk back = blk_exp(blk_scale(-1, exponent(c, r)));
-    const blk push = blk_mul(phase_noise1(c->p), noise_inverse(c->p, c->factor, r, c->t));
-    const blk w = blk_scale(-0.5 * phase_beta(c->p, r), blk_mul(back, push));
+    const blk push = blk_mul(phase_noise1(c->p), noise_inverse(c->builder, c->factor, r, c->t));
+    const blk w = blk_scale(-0.5 * phase_beta(c->p, r), blk_mul(carried(c, c->t, r), push));
     for (int i = 0; i < 4; i++) out[i] = w.v[i];
 }
 
@@ -95,11 +138,12 @@ static blk weight(conjugation *c, double s) {
     return blk_real(-at.a * sum);
 }
 
-static dfl_status read_B(const problem *pb, blk *B) {
+static dfl_status read_B(const problem *pb, conjugation *c) {
     const opt_value *matrix = opt_get(pb->o, "matrix");
     const bool scalar = pb->process->row->components == 1;
     const double lambda = opt_real(pb->o, "lambda");
     const bool ones = opt_int(pb->o, "type") == 2;
+    blk *const B = &c->B;
     *B = scalar ? blk_real(lambda) : blk_2x2(lambda, ones ? lambda : 0, ones ? lambda : 0, lambda);
     if (matrix->set) {
         if (scalar || matrix->nlist != 4)
@@ -110,12 +154,8 @@ static dfl_status read_B(const problem *pb, blk *B) {
     }
     if (scalar) return DFL_OK;
     const phase_par *par = phase_parameters(pb->process);
-    const bool commutes = B->v[1] == 0 && B->v[2] == 0 && B->v[0] == B->v[3];
-    if (!commutes && par->beta_0 != par->beta_1)
-        return fail(DFL_E_COMBINATION,
-                    "solver conjugate: a B that is not a multiple of the identity "
-                    "needs a constant beta; beta_0=%.17g, beta_1=%.17g",
-                    par->beta_0, par->beta_1);
+    const bool multiple = B->v[1] == 0 && B->v[2] == 0 && B->v[0] == B->v[3];
+    c->commutes = multiple || par->beta_0 == par->beta_1;
     return DFL_OK;
 }
 
@@ -151,8 +191,9 @@ static val step(const problem *pb, rows *r, conjugation *c, val z, int n) {
 }
 
 static val fill(const problem *pb, rows *r, val z) {
-    conjugation c = {.p = pb->process, .factor = (noise_factor)opt_choice(pb->o, "factor")};
-    rows_fail(r, read_B(pb, &c.B));
+    conjugation c = {
+        .p = pb->process, .builder = r, .factor = (noise_factor)opt_choice(pb->o, "factor")};
+    rows_fail(r, read_B(pb, &c));
     noise_check(r, c.factor);
     warn(pb, r);
     const bool plain = r->out->components == 1 && c.B.v[0] == 0; /* DDIM */

@@ -29,6 +29,7 @@ solver_claims deis_phase_claims(int order, noise_factor factor) {
 
 typedef struct {
     const process *p;
+    const rows *builder;
     noise_factor factor;
     double s;
     const double *node;
@@ -39,7 +40,8 @@ static void integrand(double r, void *user, double *out) {
     const weight *w = user;
     const double span = phase_integral(w->p, w->s) - phase_integral(w->p, r);
     const double scale = -0.5 * phase_beta(w->p, r) * quad_lagrange(w->node, w->nodes, w->j, r);
-    const blk push = blk_mul(phase_noise1(w->p), noise_inverse(w->p, w->factor, r, w->node[w->j]));
+    const blk push =
+        blk_mul(phase_noise1(w->p), noise_inverse(w->builder, w->factor, r, w->node[w->j]));
     const blk c = blk_scale(scale, blk_mul(phase_transition(w->p, span), push));
     for (int i = 0; i < 4; i++) out[i] = c.v[i];
 }
@@ -53,7 +55,7 @@ val deis_phase_fill(const problem *pb, rows *r, val z, int order, noise_factor f
         double node[DEIS_PHASE_ORDER_MAX + 1];
         for (int j = DEIS_PHASE_ORDER_MAX; j > 0; j--) y[j] = y[j - 1];
         y[0] = rows_predict(r, z, t);
-        weight w = {p, factor, s, node, (n < order ? n : order) + 1, 0};
+        weight w = {p, r, factor, s, node, (n < order ? n : order) + 1, 0};
         for (int j = 0; j < w.nodes; j++) node[j] = pb->t[n - j];
         const double span = phase_integral(p, s) - phase_integral(p, t);
         term terms[DEIS_PHASE_ORDER_MAX + 2] = {{z, phase_transition(p, span)}};

@@ -59,14 +59,10 @@ static blk rotation(double angle) {
     return blk_2x2(cos(angle), -sin(angle), sin(angle), cos(angle));
 }
 
-blk noise_inverse(const process *p, noise_factor factor, double t, double origin) {
-    if (factor == FACTOR_FLOW) {
-        const blk l = factor_without_eps(p, t);
-        return blk_mul(blk_transpose(blk_inverse(l)), rotation(noise_angle(p, origin, t)));
-    }
-    marginal m;
-    process_marginal(p, t, &m);
-    return blk_transpose(blk_inverse(blk_2x2(m.b[0], m.b[1], m.b[2], m.b[3])));
+blk noise_inverse(const rows *r, noise_factor factor, double t, double origin) {
+    if (factor == FACTOR_CHOLESKY) return blk_transpose(blk_inverse(rows_factor(r, t)));
+    const blk l = factor_without_eps(r->process, t);
+    return blk_mul(blk_transpose(blk_inverse(l)), rotation(noise_angle(r->process, origin, t)));
 }
 
 blk noise_from_output(const rows *r, noise_factor factor, double t) {

@@ -1,13 +1,15 @@
 /* In which noise coordinates a phase-space exponential integrator holds the prediction constant.
  *
- * cholesky: eps_L = -L^T score, what the network was trained on (L: the process's factor).
+ * cholesky: eps_L = -L^T score, what the network was trained on: L is the triangular factor of the
+ *           covariance given x_0, or given x_0 and m_0, as the card says.
  * flow:     eps_R = -R^T score, with R carried along by the flow: R R^T = Sigma and
  *           dR/dt = (F + G G^T Sigma^-1/2) R. L turns along exact trajectories, R does not: for
  *           data that is one point, eps_R is constant. Our extension; gDDIM's R (arXiv 2206.05564)
  *           is the same idea.
  * R = L Q(theta), Q a rotation: as L^-1 dL is lower triangular, the angle obeys
  *   dtheta/dt = -(beta/2) (l22/l11) (M^-1 - Gamma l21 / (l11 l22^2)),
- * an ordinary integral. Here Sigma is without numerical_eps. */
+ * an ordinary integral. Here Sigma is the covariance given x_0, however the network was trained, and
+ * without numerical_eps. */
 #ifndef DFL_NOISEFACTOR_H
 #define DFL_NOISEFACTOR_H
 
@@ -25,7 +27,7 @@ typedef enum { FACTOR_CHOLESKY, FACTOR_FLOW } noise_factor;
 double noise_angle(const process *p, double from, double to);
 
 /* L_t^-T, or R_t^-T with R's angle counted from time origin: score = -(this) eps. */
-blk noise_inverse(const process *p, noise_factor factor, double t, double origin);
+blk noise_inverse(const rows *r, noise_factor factor, double t, double origin);
 
 /* eps in these coordinates at time t from the raw output y there: eps = (this) y. */
 blk noise_from_output(const rows *r, noise_factor factor, double t);

@@ -239,29 +239,58 @@ val rows_x0(rows *r, val x, double t) {
 
 /* ---- phase space ----------------------------------------------------------------------------- */
 
-/* The network predicts L-whitened noise (epsilon) or the score, of both halves or of one. */
+/* The network predicts L-whitened noise (epsilon) or the score, of both halves or of one; L is that
+   of its training, the label's b or a smaller one. */
 static blk half_selector(const netform *form) { /* k x 2: eps -> the half that is predicted */
     if (form->half == NET_X) return (blk){1, 2, {1, 0}};
     if (form->half == NET_M) return (blk){1, 2, {0, 1}};
     return blk_2x2(1, 0, 0, 1);
 }
 
-static blk factor_at(const rows *r, double t) {
-    marginal m;
-    process_marginal(r->process, t, &m);
-    return blk_2x2(m.b[0], m.b[1], m.b[2], m.b[3]);
+blk rows_factor(const rows *r, double t) {
+    return process_factor(r->process, t, r->form->matching);
+}
+
+/* score = (this) eps, of both halves */
+static blk to_score(blk factor) {
+    return blk_scale(-1, blk_transpose(blk_inverse(factor)));
 }
 
 blk rows_eps_map(const rows *r, double t) {
     const blk spread = blk_transpose(half_selector(r->form)); /* the half not predicted is unused */
     if (r->form->predicts == PRED_EPSILON) return spread;
-    return blk_scale(-1, blk_mul(blk_transpose(factor_at(r, t)), spread));
+    return blk_scale(-1, blk_mul(blk_transpose(rows_factor(r, t)), spread));
 }
 
 blk rows_score_map(const rows *r, double t) {
     const blk spread = blk_transpose(half_selector(r->form));
     if (r->form->predicts == PRED_SCORE) return spread;
-    return blk_scale(-1, blk_mul(blk_transpose(blk_inverse(factor_at(r, t))), spread));
+    return blk_mul(to_score(rows_factor(r, t)), spread);
+}
+
+/* The output in terms of the label's noise n, whose score is -b^-T n: eps = L^T b^-T n. */
+static blk output_of_noise(const rows *r, double t) {
+    const blk pick = half_selector(r->form);
+    const blk score = to_score(process_factor(r->process, t, MATCH_HYBRID));
+    if (r->form->predicts == PRED_SCORE) return blk_mul(pick, score);
+    if (r->form->matching == MATCH_HYBRID) return pick;
+    return blk_scale(-1, blk_mul(pick, blk_mul(blk_transpose(rows_factor(r, t)), score)));
+}
+
+/* A network of one half is enough only where G G^T score, all that any solver needs, is without the
+   other half. */
+static dfl_status check_half(const rows *r, double t) {
+    const net_half half = r->form->half;
+    if (half == NET_BOTH) return DFL_OK;
+    const int other = half == NET_X ? 1 : 0;
+    const blk G = process_noise(r->process, t);
+    const blk push = r->form->predicts == PRED_SCORE ? G : blk_mul(G, to_score(rows_factor(r, t)));
+    if (push.v[other] == 0 && push.v[2 + other] == 0) return DFL_OK;
+    return fail(DFL_E_COMBINATION,
+                "the network answers the %s half only, which is not enough here: x alone needs "
+                "nu = 0 and, for epsilon, factor=upper; m alone needs Gamma = 0 and, for epsilon, "
+                "factor=lower",
+                half == NET_X ? "x" : "m");
 }
 
 static val ask_phase(rows *r, val z, double t) {
@@ -281,13 +310,10 @@ static val ask_phase(rows *r, val z, double t) {
                           "choose t_end above 0, or a solver without a stage there"));
         return 0;
     }
+    rows_fail(r, check_half(r, t));
     row w = {.op = ROW_EVAL, .nsrc = 1, .t = t, .tau = netform_time(form, t, 1, 1)};
     process_marginal(r->process, t, &w.at);
-    const blk pick = half_selector(form);
-    const blk gives =
-        form->predicts == PRED_EPSILON
-            ? pick
-            : blk_scale(-1, blk_mul(pick, blk_transpose(blk_inverse(factor_at(r, t)))));
+    const blk gives = output_of_noise(r, t);
     for (int i = 0; i < gives.m * gives.n; i++) w.gives.cn[i] = gives.v[i];
     const term input = {z, blk_real(1)};
     return write_row(r, &w, &input, gives.m);

@@ -138,9 +138,11 @@ typedef struct {
 
 rows_ode rows_ode_at(const rows *r, double t);
 
-/* Phase space: the score is s = S y, eps = E y with eps = -L^T s; y is the raw output. */
+/* Phase space: the score is s = S y, eps = E y with eps = -L^T s; y is the raw output, L the factor
+   that the network was trained with. */
 blk rows_score_map(const rows *r, double t);
 blk rows_eps_map(const rows *r, double t);
+blk rows_factor(const rows *r, double t);
 
 /* sum of c_i v_i. Zero coefficients are dropped, repeated values merged, a plain copy costs
    nothing (the source comes back). */

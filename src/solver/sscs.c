@@ -23,9 +23,7 @@ static solver_claims claims(const opts *o, const process *p) {
 
 static void half_step(const process *p, rows *r, symbol *z, double from, double to) {
     const double D = phase_integral(p, from) - phase_integral(p, to);
-    phase_cov c = phase_reverse_covariance(p, D);
-    c.xx += phase_parameters(p)->numerical_eps;
-    c.mm += phase_parameters(p)->numerical_eps;
+    const phase_cov c = phase_widened(p, phase_reverse_covariance(p, D));
     symbol_apply(z, phase_reverse_mean(p, D));
     symbol_add(z, phase_factor(c, false), rows_noise(r));
 }

@@ -26,7 +26,7 @@ PLAIN = {"euler_ode": "euler", "heun_ode": "heun", "em_sde": "em",
          "vp_heun_ode": "heun:variable=t", "vp_ddim": "ddim", "vp_em_sde": "em"}
 SPLITTING = {"NSE", "RSE", "NVV", "RVV", "NOBA", "NBAO", "NOBAB", "ROBA", "RBAO", "ROBAB"}
 CONJUGATE_SPLITTING = {"CSE", "CVV", "COBA"}
-TABLES = {"kernel", "coefficients", "factor_R", "truth_DOP853", "order"}
+TABLES = {"kernel", "coefficients", "factor_R", "truth_DOP853", "order", "bb_ode_RK45"}
 
 
 def solver(entry):

@@ -119,6 +119,15 @@ def test_every_phase_solver(run, tmp_path, model, compare, process, solver):
     compare(where, compiled(run, tmp_path, where, "--solver", solver, "--steps", 6))
 
 
+@pytest.mark.parametrize("card", [{"score_matching": "dsm"}, {"prediction_type": "score"},
+                                  {"process": {"type": "cld"}, "output_half": "m"},
+                                  {"process": {"type": "cld"}, "output_half": "m", "score_matching": "dsm"}])
+def test_every_phase_network(run, tmp_path, model, compare, card):
+    where = model(**{"process": {"type": "psld"}, "state_components": 2, **card})
+    for solver in "deis", "splitting", "conjugate_splitting:scheme=coba":
+        compare(where, compiled(run, tmp_path, where, "--solver", solver, "--steps", 6, "--denoise"))
+
+
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction", "score",
                                         "flow_prediction"])
 def test_every_prediction_type(run, tmp_path, model, compare, prediction):

@@ -7,17 +7,19 @@
 #include <string.h>
 
 #define PLAIN(type)                                                                                \
-    { type, PRECOND_NONE, 0, TIME_LINEAR, 1, 0, NET_BOTH, NET_FLOAT64 }
+    { type, PRECOND_NONE, 0, TIME_LINEAR, 1, 0, NET_BOTH, NET_FLOAT64, MATCH_HYBRID }
 const network networks[] = {
     {"epsilon", PLAIN(PRED_EPSILON)},
     {"sample", PLAIN(PRED_SAMPLE)},
     {"v_prediction", PLAIN(PRED_V)},
     {"score", PLAIN(PRED_SCORE)},
     {"flow_prediction", PLAIN(PRED_FLOW)},
-    {"edm", {PRED_SAMPLE, PRECOND_EDM, 0.5, TIME_LOG_SIGMA, 1, 0, NET_BOTH, NET_FLOAT64}},
+    {"edm",
+     {PRED_SAMPLE, PRECOND_EDM, 0.5, TIME_LOG_SIGMA, 1, 0, NET_BOTH, NET_FLOAT64, MATCH_HYBRID}},
     {"epsilon by index",
-     {PRED_EPSILON, PRECOND_NONE, 0, TIME_LINEAR, 1000, -1, NET_BOTH, NET_FLOAT32}},
-    {"v by sigma", {PRED_V, PRECOND_NONE, 0, TIME_SIGMA, 1, 0, NET_BOTH, NET_FLOAT32}},
+     {PRED_EPSILON, PRECOND_NONE, 0, TIME_LINEAR, 1000, -1, NET_BOTH, NET_FLOAT32, MATCH_HYBRID}},
+    {"v by sigma",
+     {PRED_V, PRECOND_NONE, 0, TIME_SIGMA, 1, 0, NET_BOTH, NET_FLOAT32, MATCH_HYBRID}},
 };
 const size_t nnetworks = LENGTH(networks);
 

@@ -112,12 +112,16 @@ static dfl_model *open_network(const exact_case *c, exact_network *exact) {
     dfl_model *model;
     exact->numerical_eps = !phase ? 0 : option ? strtod(option + 14, NULL) : 1e-9;
     snprintf(json, sizeof json,
-             "{\"format\": \"driftless-model/1\", \"process\": {\"type\": \"%s\"}, %s%s%s"
-             "\"prediction_type\": \"epsilon\", \"sample\": {\"shape\": [%d]}, \"t_min\": 1e-3, "
+             "{\"format\": \"driftless-model/1\", \"process\": {\"type\": \"%s\"}, %s%s%s%s%s"
+             "\"prediction_type\": \"%s\", \"sample\": {\"shape\": [%d]}, \"t_min\": 1e-3, "
              "\"t_max\": 1}",
              phase ? "psld" : "vp_linear",
              phase ? "\"state_components\": 2, \"output_half\": \"" : "", phase ? c->half : "",
-             phase ? "\", " : "", EXACT_DIM);
+             phase ? "\", \"score_matching\": \"" : "",
+             !phase        ? ""
+             : c->matching ? c->matching
+                           : "hsm",
+             phase ? "\", " : "", c->prediction ? c->prediction : "epsilon", EXACT_DIM);
     assert_ok(dfl_model_callback(json, exact_eval, exact, &model));
     return model;
 }

@@ -27,8 +27,10 @@ typedef struct {
     const char *half;    /* "both", "x" or "m": what the network answers, in phase space */
     const char *spec;    /* the rest of the plan's specification */
     size_t samples;
-    const double *start; /* [samples][state] */
-    const double *noise; /* [draws][samples][state], or NULL */
+    const double *start;    /* [samples][state] */
+    const double *noise;    /* [draws][samples][state], or NULL */
+    const char *matching;   /* "hsm" or "dsm", in phase space; NULL: hsm */
+    const char *prediction; /* NULL: epsilon */
 } exact_case;
 
 typedef struct {
