@@ -8,7 +8,7 @@ SOURCES := CMakeLists.txt CMakePresets.json scripts/build \
 PROGRAM := build/release/driftless
 DEMO := -n 64 --solver deis:order=3 --steps 10 --grid power:kappa=2 --seed 0
 
-.PHONY: help demo all test test-quick test-train lint format clean setup-demo setup-test
+.PHONY: help demo all test test-quick test-train test-peers lint format clean setup-demo setup-test
 
 help:
 	@echo 'make demo        install what is missing, build, draw 64 pictures to driftless-demo.png'
@@ -16,6 +16,7 @@ help:
 	@echo 'make test        every test: two compilers, sanitizers, lint, C and Python tests'
 	@echo 'make test-quick  the C and Python tests of the release build'
 	@echo 'make test-train  the tests of the training code; installs PyTorch'
+	@echo 'make test-peers  the samplers against those of diffusers; installs it and PyTorch'
 	@echo 'make lint        formatting, layers and sizes of the sources'
 	@echo 'make format      format the C sources'
 	@echo 'make clean       remove build/ (with the private Python environment)'
@@ -48,6 +49,10 @@ test-quick: setup-test
 test-train:
 	@scripts/setup train
 	@scripts/test train
+
+test-peers: setup-demo
+	@scripts/setup peers
+	@scripts/test peers
 
 lint: setup-test
 	@scripts/lint
