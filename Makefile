@@ -8,7 +8,7 @@ SOURCES := CMakeLists.txt CMakePresets.json scripts/build \
 PROGRAM := build/release/driftless
 DEMO := -n 64 --solver deis:order=3 --steps 10 --grid power:kappa=2 --seed 0
 
-.PHONY: help demo all test test-quick test-train test-peers lint format clean setup-demo setup-test
+.PHONY: help demo all test test-quick test-train test-peers lint format docs clean setup-demo setup-test
 
 help:
 	@echo 'make demo        install what is missing, build, draw 64 pictures to driftless-demo.png'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-peers  the samplers against those of diffusers; installs it and PyTorch'
 	@echo 'make lint        formatting, layers and sizes of the sources'
 	@echo 'make format      format the C sources'
+	@echo 'make docs        write docs/solvers/options.md anew'
 	@echo 'make clean       remove build/ (with the private Python environment)'
 
 # Nothing but the program itself runs when all is up to date: scripts/setup is done in milliseconds,
@@ -59,6 +60,9 @@ lint: setup-test
 
 format:
 	@clang-format -i include/driftless/*.h src/*/*.[ch] cli/*.[ch] tests/*.[ch] tests/*/*.[ch]
+
+docs: all
+	@scripts/listing >build/options.md && mv build/options.md docs/solvers/options.md
 
 clean:
 	@rm -rf build
