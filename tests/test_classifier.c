@@ -191,7 +191,8 @@ static void compare_run(const whole *w) {
     dfl_model_free(m);
     for (int i = 0; i < MANY * DIM; i++) {
         if (!(fabs(got[i] - want[i]) < 1e-8 * (1 + fabs(want[i]))))
-            REFUTE("%s, %s, %s: %.17g, not %.17g", w->process, w->members, w->spec, got[i], want[i]);
+            REFUTE("%s, %s, %s: %.17g, not %.17g", w->process, w->members, w->spec, got[i],
+                   want[i]);
         apart = fmax(apart, fabs(other[i] - want[i]));
     }
     if (!(apart > 1e-5)) REFUTE("%s, %s: no power", w->process, w->spec);
