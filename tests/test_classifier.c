@@ -206,8 +206,8 @@ static void bayes_in_runs(void **state) {
         "\"prediction_type\": \"v_prediction\"",
         "\"prediction_type\": \"score\"",
         "\"prediction_type\": \"flow_prediction\"",
-        "\"prediction_type\": \"sample\", \"preconditioning\": {\"type\": \"edm\", "
-        "\"sigma_data\": 0.5}"};
+        ("\"prediction_type\": \"sample\", \"preconditioning\": {\"type\": \"edm\", "
+         "\"sigma_data\": 0.5}")};
     static const char *const solvers[] = {"deis:order=3", "ddim:eta=1", "ddim_gmm:K=2",
                                           "scire",        "dpm",        "unipc"};
     spec_list processes = reference_processes(false);
