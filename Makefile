@@ -11,7 +11,8 @@ DEMO := -n 64 --solver deis:order=3 --steps 10 --grid power:kappa=2 --seed 0
 # make install PREFIX=/usr DESTDIR=stage
 PREFIX ?= /usr/local
 
-.PHONY: help demo all install test test-quick test-train lint format clean setup-demo setup-test
+.PHONY: help demo all install test test-quick test-train test-peers bench lint format docs clean \
+        setup-demo setup-test
 
 help:
 	@echo 'make demo        install what is missing, build, draw 64 pictures to driftless-demo.png'
@@ -21,8 +22,11 @@ help:
 	@echo 'make test        every test: two compilers, sanitizers, lint, C and Python tests'
 	@echo 'make test-quick  the C and Python tests of the release build'
 	@echo 'make test-train  the tests of the training code; installs PyTorch'
+	@echo 'make test-peers  the samplers against those of diffusers; installs it and PyTorch'
+	@echo 'make bench       timings against PyTorch and diffusers to docs/benchmarks.md; a quiet machine'
 	@echo 'make lint        formatting, layers and sizes of the sources'
 	@echo 'make format      format the C sources'
+	@echo 'make docs        write docs/solvers/options.md anew'
 	@echo 'make clean       remove build/ (with the private Python environment)'
 
 # Nothing but the program itself runs when all is up to date: scripts/setup is done in milliseconds,
@@ -57,12 +61,24 @@ test-train:
 	@scripts/setup train
 	@scripts/test train
 
+test-peers: setup-demo
+	@scripts/setup peers
+	@scripts/test peers
+
+bench: setup-demo
+	@scripts/setup bench
+	@scripts/build release driftless driftless_program bench_steps bench_traffic
+	@python3 bench/run.py build/release build/venv-peers docs/benchmarks.md
+
 lint: setup-test
 	@scripts/lint
 
 format:
 	@clang-format -i include/driftless/*.h src/*/*.[ch] cli/*.[ch] tests/*.[ch] tests/*/*.[ch] \
 	    examples/*/*.c
+
+docs: all
+	@scripts/listing >build/options.md && mv build/options.md docs/solvers/options.md
 
 clean:
 	@rm -rf build

@@ -12,8 +12,9 @@ dfl_status open_model(const args *a, dfl_model **out) {
 }
 
 dfl_status guide_model(const args *a, dfl_model **model) {
-    dfl_model *const inner = *model;
-    if (!arg_given(a, "guidance")) return DFL_OK;
-    *model = NULL;
-    return dfl_model_guide(inner, arg(a, "guidance")->real, model);
+    if (arg_given(a, "guidance")) TRY(dfl_model_guide(*model, arg(a, "guidance")->real, model));
+    if (arg_given(a, "classifier-guidance"))
+        TRY(dfl_model_guide_classifier(*model, arg(a, "classifier-guidance")->real, NULL, NULL,
+                                       model));
+    return DFL_OK;
 }

@@ -7,7 +7,17 @@
 /* The first operand, on as many threads as --threads says. */
 dfl_status open_model(const args *a, dfl_model **out);
 
-/* Puts --guidance, if it is given, around *model; on failure the model is gone and *model NULL. */
+#define GUIDANCE_ROWS                                                                              \
+    {                                                                                              \
+        'g',      "guidance", NULL, "W", NULL, "classifier-free guidance; 1 is none",              \
+        ARG_REAL, -1e3,       1e3},                                                                \
+    {                                                                                              \
+        0, "classifier-guidance", NULL, "W", NULL,                                                 \
+            "scale of the gradient of the model's classifier; 0 is none", ARG_REAL, -1e3, 1e3      \
+    }
+
+/* Puts --guidance, and --classifier-guidance around it, around *model where they are given; on
+   failure the model is gone and *model NULL. */
 dfl_status guide_model(const args *a, dfl_model **model);
 
 #endif

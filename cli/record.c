@@ -74,6 +74,8 @@ static dfl_status put_model(builder *b, json_t *root, const job *j) {
     else
         TRY(put_card_digest(b, model, j->where));
     if (c->network_file) TRY(put_digest(b, model, "network_sha256", c->network_file));
+    if (arg_given(j->args, "classifier-guidance") && c->classifier)
+        TRY(put_digest(b, model, "classifier_sha256", c->classifier->network_file));
     TRY(fetch_text(get_info, j->model, &info));
     put(b, model, "info", json_loads(info, 0, NULL));
     free(info);

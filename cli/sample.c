@@ -25,7 +25,7 @@ static const arg_row rows[] = {
      4e18},
     {'c', "class", NULL, "C", "sample i has class i mod C",
      "class of all samples: index, name, or null", ARG_TEXT, 0, 0},
-    {'g', "guidance", NULL, "W", NULL, "classifier-free guidance; 1 is none", ARG_REAL, -1e3, 1e3},
+    GUIDANCE_ROWS,
     {0, "dtype", NULL, "float32|float64", "float32", "arithmetic of the states", ARG_CHOICE, 0, 0},
     {0, "precision", NULL, "f32|bf16|f16", "f32", "arithmetic inside the network", ARG_CHOICE, 0,
      0},
@@ -202,9 +202,9 @@ static dfl_status find_class(const card *c, const char *word, int64_t *out) {
 }
 
 static dfl_status choose_class(job *j) {
+    TRY(guide_model(j->args, &j->model)); /* a classifier may bring the classes */
     j->labelled = arg_given(j->args, "class");
-    if (j->labelled) TRY(find_class(&j->model->card, job_text(j, "class"), &j->label));
-    return guide_model(j->args, &j->model);
+    return j->labelled ? find_class(&j->model->card, job_text(j, "class"), &j->label) : DFL_OK;
 }
 
 static dfl_status make_plan(job *j) {

@@ -32,7 +32,7 @@ static const arg_row rows[] = {
     {0, "first", NULL, "INDEX", "0", "index of the first sample", ARG_INT, 0, 4e18},
     {0, "batch", NULL, "B", "64", "samples between two savings; no influence on results", ARG_INT,
      1, 1 << 20},
-    {'g', "guidance", NULL, "W", NULL, "classifier-free guidance; 1 is none", ARG_REAL, -1e3, 1e3},
+    GUIDANCE_ROWS,
     {'t', "threads", NULL, "T", "all cores", "threads of the network", ARG_INT, 0, 1024},
     {0, "name", NULL, "NAME", NULL, "import: which ratios of the file (NAME_ratio_by_t)", ARG_TEXT,
      0, 0},

@@ -34,7 +34,7 @@ static const arg_row rows[] = {
     {0, "t-end", NULL, "T", "the card's t_min", "time to end at", ARG_REAL, 0, 1},
     {0, "denoise", NULL, NULL, NULL, "one more evaluation, to land on clean samples", ARG_FLAG, 0,
      0},
-    {'g', "guidance", NULL, "W", NULL, "classifier-free guidance; 1 is none", ARG_REAL, -1e3, 1e3},
+    GUIDANCE_ROWS,
     {'t', "threads", NULL, "T", "all cores", "threads of the network", ARG_INT, 0, 1024},
     {'o', "output", NULL, "FILE", "MODEL/tuned.json", "where the choices are kept", ARG_FILE, 0, 0},
     {'q', "quiet", NULL, NULL, NULL, "no progress and no table", ARG_FLAG, 0, 0},

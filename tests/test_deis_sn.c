@@ -70,6 +70,35 @@ static void test_constant_is_deis(void **state) {
     dfl_model_free(model);
 }
 
+/* Two statistics a factor of 3 apart: halfway, the mean or the root of the product; three say the same
+   where the middle one is that. */
+static void test_interpolation(void **state) {
+    (void)state;
+    static const char *const files[] = {"[1,3]", "[1,2,3]", "[1,1.7320508075688772,3]"};
+    dfl_model *model = gaussian_that_predicts("epsilon", "");
+    dfl_plan *plans[3][2];
+    for (int i = 0; i < 3; i++) {
+        text out = {0};
+        text_add(&out,
+                 "{\"format\": \"driftless-score-statistics/1\", \"network_sha256\": \"%s\", "
+                 "\"mean_abs_eps\": %s}",
+                 model->identity, files[i]);
+        write_bytes(in_folder("few.json"), out.data);
+        text_free(&out);
+        for (int k = 0; k < 2; k++)
+            plans[i][k] = plan_of(model,
+                                  k ? "solver=deis_sn:stats=%s,clip=0,interpolation=log steps=8"
+                                    : "solver=deis_sn:stats=%s,clip=0 steps=8",
+                                  in_folder("few.json"));
+    }
+    assert_true(difference(plans[0][0], plans[1][0]) < 1e-11);
+    assert_true(difference(plans[0][1], plans[2][1]) < 1e-11);
+    assert_true(difference(plans[0][0], plans[0][1]) > 1e-4);
+    assert_true(difference(plans[0][1], plans[1][1]) > 1e-4);
+    for (int i = 0; i < 6; i++) dfl_plan_free(plans[i / 2][i % 2]);
+    dfl_model_free(model);
+}
+
 /* A plan that says the same when its statistics are gone. */
 static void test_gathered(void **state) {
     (void)state;
@@ -214,9 +243,10 @@ static void test_import(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_constant_is_deis), cmocka_unit_test(test_gathered),
-        cmocka_unit_test(test_guidance),         cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_malformed),        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_constant_is_deis), cmocka_unit_test(test_interpolation),
+        cmocka_unit_test(test_gathered),         cmocka_unit_test(test_guidance),
+        cmocka_unit_test(test_folder),           cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_import),
     };
     return cmocka_run_group_tests_name("deis_sn", tests, folder_make, folder_remove);
 }

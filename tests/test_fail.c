@@ -169,6 +169,21 @@ static dfl_status try_run(void) {
     return status == DFL_OK ? sample(plans[1], "seed=3,dtype=float32", true) : status;
 }
 
+/* The mixture opened anew and guided in both ways. */
+static dfl_status try_classifier(void) {
+    float out[10];
+    dfl_model *guided = NULL;
+    dfl_run *run = NULL;
+    dfl_status status = dfl_model_open(mixture_where, NULL, &guided);
+    if (status == DFL_OK) status = dfl_model_guide(guided, 2, &guided);
+    if (status == DFL_OK) status = dfl_model_guide_classifier(guided, 1.5, NULL, NULL, &guided);
+    if (status == DFL_OK) status = dfl_run_new(plans[0], guided, NULL, &run);
+    if (status == DFL_OK) status = dfl_run_sample(run, 0, 5, NULL, NULL, out);
+    dfl_run_free(run);
+    dfl_model_free(guided);
+    return status;
+}
+
 static char stats_path[80], merged_path[80];
 
 /* Gathers, writes, takes up and adds. A file that is there already would be found by realpath(),
@@ -218,6 +233,7 @@ static const struct {
     {"plan: heun on a table", try_table, 20},
     {"plan from JSON", try_json, 60},
     {"runs", try_run, 15},
+    {"guided by a classifier", try_classifier, 50},
     {"statistics", try_stats, 100},
     {"plan: deis_sn", try_deis_sn, 40},
     {"describe", try_describe, 3},

@@ -91,6 +91,18 @@ DFL_API dfl_status dfl_model_callback(const char *card, dfl_denoise_fn fn, void 
    scale.) */
 DFL_API dfl_status dfl_model_guide(dfl_model *inner, double scale, dfl_model **out);
 
+/* Classifier guidance: the score of what the model is fed gets `scale` times the gradient of
+   log p(label | input), through the raw output, whatever it predicts; scale 0 is none. A sample whose
+   label is the null class is not guided. `gradient` is asked like a denoiser, with an output of the
+   input's dimensions: the gradient with respect to the input as it is fed. It must read times and
+   labels by the calls with `_of`, and answer for all samples if there are no classes. NULL, and user
+   NULL: the model's own, which folders have whose card names a "classifier", and mixtures with
+   labels. Takes `inner` over, also on failure. Goes around dfl_model_guide, never inside: the
+   gradient's scale is then not multiplied by the other. (Dhariwal and Nichol, arXiv 2105.05233.)
+   E_COMBINATION: there is no classifier, or one guides already. */
+DFL_API dfl_status dfl_model_guide_classifier(dfl_model *inner, double scale,
+                                              dfl_denoise_fn gradient, void *user, dfl_model **out);
+
 /* Evaluates the model, guidance included: fills the request's output. For a loop of your own, and
    for callbacks that stand around another model. What your function returned, E_COMBINATION or
    E_RANGE (the request is not for a model of this shape, these classes), E_MODEL. */
@@ -102,7 +114,8 @@ DFL_API dfl_status dfl_model_info(const dfl_model *model, char *buf, size_t cap,
 /* Numbers in one sample, the product of the card's sample shape. */
 DFL_API size_t dfl_model_dim(const dfl_model *model);
 
-/* Network calls per sample behind one evaluation: 1, or 2 under guidance. */
+/* Network calls per sample behind one evaluation: 1; 2 under guidance, unless its scale is 0 or 1;
+   one more under classifier guidance, whose gradient counts as a call. */
 DFL_API int dfl_model_calls(const dfl_model *model);
 
 DFL_API void dfl_model_free(dfl_model *model);

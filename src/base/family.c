@@ -1,23 +1,36 @@
 /* Parsing and listing of the families' tables. */
 #include "base/family.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 const opt_row family_no_options[] = {{0}};
 
-static dfl_status find(const family *f, const char *name, const family_row **row) {
+/* Equal but for case and what separates words: "DPM++_2M" and "dpm++2m" are one name. */
+static bool same_name(const char *a, const char *b) {
+    static const char between[] = "_-";
+    for (;; a++, b++) {
+        a += strspn(a, between);
+        b += strspn(b, between);
+        if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) return false;
+        if (!*a) return true;
+    }
+}
+
+static const family_row *row_named(const family *f, const char *name) {
+    for (size_t i = 0; i < f->n; i++)
+        if (same_name(name, f->rows[i]->name)) return f->rows[i];
+    return NULL;
+}
+
+static dfl_status unknown(const family *f, const char *name) {
     enum { NAMES_MAX = 64 };
     const char *names[NAMES_MAX];
-    for (size_t i = 0; i < f->n && i < NAMES_MAX; i++) {
-        names[i] = f->rows[i]->name;
-        if (strcmp(name, names[i]) == 0) {
-            *row = f->rows[i];
-            return DFL_OK;
-        }
-    }
-    const char *close = text_closest(name, names, f->n < NAMES_MAX ? f->n : NAMES_MAX);
+    const size_t n = f->n < NAMES_MAX ? f->n : NAMES_MAX;
+    for (size_t i = 0; i < n; i++) names[i] = f->rows[i]->name;
+    const char *close = text_closest(name, names, n);
     if (close)
         return fail(DFL_E_KEY, "%s: there is no '%s'; did you mean '%s'?", f->singular, name,
                     close);
@@ -29,11 +42,12 @@ static dfl_status find(const family *f, const char *name, const family_row **row
     return status;
 }
 
-/* The alias written out, with the options that stood behind it; NULL in *out if it is none. */
+/* The alias written out, with the options that stood behind it; NULL in *out if it is none. Names of
+   rows come first. */
 static dfl_status expand(const family *f, const char *name, const char *body, char **out) {
     *out = NULL;
-    for (size_t i = 0; i < f->naliases; i++) {
-        if (strcmp(name, f->aliases[i].name) != 0) continue;
+    for (size_t i = 0; i < f->naliases && !row_named(f, name); i++) {
+        if (!same_name(name, f->aliases[i].name)) continue;
         const char *spec = f->aliases[i].spec;
         text full = {0};
         text_add(&full, "%s", spec);
@@ -61,11 +75,14 @@ dfl_status family_parse(const family *f, const char *spec, const family_row **ro
         free(full);
         return expanded;
     }
-    dfl_status status = find(f, name, row);
-    if (status == DFL_OK) {
+    *row = row_named(f, name);
+    dfl_status status;
+    if (*row) {
         char what[64];
         snprintf(what, sizeof what, "%s %s", f->singular, (*row)->name);
         status = opts_parse(what, (*row)->options, body, o);
+    } else {
+        status = unknown(f, name);
     }
     free(name);
     return status;

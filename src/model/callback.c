@@ -33,6 +33,21 @@ static void callback_describe(const dfl_model *self, text *out) {
     text_add(out, "\"kind\": \"%s\"", self->card_only ? "card" : "callback");
 }
 
+dfl_status model_function(dfl_denoise_fn fn, void *user, dfl_model **out) {
+    callback *const m = mem_array(1, sizeof *m);
+    *out = NULL;
+    if (!m) return fail_memory();
+    m->base = (dfl_model){.card.null_class = -1,
+                          .eval = callback_eval,
+                          .describe = callback_describe,
+                          .mixed_times = true,
+                          .calls = 1};
+    m->fn = fn;
+    m->user = user;
+    *out = &m->base;
+    return DFL_OK;
+}
+
 dfl_status dfl_model_callback(const char *json, dfl_denoise_fn fn, void *user, dfl_model **out) {
     if (!out)
         return fail(DFL_E_ARG, "dfl_model_callback: out is NULL; a place for the model is "

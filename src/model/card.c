@@ -262,16 +262,50 @@ static dfl_status read_graph_names(const json_in *net, card *c) {
     return DFL_OK;
 }
 
+static dfl_status read_graph(const json_in *in, const char *folder, card *c) {
+    const char *file;
+    TRY(json_get_text(in, "file", &file));
+    const dfl_status status = file_inside(folder, file, &c->network_file);
+    if (status != DFL_OK) return fail_in(status, "%s: \"file\"", in->where);
+    TRY(read_digest(in, c));
+    return read_graph_names(in, c);
+}
+
 static dfl_status read_network(const json_in *top, card *c) {
     json_in in;
-    const char *file;
     TRY(json_get_object(top, "network", &in));
-    TRY(json_get_text(&in, "file", &file));
-    const dfl_status status = file_inside(c->folder, file, &c->network_file);
-    if (status != DFL_OK) return fail_in(status, "%s: \"file\"", in.where);
-    TRY(read_digest(&in, c));
-    TRY(read_graph_names(&in, c));
+    TRY(read_graph(&in, c->folder, c));
     json_unknown(&in, "file|sha256|inputs|output", &c->warnings);
+    return DFL_OK;
+}
+
+/* What the graph is fed is what the network is fed; only the classes may be its own. */
+static dfl_status read_classifier(const json_in *top, card *c) {
+    json_in in;
+    TRY(json_get_object(top, "classifier", &in));
+    card *own = c->classifier = mem_array(1, sizeof *own);
+    if (!own) return fail_memory();
+    *own = (card){.form = c->form,
+                  .time_rank = c->time_rank,
+                  .components = c->components,
+                  .rank = c->rank,
+                  .classes = c->classes,
+                  .null_class = -1};
+    memcpy(own->shape, c->shape, sizeof own->shape);
+    own->form.half = NET_BOTH;
+    if (c->classes == 0) TRY(read_classes(&in, own));
+    if (c->classes > 0 && json_has(&in, "classes"))
+        return fail(DFL_E_COMBINATION,
+                    "%s: \"classes\" is for a network without classes; the card's hold here, too",
+                    in.where);
+    if (own->classes == 0)
+        return fail(DFL_E_COMBINATION,
+                    "%s: neither it nor the card has \"classes\"; one of them must", in.where);
+    if (own->null_class >= 0)
+        return fail(DFL_E_COMBINATION, "%s: \"classes\" has a null class; a classifier knows none",
+                    in.where);
+    TRY(read_graph(&in, c->folder, own));
+    json_unknown(&in, "file|sha256|inputs|output|classes", &c->warnings);
     return DFL_OK;
 }
 
@@ -293,15 +327,17 @@ static dfl_status read_top(const json_in *in, card *c) {
     TRY(read_classes(in, c));
     TRY(read_moments(in, c));
     if (network) TRY(read_network(in, c));
-    if (!network && json_has(in, "network"))
+    if (network && json_has(in, "classifier")) TRY(read_classifier(in, c));
+    if (!network && (json_has(in, "network") || json_has(in, "classifier")))
         return fail(DFL_E_COMBINATION,
-                    "%s: \"network\" is for the card of a model folder; it is not allowed here",
-                    in->where);
-    json_unknown(in,
-                 "format|name|network|process|prediction_type|state_components|output_half|score_"
-                 "matching|time_map|preconditioning|t_min|t_max|"
-                 "sample|classes|moments|license|data|training",
-                 &c->warnings);
+                    "%s: \"%s\" is for the card of a model folder; it is not allowed here",
+                    in->where, json_has(in, "network") ? "network" : "classifier");
+    json_unknown(
+        in,
+        "format|name|network|classifier|process|prediction_type|state_components|output_half|"
+        "score_matching|time_map|preconditioning|t_min|t_max|"
+        "sample|classes|moments|license|data|training",
+        &c->warnings);
     return c->warnings.failed ? fail_memory() : DFL_OK;
 }
 
@@ -345,6 +381,19 @@ done:
     return status;
 }
 
+dfl_status card_read_classifier(const char *folder, card *out) {
+    card whole;
+    *out = (card){.null_class = -1};
+    TRY(card_read(folder, &whole));
+    card *const own = whole.classifier;
+    whole.classifier = NULL;
+    card_free(&whole);
+    if (!own) return fail(DFL_E_COMBINATION, "%s/model.json has no \"classifier\"", folder);
+    *out = *own;
+    free(own);
+    return DFL_OK;
+}
+
 void card_free(card *c) {
     char *const owned[] = {c->name,       c->license,      c->data,    c->training,
                            c->folder,     c->network_file, c->process, c->input_sample,
@@ -352,6 +401,8 @@ void card_free(card *c) {
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     for (int64_t i = 0; c->class_names && i < c->classes; i++) free(c->class_names[i]);
     free(c->class_names);
+    if (c->classifier) card_free(c->classifier);
+    free(c->classifier);
     text_free(&c->warnings);
     *c = (card){.null_class = -1};
 }

@@ -135,8 +135,8 @@ static void add_choice(text *out, const char *key, const char *choices, int inde
 }
 
 /* As a card names it: relative to its folder. */
-static void add_file(text *out, const card *c) {
-    char *root = c->folder ? realpath(*c->folder ? c->folder : ".", NULL) : NULL;
+static void add_file(text *out, const card *c, const char *folder) {
+    char *root = folder ? realpath(*folder ? folder : ".", NULL) : NULL;
     const size_t n = root ? strlen(root) : 0;
     const bool inside =
         n > 1 && strncmp(c->network_file, root, n) == 0 && c->network_file[n] == '/';
@@ -144,14 +144,12 @@ static void add_file(text *out, const card *c) {
     free(root);
 }
 
-static void add_network(text *out, const card *c) {
+static void add_network(text *out, const card *c, const char *folder) {
     const char *separator = "";
     const struct {
         const char *key, *value;
     } inputs[] = {{"sample", c->input_sample}, {"time", c->input_time}, {"class", c->input_class}};
-    if (!c->network_file) return;
-    text_add(out, ", \"network\": {\"file\": ");
-    add_file(out, c);
+    add_file(out, c, folder);
     if (*c->sha256) add_text(out, "sha256", c->sha256);
     text_add(out, ", \"inputs\": {");
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
@@ -162,7 +160,6 @@ static void add_network(text *out, const card *c) {
     }
     text_add(out, "}");
     add_text(out, "output", c->output);
-    text_add(out, "}");
 }
 
 static void add_form(text *out, const card *c) {
@@ -219,10 +216,23 @@ static void add_classes(text *out, const card *c) {
     text_add(out, c->class_names ? "]}" : "}");
 }
 
+static void add_classifier(text *out, const card *c) {
+    if (!c->classifier) return;
+    text_add(out, ", \"classifier\": {\"file\": ");
+    add_network(out, c->classifier, c->folder);
+    if (c->classes == 0) add_classes(out, c->classifier);
+    text_add(out, "}");
+}
+
 dfl_status card_print(const card *c, text *out) {
     text_add(out, "{\"format\": \"driftless-model/1\"");
     add_text(out, "name", c->name);
-    add_network(out, c);
+    if (c->network_file) {
+        text_add(out, ", \"network\": {\"file\": ");
+        add_network(out, c, c->folder);
+        text_add(out, "}");
+    }
+    add_classifier(out, c);
     add_text(out, "process", c->process);
     add_form(out, c);
     add_sample(out, c);

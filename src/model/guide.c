@@ -51,8 +51,9 @@ static int guide_eval(dfl_model *self, const dfl_request *rq) {
     if (m->scale == 1) return m->inner->eval(m->inner, rq);
     TRY(reserve(m, rq));
     dfl_request null = *rq;
-    null.output = m->null_output;
     null.labels = m->null_labels;
+    if (m->scale == 0) return m->inner->eval(m->inner, &null);
+    null.output = m->null_output;
     int code = m->inner->eval(m->inner, &null);
     if (code == 0) code = m->inner->eval(m->inner, rq);
     if (code == 0) combine(m, rq);
@@ -76,9 +77,17 @@ static void guide_describe(const dfl_model *self, text *out) {
     m->inner->describe(m->inner, out);
 }
 
+static dfl_status guide_classifier(dfl_model *self, dfl_model **out) {
+    dfl_model *const inner = ((guide *)self)->inner;
+    return inner->classifier(inner, out);
+}
+
 static dfl_status guide_check(const dfl_model *inner, double scale) {
     if (!isfinite(scale))
         return fail(DFL_E_RANGE, "guidance scale %g: a finite number is needed", scale);
+    if (inner->classifier_guidance != 0)
+        return fail(DFL_E_COMBINATION, "guidance goes inside classifier guidance, not around it: "
+                                       "dfl_model_guide first, dfl_model_guide_classifier then");
     if (inner->card.null_class < 0)
         return fail(DFL_E_COMBINATION,
                     "guidance needs a model with a null class (\"classes\": {\"null\": ...}); the "
@@ -112,9 +121,11 @@ dfl_status dfl_model_guide(dfl_model *inner, double scale, dfl_model **out) {
                           .eval = guide_eval,
                           .free = guide_free,
                           .describe = guide_describe,
-                          .calls = scale == 1 ? inner->calls : 2 * inner->calls,
+                          .calls = scale == 0 || scale == 1 ? inner->calls : 2 * inner->calls,
                           .mixed_times = inner->mixed_times,
-                          .guidance = scale};
+                          .guided = true,
+                          .guidance = scale,
+                          .classifier = inner->classifier ? guide_classifier : NULL};
     memcpy(m->base.identity, inner->identity, sizeof m->base.identity);
     m->inner = inner;
     m->scale = scale;

@@ -12,7 +12,11 @@
  *     e' S^-1 e       = (|B* e|^2 + s^2 (J a . e)^2)/det S,
  *     E[x_0|u,k] - m  = s^2 (alpha . B* e)/det S,
  *     E[n|u,k]        = (det(B) B* e + s^2 (-alpha_1, alpha_0) (J a . e))/det S.
- * Every term is a product or a sum of squares, so a nearly singular S does no harm. */
+ * Every term is a product or a sum of squares, so a nearly singular S does no harm.
+ *
+ * The classifier's gradient is exact, too: with r_k over all components and q_k over those of the
+ * label, grad_u log p(label|u) = -sum_k (q_k - r_k) e/V, or S^-1 e in phase space,
+ *     S^-1 e = (B*' B* e + s^2 J a (J a . e))/det S. */
 #include "model/mixture.h"
 
 #include <math.h>
@@ -126,6 +130,13 @@ static void load(const mixture *m, const dfl_request *rq, size_t sample) {
                                            : (double)((const float *)rq->input)[at + d];
 }
 
+static void put(const dfl_request *rq, size_t at, double y) {
+    if (rq->dtype == DFL_FLOAT64)
+        ((double *)rq->output)[at] = y;
+    else
+        ((float *)rq->output)[at] = (float)y;
+}
+
 /* y = cx E[x_0|u] + cn E[n|u], component by component. */
 static void store(const mixture *m, const dfl_request *rq, size_t sample) {
     for (int i = 0; i < rq->output_components; i++) {
@@ -135,10 +146,7 @@ static void store(const mixture *m, const dfl_request *rq, size_t sample) {
         for (size_t d = 0; d < m->dim; d++) {
             double y = cx * m->clean[d] + cn[0] * m->noise[d];
             if (rq->components == 2) y += cn[1] * m->noise[m->dim + d];
-            if (rq->dtype == DFL_FLOAT64)
-                ((double *)rq->output)[at + d] = y;
-            else
-                ((float *)rq->output)[at + d] = (float)y;
+            put(rq, at + d, y);
         }
     }
 }
@@ -190,6 +198,75 @@ static int mixture_eval(dfl_model *self, const dfl_request *rq) {
     return DFL_OK;
 }
 
+/* ---- the classifier -------------------------------------------------------------------------- */
+
+typedef struct {
+    dfl_model base;
+    mixture *of;
+    double *all; /* [K] responsibilities without a label */
+} classifier;
+
+/* gradient, [components][dim], gets -weight S^-1 (u - a m_k) more. */
+static void add_pull(const mixture *m, const dfl_request *rq, size_t k, double weight) {
+    const double *a = rq->at.a, *b = rq->at.b, *mean = m->mean + k * m->dim;
+    double *gradient = m->noise;
+    for (size_t d = 0; d < m->dim; d++) {
+        const double v = weight * m->inverse[k * m->dim + d], e0 = m->u[d] - a[0] * mean[d];
+        if (rq->components == 1) {
+            gradient[d] -= v * e0;
+            continue;
+        }
+        const double e1 = m->u[m->dim + d] - a[1] * mean[d], s = m->scale[k * m->dim + d];
+        const double f0 = b[3] * e0 - b[1] * e1, f1 = b[0] * e1 - b[2] * e0;
+        const double turn = s * s * (a[0] * e1 - a[1] * e0);
+        gradient[d] -= v * (b[3] * f0 - b[2] * f1 - a[1] * turn);
+        gradient[m->dim + d] -= v * (b[0] * f1 - b[1] * f0 + a[0] * turn);
+    }
+}
+
+static int classifier_eval(dfl_model *self, const dfl_request *rq) {
+    const classifier *const c = (const classifier *)self;
+    mixture *const m = c->of;
+    TRY(check_request(m, rq));
+    for (size_t i = 0; i < rq->count; i++) {
+        const dfl_request own = request_of(rq, i);
+        TRY(check_label(m, rq->labels[i]));
+        if (i == 0 || rq->each) TRY(prepare_or_fail(m, &own));
+        load(m, &own, i);
+        weigh(m, &own, -1);
+        memcpy(c->all, m->r, m->K * sizeof *m->r);
+        weigh(m, &own, rq->labels[i]);
+        memset(m->noise, 0, 2 * m->dim * sizeof *m->noise);
+        for (size_t k = 0; k < m->K; k++) add_pull(m, &own, k, m->r[k] - c->all[k]);
+        for (size_t d = 0; d < rq->output_dim; d++) put(&own, i * rq->output_dim + d, m->noise[d]);
+    }
+    return DFL_OK;
+}
+
+static void classifier_free(dfl_model *self) {
+    free(((classifier *)self)->all);
+}
+
+static dfl_status mixture_classifier(dfl_model *self, dfl_model **out) {
+    mixture *const m = (mixture *)self;
+    classifier *const c = mem_array(1, sizeof *c);
+    *out = NULL;
+    if (!c) return fail_memory();
+    c->base = (dfl_model){.card.null_class = -1,
+                          .eval = classifier_eval,
+                          .free = classifier_free,
+                          .calls = 1,
+                          .mixed_times = true};
+    c->of = m;
+    c->all = mem_array(m->K, sizeof *c->all);
+    if (!c->all) {
+        dfl_model_free(&c->base);
+        return fail_memory();
+    }
+    *out = &c->base;
+    return DFL_OK;
+}
+
 static void mixture_free(dfl_model *self) {
     mixture *const m = (mixture *)self;
     free(m->log_weight);
@@ -215,5 +292,6 @@ void mixture_init(mixture *m) {
                             .free = mixture_free,
                             .describe = mixture_describe,
                             .calls = 1,
-                            .mixed_times = true}};
+                            .mixed_times = true,
+                            .classifier = mixture_classifier}};
 }

@@ -183,6 +183,7 @@ static dfl_status read_mixture(const json_in *in, mixture *m) {
     TRY(check_classes(in, m));
     json_unknown(in, "format|weights|means|stds|labels|card", &m->base.card.warnings);
     if (m->base.card.warnings.failed) return fail_memory();
+    if (m->base.card.classes == 0) m->base.classifier = NULL;
     return make_scratch(m);
 }
 

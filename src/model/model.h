@@ -8,7 +8,7 @@
 enum { CARD_RANK_MAX = 8, CARD_NAME = 128 };
 
 /* A model card (model.json), read and checked. docs/model-card.md documents the keys. */
-typedef struct {
+typedef struct card {
     char *name, *license, *data, *training; /* text, may be NULL */
     char *folder;                           /* where model.json lies; NULL for callbacks */
     char *network_file;                     /* absolute path, inside the folder; NULL: none */
@@ -27,12 +27,17 @@ typedef struct {
     char **class_names; /* [classes] or NULL */
     bool has_moments;
     double mean, std; /* of the data, over samples and elements */
-    text warnings;    /* unknown keys, one per line */
+    /* The gradient graph of a classifier, as the card of a network by itself: its output is of the
+       size of the state. Its classes are the card's, or its own where the card has none. */
+    struct card *classifier;
+    text warnings; /* unknown keys, one per line */
 } card;
 
 /* Reads a card from a folder's model.json / from JSON text (`where` names it in messages). */
 dfl_status card_read(const char *folder, card *out);
 dfl_status card_parse(const char *where, const char *json, size_t length, card *out);
+/* The classifier of a folder's card alone; E_COMBINATION where it has none. */
+dfl_status card_read_classifier(const char *folder, card *out);
 void card_free(card *c);
 size_t card_dim(const card *c);
 int card_output_components(const card *c); /* of the network's output: 1, or 2 for both halves */
@@ -75,10 +80,17 @@ struct dfl_model {
     void (*free)(dfl_model *self); /* everything but the card and the block itself */
     void (*describe)(const dfl_model *self, text *out); /* `"key": value` JSON members, or NULL */
     int calls;                                          /* network calls per evaluation */
-    bool mixed_times;          /* takes requests whose samples stand at different times */
-    char identity[DIGEST_HEX]; /* of what answers, if that is no network file; else "" */
-    double guidance;           /* scale of a guided model; 0: none */
-    bool card_only;            /* cannot evaluate: whoever owns the loop does */
+    bool mixed_times;           /* takes requests whose samples stand at different times */
+    char identity[DIGEST_HEX];  /* of what answers, if that is no network file; else "" */
+    bool card_only;             /* cannot evaluate: whoever owns the loop does */
+    bool guided;                /* without a classifier; then: */
+    double guidance;            /* its scale */
+    double classifier_guidance; /* scale of a classifier's gradient; 0: none */
+    char classifier_identity[DIGEST_HEX]; /* of the gradient's graph, if it is one; else "" */
+    char *options;                        /* a folder's, as it was opened; else NULL */
+    /* Makes the model's classifier, or NULL: it has none. The result answers a request with the
+       gradient of log p(label | input), in the shape of the input; it may borrow from self. */
+    dfl_status (*classifier)(dfl_model *self, dfl_model **out);
 };
 
 /* Digest of what answers, whatever the guidance: the card's sha256 (checked when the model was
@@ -91,6 +103,8 @@ dfl_status model_identify(const dfl_model *model, char hex[DIGEST_HEX]);
 /* Constructors. Options as in dfl_model_open. Each takes over the card, also on failure. */
 dfl_status model_mixture(const char *path, dfl_model **out);
 dfl_status model_openvino(card *c, const opts *o, dfl_model **out);
+/* A function without a card of its own. */
+dfl_status model_function(dfl_denoise_fn fn, void *user, dfl_model **out);
 extern const opt_row model_options[];
 
 #endif

@@ -12,23 +12,46 @@ const opt_row model_options[] = {
     {"cache", OPT_TEXT, NULL, 0, 0, NULL, "folder for compiled networks (made if missing)"},
     {NULL, OPT_INT, NULL, 0, 0, NULL, NULL}};
 
-static dfl_status open_folder(const char *where, const opts *o, dfl_model **out) {
-    card c;
+static dfl_status open_graph(card *c, const opts *o, dfl_model **out) {
     char hex[DIGEST_HEX];
-    TRY(card_read(where, &c));
-    if (*c.sha256) {
-        dfl_status status = digest_file(c.network_file, hex);
-        if (status == DFL_OK && strcmp(hex, c.sha256) != 0)
+    if (*c->sha256) {
+        dfl_status status = digest_file(c->network_file, hex);
+        if (status == DFL_OK && strcmp(hex, c->sha256) != 0)
             status = fail(DFL_E_MODEL,
                           "%s: the sha256 is %s, but the card says %s; the file was changed or "
                           "damaged",
-                          c.network_file, hex, c.sha256);
+                          c->network_file, hex, c->sha256);
         if (status != DFL_OK) {
-            card_free(&c);
+            card_free(c);
             return status;
         }
     }
-    return model_openvino(&c, o, out);
+    return model_openvino(c, o, out);
+}
+
+/* The second network of a folder is opened when it is asked for, with the options of the first. */
+static dfl_status folder_classifier(dfl_model *self, dfl_model **out) {
+    card c;
+    opts o;
+    *out = NULL;
+    TRY(opts_parse("model", model_options, self->options, &o));
+    dfl_status status = card_read_classifier(self->card.folder, &c);
+    if (status == DFL_OK) status = open_graph(&c, &o, out);
+    opts_free(&o);
+    return status;
+}
+
+static dfl_status open_folder(const char *where, const char *options, const opts *o,
+                              dfl_model **out) {
+    card c;
+    TRY(card_read(where, &c));
+    TRY(open_graph(&c, o, out));
+    dfl_model *const m = *out;
+    if (m->card.classifier) m->classifier = folder_classifier;
+    if ((m->options = text_copy(options))) return DFL_OK;
+    dfl_model_free(m);
+    *out = NULL;
+    return fail_memory();
 }
 
 dfl_status dfl_model_open(const char *where, const char *options, dfl_model **out) {
@@ -40,10 +63,11 @@ dfl_status dfl_model_open(const char *where, const char *options, dfl_model **ou
     if (!where || !*where)
         return fail(DFL_E_ARG, "dfl_model_open: where is empty; a model folder or "
                                "mixture:FILE.json is needed");
-    TRY(opts_parse("model", model_options, options ? options : "", &o));
+    if (!options) options = "";
+    TRY(opts_parse("model", model_options, options, &o));
     const bool analytic = strncmp(where, mixture, sizeof mixture - 1) == 0;
-    const dfl_status status =
-        analytic ? model_mixture(where + sizeof mixture - 1, out) : open_folder(where, &o, out);
+    const dfl_status status = analytic ? model_mixture(where + sizeof mixture - 1, out)
+                                       : open_folder(where, options, &o, out);
     opts_free(&o);
     return status;
 }
@@ -52,6 +76,7 @@ void dfl_model_free(dfl_model *model) {
     if (!model) return;
     if (model->free) model->free(model);
     card_free(&model->card);
+    free(model->options);
     free(model);
 }
 
@@ -87,10 +112,18 @@ dfl_status model_digest(const dfl_model *model, char hex[DIGEST_HEX]) {
 
 dfl_status model_identify(const dfl_model *model, char hex[DIGEST_HEX]) {
     TRY(model_digest(model, hex));
-    if (!*hex || model->guidance == 0 || model->guidance == 1) return DFL_OK;
+    const bool guided = model->guided && model->guidance != 1;
+    if (!*hex || (!guided && model->classifier_guidance == 0)) return DFL_OK;
     text both = {0};
-    text_add(&both, "%s guidance ", hex);
-    text_real(&both, model->guidance);
+    text_add(&both, "%s", hex);
+    if (guided) {
+        text_add(&both, " guidance ");
+        text_real(&both, model->guidance);
+    }
+    if (model->classifier_guidance != 0) {
+        text_add(&both, " classifier %s guidance ", model->classifier_identity);
+        text_real(&both, model->classifier_guidance);
+    }
     if (!both.failed) digest_bytes(both.data, both.len, hex);
     const dfl_status status = both.failed ? fail_memory() : DFL_OK;
     text_free(&both);

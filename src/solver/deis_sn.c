@@ -7,7 +7,8 @@
  * 2311.00157, as released in mtkresearch/Diffusion-DEIS-SN. A constant R is DEIS. Statistic k of n
  * was measured at t = (k + 1)/n; the released code puts it at k/(n - 1) (abscissa=released, the
  * default, for comparison with published figures), `consistent` puts it where it was measured. The
- * first `clip` statistics are replaced by the next one, as there (5 of 1000 for CIFAR-10).
+ * first `clip` statistics are replaced by the next one, as there (5 of 1000 for CIFAR-10). Between
+ * them R is linear in t, as there, or with interpolation=log, its logarithm is.
  * One evaluation per step; orders as DEIS. A heuristic: not exact even where the network knows x_0.
  */
 #include "solver/solver.h"
@@ -27,6 +28,8 @@ static const opt_row options[] = {
      "file by driftless stats; else that of the model's folder"},
     {"order", OPT_INT, "3", 0, DEIS_ORDER_MAX, NULL, "degree of the polynomial"},
     {"abscissa", OPT_CHOICE, "released", 0, 0, "released|consistent", "times of the statistics"},
+    {"interpolation", OPT_CHOICE, "linear", 0, 0, "linear|log", "of them or of their logarithms"},
+    {"quadrature", OPT_CHOICE, "exact", 0, 0, "exact|riemann", "riemann: as in the released code"},
     {"clip", OPT_INT, NULL, 0, STATS_MAX, NULL,
      "statistics next to t = 0 that are replaced; 5 in 1000 if not given"},
     {"force", OPT_BOOL, "0", 0, 0, NULL, "take another model's statistics"},
@@ -114,7 +117,10 @@ static val fill(const problem *pb, rows *r, val x) {
     statistics stats = {0};
     rows_fail(r, read_statistics(pb, &stats));
     const bool released = opt_choice(pb->o, "abscissa") == 0;
-    deis_basis b = {.p = pb->process, .factor = {.value = stats.value, .n = stats.n}};
+    deis_basis b = {.p = pb->process,
+                    .riemann = opt_choice(pb->o, "quadrature") == 1,
+                    .factor = {.value = stats.value, .n = stats.n}};
+    b.factor.geometric = opt_choice(pb->o, "interpolation") == 1;
     b.factor.slope = (double)stats.n - (released ? 1 : 0);
     b.factor.shift = released ? 0 : 1;
     const int order = (int)opt_int(pb->o, "order");

@@ -15,7 +15,8 @@ double deis_factor_at(const deis_factor *f, double t) {
     if (position <= 0) return f->value[0];
     const size_t i = (size_t)position;
     if (i + 1 >= f->n) return f->value[f->n - 1];
-    return f->value[i] + (position - (double)i) * (f->value[i + 1] - f->value[i]);
+    const double part = position - (double)i, low = f->value[i], high = f->value[i + 1];
+    return f->geometric ? low * pow(high / low, part) : low + part * (high - low);
 }
 
 static double variable_of(const deis_basis *b, double t, double rho) {

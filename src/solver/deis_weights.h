@@ -8,12 +8,13 @@ enum { DEIS_ORDER_MAX = 5 };
 
 typedef enum { DEIS_IN_T, DEIS_IN_RHO, DEIS_IN_LOG_RHO } deis_variable;
 
-/* A factor of the integrand that is piecewise linear in t: value[i] at (i + shift) / slope.
-   n = 0: the constant 1. */
+/* A factor of the integrand: value[i] at (i + shift) / slope in t, between them linear or, with
+   `geometric`, its logarithm is. n = 0: the constant 1. */
 typedef struct {
     const double *value; /* [n], positive */
     size_t n;
     double shift, slope;
+    bool geometric;
 } deis_factor;
 
 typedef struct {

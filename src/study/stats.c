@@ -106,6 +106,19 @@ static double last_time(const dfl_plan *plan) {
     return t;
 }
 
+/* One scale; or both as a text, so that no such file is taken for one without a classifier. */
+static json_t *guidance(const dfl_model *model) {
+    const double scale = model->guided ? model->guidance : 1;
+    text both = {0};
+    if (model->classifier_guidance == 0) return json_real(scale);
+    text_real(&both, scale);
+    text_add(&both, " and classifier ");
+    text_real(&both, model->classifier_guidance);
+    json_t *made = both.failed ? NULL : json_string(both.data);
+    text_free(&both);
+    return made;
+}
+
 static dfl_status describe(dfl_stats *s) {
     const dfl_plan *plan = s->plan;
     const card *c = &s->model->card;
@@ -114,13 +127,12 @@ static dfl_status describe(dfl_stats *s) {
     if (!*have->digest)
         return fail(DFL_E_ARG, "statistics need a model with a network, not a card alone");
     if (c->name && !(have->network = text_copy(c->name))) return fail_memory();
-    const double guidance = s->model->guidance == 0 ? 1 : s->model->guidance;
     json_error_t error;
     have->settings = json_pack_ex(
-        &error, 0, "{s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:f, s:I}", "solver", plan->meta.solver,
+        &error, 0, "{s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:o, s:I}", "solver", plan->meta.solver,
         "grid", plan->meta.grid, "process", plan->meta.process, "t_start", plan->code.inputs[0].t,
         "t_end", last_time(plan), "steps", (json_int_t)plan->steps, "nfe", (json_int_t)plan->nfe,
-        "guidance", guidance, "bins", (json_int_t)have->bins);
+        "guidance", guidance(s->model), "bins", (json_int_t)have->bins);
     if (have->settings) return DFL_OK;
     if (json_error_code(&error) != json_error_invalid_utf8) return fail_memory();
     return fail(DFL_E_FORMAT, "statistics: solver, grid or process is not UTF-8");

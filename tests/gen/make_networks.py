@@ -13,6 +13,8 @@ answer, so that the tests check values, not just that something came back:
     phase       y = x + time                   phase space: sample [batch,2,2,2], x then m
     momentum    y = m + time                   the same, with the second half alone as output
     fixed       y = x + time                   batch of 2 written into the graph by a Reshape
+    noise       the noise prediction of the mixture below, vp_linear, float32 time t: sample [batch,2]
+    gradient    the gradient of log p(class|x) of its classes, int64 class [batch]
 """
 from pathlib import Path
 
@@ -96,6 +98,65 @@ def momentum():
           [AXES, constant("one", np.array([1])), constant("two", np.array([2]))])
 
 
+WEIGHTS = [0.5, 0.3, 0.2]
+MEANS = [[1.2, -0.4], [-0.9, 0.8], [0.1, -1.5]]
+STDS = [[0.25, 0.4], [0.3, 0.2], [0.15, 0.35]]
+LABELS = [0, 1, 0]
+
+
+def node(op, inputs, output, **attributes):
+    return helper.make_node(op, inputs.split(), [output], **attributes)
+
+
+def mixture_nodes():
+    """pull = (x - a m)/V [batch,K 2] and logit [batch,K] of the components; a and b of beta 0.1 to 20. All of it
+    in rank 2: OpenVINO 2026.4.1 fuses the same steps in rank 3 to wrong results."""
+    return [
+        node("Unsqueeze", "timestep column", "t"),
+        node("Mul", "t t", "square"), node("Mul", "square half_slope", "s1"), node("Mul", "t beta_min", "s0"),
+        node("Add", "s0 s1", "L"), node("Neg", "L", "minus"), node("Exp", "minus", "aa"),
+        node("Sqrt", "aa", "a"), node("Sub", "one aa", "bb"), node("Sqrt", "bb", "b"),
+        node("MatMul", "x to_components", "u"),
+        node("MatMul", "a means", "am"), node("Sub", "u am", "e"),
+        node("MatMul", "aa variances", "av"), node("Add", "av bb", "V"),
+        node("Div", "e V", "pull"), node("Mul", "pull e", "ee"), node("Log", "V", "logV"),
+        node("Add", "ee logV", "terms"), node("MatMul", "terms minus_half_sum", "density"),
+        node("Add", "density log_weights", "logit"),
+    ]
+
+
+def mixture_constants():
+    k, d = np.eye(3, dtype=np.float32), np.eye(2, dtype=np.float32)
+    flat = lambda rows: np.float32(rows).reshape(1, -1)
+    return [constant("column", np.array([1])),
+            constant("beta_min", np.float32(0.1)), constant("half_slope", np.float32(19.9 / 2)),
+            constant("one", np.float32(1)), constant("means", flat(MEANS)), constant("variances", flat(STDS) ** 2),
+            constant("to_components", np.kron(np.ones((1, 3), np.float32), d)),
+            constant("minus_half_sum", np.kron(k, np.float32([[-0.5], [-0.5]]))),
+            constant("each", np.kron(k, np.float32([[1, 1]]))),
+            constant("over_components", np.kron(np.ones((3, 1), np.float32), d)),
+            constant("log_weights", np.log(np.float32(WEIGHTS)))]
+
+
+def noise():
+    nodes = [*mixture_nodes(), node("Softmax", "logit", "r", axis=1), node("MatMul", "r each", "w"),
+             node("Mul", "w pull", "parts"), node("MatMul", "parts over_components", "sum"),
+             node("Mul", "sum b", "y")]
+    write("noise", nodes, [value("x", F32, ["batch", 2]), value("timestep", F32, ["batch"])],
+          value("y", F32, ["batch", 2]), mixture_constants())
+
+
+def gradient():
+    mask = np.where(np.equal.outer(np.arange(2), LABELS), 0, -1e4).astype(np.float32)
+    nodes = [*mixture_nodes(), node("Softmax", "logit", "all", axis=1),
+             node("Gather", "mask label", "masked", axis=0), node("Add", "logit masked", "own"),
+             node("Softmax", "own", "q", axis=1), node("Sub", "all q", "more"), node("MatMul", "more each", "w"),
+             node("Mul", "w pull", "parts"), node("MatMul", "parts over_components", "gradient")]
+    inputs = [value("x", F32, ["batch", 2]), value("timestep", F32, ["batch"]), value("label", I64, ["batch"])]
+    write("gradient", nodes, inputs, value("gradient", F32, ["batch", 2]),
+          [*mixture_constants(), constant("mask", mask)])
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     linear()
@@ -107,3 +168,5 @@ if __name__ == "__main__":
     scalar()
     variance()
     fixed()
+    noise()
+    gradient()

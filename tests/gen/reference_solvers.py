@@ -163,7 +163,7 @@ def deis_case(store, entry):
     times[0] = 1.0 if abs(times[0] - 1) < 1e-12 else times[0]
     values = {"result": entry.get("x_0_exact_coef") or entry["x_0"]}
     solver = deis_solver(entry)
-    if entry.get("x_0_exact_coef") and solver.startswith("deis:"):
+    if entry.get("x_0_exact_coef") and solver.startswith("deis"):
         if (entry.get("recheck_max_abs") or 0) > RECHECK:
             store.excluded[entry["id"] + " official"] = "the released code depends on rounding here"
         else:

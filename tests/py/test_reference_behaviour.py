@@ -253,6 +253,8 @@ def test_multistep_lands_on_clean_data(sample):
 
 
 ALIASES = {"dpmpp_2m": "dpm:order=2", "dpm++2m": "dpm:order=2", "dpmpp_3m": "dpm:order=3",
+           "dpmpp_3m_corrected": "dpm:order=3,corrected=1", "uni_pc_bh1": "unipc:solver_type=bh1",
+           "dpm_fast": "dpm:algorithm_type=dpmsolver,order=3,method=singlestep",
            "dpmpp_2s": "dpm:order=2,method=singlestep", "uni_pc": "unipc", "uni_pc_bh2": "unipc:solver_type=bh2",
            "dpm_solver_fast": "dpm:algorithm_type=dpmsolver,order=3,method=singlestep",
            "dpmpp_2m_sde": "sde_dpm:order=2", "dpm++2m_sde": "sde_dpm:order=2", "euler_a": "ddim:eta=1",
@@ -273,6 +275,9 @@ def test_aliases(root, sample):
         assert np.array_equal(*same), alias
     assert np.array_equal(sample("solver=dpmpp_2m:solver_type=heun steps=8")[0],
                           sample("solver=dpm:order=2,solver_type=heun steps=8")[0])
+    for typed, name in (("DPM++_2M", "dpmpp_2m"), ("DPM++2M-SDE", "dpmpp_2m_sde"), ("Euler-a", "euler_a"),
+                        ("UniPC", "unipc"), ("DPM-Solver-fast", "dpm_solver_fast"), ("DEIS", "deis")):
+        assert np.array_equal(sample(f"solver={typed} steps=8")[0], sample(f"solver={name} steps=8")[0]), typed
     source = (root / "src/solver/solver.c").read_text()
     listed = re.findall(r'\{"([^"]+)", "[^"]+"\}', source[source.index("aliases[]"):])
     assert set(listed) == set(ALIASES)
