@@ -39,9 +39,21 @@ int code_of(dfl_status status) {
     }
 }
 
+/* Sentences quote what stands in files, and a terminal would obey a stranger's control characters:
+   bytes below a blank, DEL, and in UTF-8 the range 0x80 to 0x9f, which begins with 0xc2. */
+static void put_tame(const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char c = (unsigned char)s[i];
+        const bool second = i + 1 < n && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0;
+        fputc(c == '\n' ? ' ' : c < 0x20 || c == 0x7f || second ? '?' : c, stderr);
+        i += second;
+    }
+}
+
 int tell_failure(dfl_status status, int code) {
+    const char *sentence = dfl_last_message();
     fputs("driftless: ", stderr);
-    for (const char *p = dfl_last_message(); *p; p++) fputc(*p == '\n' ? ' ' : *p, stderr);
+    put_tame(sentence, strlen(sentence));
     fputc('\n', stderr);
     return code == CODE_BY_STATUS ? code_of(status) : code;
 }
@@ -49,7 +61,11 @@ int tell_failure(dfl_status status, int code) {
 void tell_warnings(const char *lines) {
     for (const char *p = lines; p && *p;) {
         const size_t n = strcspn(p, "\n");
-        if (n > 0) fprintf(stderr, "driftless: warning: %.*s\n", (int)n, p);
+        if (n > 0) {
+            fputs("driftless: warning: ", stderr);
+            put_tame(p, n);
+            fputc('\n', stderr);
+        }
         p += n + (p[n] == '\n');
     }
 }
@@ -156,6 +172,8 @@ static int run_command(const command *c, int argc, char *const *argv) {
 int main(int argc, char **argv) {
     /* A reader that went away must not kill a run whose pictures are not yet on disk. */
     signal(SIGPIPE, SIG_IGN);
+    /* Nor may a limit on file sizes: the write fails with a sentence, and no half file stays. */
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         fail(DFL_E_ARG, "no command given; \"driftless help\" lists them");
         return tell_failure(DFL_E_ARG, CODE_USAGE);

@@ -218,7 +218,8 @@ static dfl_status make_plan(job *j) {
     }
     if (!arg_given(j->args, "quiet")) TRY(plan_tell_warnings(j->plan));
     TRY(plan_json(j->plan, &j->plan_text));
-    json_t *root = json_loads(j->plan_text, 0, NULL);
+    json_t *root = json_loads(j->plan_text, JSON_REJECT_DUPLICATES, NULL);
+    if (!root) return fail_memory();
     j->meta = json_incref(json_object_get(root, "meta"));
     json_decref(root);
     j->seconds[TIME_PLAN] = seconds_now() - began;

@@ -123,6 +123,18 @@ bool text_to_int(const char *s, long long *out) {
     return true;
 }
 
+bool text_to_u64(const char *s, uint64_t *out) {
+    uint64_t x = 0;
+    if (!*s) return false;
+    for (; *s; s++) {
+        const uint64_t digit = (uint64_t)(*s - '0');
+        if (*s < '0' || digit > 9 || x > (UINT64_MAX - digit) / 10) return false;
+        x = x * 10 + digit;
+    }
+    *out = x;
+    return true;
+}
+
 /* ---- spelling -------------------------------------------------------------------------------- */
 
 enum { WORD_MAX = 48 };

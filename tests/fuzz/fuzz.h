@@ -18,6 +18,13 @@ void fuzz_check(bool good, const char *sentence);
 /* A failure has a code of the list and a sentence; a success gave a result. */
 void fuzz_outcome(dfl_status status, const void *result);
 
+/* The same for a call that sets `result`. */
+#define FUZZ_CALL(call, result)                                                                    \
+    do {                                                                                           \
+        const dfl_status fuzz_status_ = (call);                                                    \
+        fuzz_outcome(fuzz_status_, result);                                                        \
+    } while (0)
+
 /* The input as terminated text, to be freed. */
 char *fuzz_text(const uint8_t *data, size_t size);
 

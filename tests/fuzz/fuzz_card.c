@@ -33,11 +33,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *json = fuzz_text(data, size);
     dfl_model *model = NULL;
     dfl_plan *plan = NULL;
-    fuzz_outcome(dfl_model_callback(json, answer, NULL, &model), model);
+    FUZZ_CALL(dfl_model_callback(json, answer, NULL, &model), model);
     if (model) {
         free(fuzz_fetch(info, model));
         print_and_read(model);
-        fuzz_outcome(dfl_plan_new(model, "solver=ddim steps=2", &plan), plan);
+        FUZZ_CALL(dfl_plan_new(model, "solver=ddim steps=2", &plan), plan);
     }
     dfl_plan_free(plan);
     dfl_model_free(model);

@@ -13,9 +13,9 @@ static void sample(dfl_model *model) {
     float out[2 * DIM_MAX];
     dfl_plan *plan = NULL;
     dfl_run *run = NULL;
-    fuzz_outcome(dfl_plan_new(model, "steps=2 t_start=0.9 t_end=0.1", &plan), plan);
+    FUZZ_CALL(dfl_plan_new(model, "steps=2 t_start=0.9 t_end=0.1", &plan), plan);
     if (plan && dfl_model_dim(model) <= DIM_MAX) {
-        fuzz_outcome(dfl_run_new(plan, model, "batch=2", &run), run);
+        FUZZ_CALL(dfl_run_new(plan, model, "batch=2", &run), run);
         if (run) (void)dfl_run_sample(run, 0, 2, NULL, NULL, out);
     }
     dfl_run_free(run);
@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char where[80];
     dfl_model *model = NULL;
     snprintf(where, sizeof where, "mixture:%s", fuzz_file(data, size));
-    fuzz_outcome(dfl_model_open(where, NULL, &model), model);
+    FUZZ_CALL(dfl_model_open(where, NULL, &model), model);
     if (model) {
         free(fuzz_fetch(info, model));
         sample(model);

@@ -20,7 +20,7 @@ static void compile(const char *spec) {
     if (!small || strstr(spec, "path") || strstr(spec, "stats")) return;
     for (int i = 0; i < FUZZ_MODELS; i++) {
         dfl_plan *plan = NULL;
-        fuzz_outcome(dfl_plan_new(fuzz_model(i), spec, &plan), plan);
+        FUZZ_CALL(dfl_plan_new(fuzz_model(i), spec, &plan), plan);
         if (plan) fuzz_run(plan, fuzz_model(i));
         dfl_plan_free(plan);
     }
@@ -31,17 +31,17 @@ static void tell_others(const char *line) {
     dfl_tuning *tuning = NULL;
     dfl_stats *stats = NULL;
     dfl_model *model = NULL, *scalar = fuzz_model(FUZZ_SCALAR);
-    fuzz_outcome(dfl_ode_new(scalar, line, NULL, &ode), ode);
+    FUZZ_CALL(dfl_ode_new(scalar, line, NULL, &ode), ode);
     dfl_ode_free(ode);
     if (!strstr(line, "samples") && !strstr(line, "path") && !strstr(line, "stats")) {
-        fuzz_outcome(dfl_tuning_new(scalar, line, &tuning), tuning);
+        FUZZ_CALL(dfl_tuning_new(scalar, line, &tuning), tuning);
         dfl_tuning_free(tuning);
     }
     if (!strstr(line, "batch")) {
-        fuzz_outcome(dfl_stats_new(scalar, "nfe=4", line, &stats), stats);
+        FUZZ_CALL(dfl_stats_new(scalar, "nfe=4", line, &stats), stats);
         dfl_stats_free(stats);
     }
-    fuzz_outcome(dfl_model_open("/nowhere", line, &model), model);
+    FUZZ_CALL(dfl_model_open("/nowhere", line, &model), model);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -65,7 +65,7 @@ static void read_folder(const char *relative) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *relative = fuzz_text(data, size), *inside = NULL;
-    fuzz_outcome(file_inside(folder(), relative, &inside), inside);
+    FUZZ_CALL(file_inside(folder(), relative, &inside), inside);
     if (inside) check_inside(inside);
     read_folder(relative);
     free(inside);

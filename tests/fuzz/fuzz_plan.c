@@ -26,7 +26,7 @@ static void write_and_read(const dfl_plan *plan) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     dfl_plan *plan = NULL;
-    fuzz_outcome(dfl_plan_from_json((const char *)data, size, &plan), plan);
+    FUZZ_CALL(dfl_plan_from_json((const char *)data, size, &plan), plan);
     if (plan) {
         free(fuzz_fetch(table, plan));
         free(fuzz_fetch(warnings, plan));

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *const path = fuzz_file(data, size);
     merge(path);
     snprintf(spec, sizeof spec, "solver=deis_sn:stats='%s',force=1 steps=3", path);
-    fuzz_outcome(dfl_plan_new(fuzz_model(FUZZ_SCALAR), spec, &plan), plan);
+    FUZZ_CALL(dfl_plan_new(fuzz_model(FUZZ_SCALAR), spec, &plan), plan);
     if (plan) fuzz_run(plan, fuzz_model(FUZZ_SCALAR));
     dfl_plan_free(plan);
     return 0;

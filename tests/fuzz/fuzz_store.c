@@ -25,7 +25,7 @@ static void look_up(dfl_model *model, const char *path, const char *wish) {
     if (status != DFL_OK || need >= SPEC) return;
     /* a grid in a store may name a file, and this one may be anything */
     if (strstr(spec, "file")) return;
-    fuzz_outcome(dfl_plan_new(model, spec, &plan), plan);
+    FUZZ_CALL(dfl_plan_new(model, spec, &plan), plan);
     dfl_plan_free(plan);
 }
 

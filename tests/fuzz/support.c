@@ -25,11 +25,11 @@ void fuzz_outcome(dfl_status status, const void *result) {
 }
 
 char *fuzz_text(const uint8_t *data, size_t size) {
-    char *text = malloc(size + 1);
-    fuzz_check(text != NULL, "no memory");
-    if (size > 0) memcpy(text, data, size);
-    text[size] = 0;
-    return text;
+    char *copy = malloc(size + 1);
+    fuzz_check(copy != NULL, "no memory");
+    if (size > 0) memcpy(copy, data, size);
+    copy[size] = 0;
+    return copy;
 }
 
 const char *fuzz_file(const uint8_t *data, size_t size) {
