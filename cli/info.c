@@ -97,7 +97,8 @@ static dfl_status print_info(const args *a, const char *json) {
         json_decref(root);
     }
     if (status == DFL_OK && out.failed) status = fail_memory();
-    if (status == DFL_OK) status = print_out(out.data ? out.data : "");
+    if (status == DFL_OK)
+        status = arg_given(a, "json") ? print_out(out.data) : print_page(out.data);
     text_free(&out);
     return status;
 }

@@ -39,35 +39,22 @@ int code_of(dfl_status status) {
     }
 }
 
-/* Sentences quote what stands in files, and a terminal would obey a stranger's control characters:
-   bytes below a blank, DEL, and in UTF-8 the range 0x80 to 0x9f, which begins with 0xc2. */
-static void put_tame(const char *s, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        const unsigned char c = (unsigned char)s[i];
-        const bool second = i + 1 < n && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0;
-        fputc(c == '\n' ? ' ' : c < 0x20 || c == 0x7f || second ? '?' : c, stderr);
-        i += second;
-    }
-}
-
 int tell_failure(dfl_status status, int code) {
-    const char *sentence = dfl_last_message();
     fputs("driftless: ", stderr);
-    put_tame(sentence, strlen(sentence));
+    for (const char *p = dfl_last_message(); *p; p++) fputc(*p == '\n' ? ' ' : *p, stderr);
     fputc('\n', stderr);
     return code == CODE_BY_STATUS ? code_of(status) : code;
 }
 
 void tell_warnings(const char *lines) {
-    for (const char *p = lines; p && *p;) {
+    char *const copy = lines ? text_copy(lines) : NULL;
+    if (copy) text_tame(copy);
+    for (const char *p = copy; p && *p;) {
         const size_t n = strcspn(p, "\n");
-        if (n > 0) {
-            fputs("driftless: warning: ", stderr);
-            put_tame(p, n);
-            fputc('\n', stderr);
-        }
+        if (n > 0) fprintf(stderr, "driftless: warning: %.*s\n", (int)n, p);
         p += n + (p[n] == '\n');
     }
+    free(copy);
 }
 
 dfl_status print_out(const char *data) {
@@ -76,6 +63,11 @@ dfl_status print_out(const char *data) {
     if (fflush(stdout) != 0 || bad || ferror(stdout))
         return fail(DFL_E_IO, "standard output: %s", strerror(errno ? errno : EIO));
     return DFL_OK;
+}
+
+dfl_status print_page(char *page) {
+    text_tame(page);
+    return print_out(page);
 }
 
 dfl_status write_text(const char *path, const char *data) {

@@ -254,7 +254,7 @@ static dfl_status print_summary(job *j) {
     if (arg_given(j->args, "quiet") || (json && strcmp(json, "-") == 0)) return DFL_OK;
     text out = {0};
     dfl_status status = summary_make(j, &out);
-    if (status == DFL_OK) status = print_out(out.data);
+    if (status == DFL_OK) status = print_page(out.data);
     text_free(&out);
     return status;
 }

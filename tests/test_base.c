@@ -183,6 +183,27 @@ static void test_locale(void **state) {
     setlocale(LC_NUMERIC, "C");
 }
 
+static void test_tame(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"plain\nline", "plain\nline"},
+        {"\x1b[2J\t\r\x7f", "?[2J???"},
+        {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"\xc2\x9b|\xc2\xa0|\xc2\xad", "??|\xc2\xa0|??"},
+        {"\xe2\x80\xae|\xef\xbb\xbf", "???|???"},           /* turned round; a mark */
+        {"\xff \xc0\x80 \xed\xa0\x80", "? ?? ???"},         /* never; too long; half a pair */
+        {"\xf4\x90\x80\x80 \xf5\x80\x80\x80", "???? ????"}, /* beyond the last character */
+        {"cut \xe2\x82", "cut ??"},
+    };
+    for (size_t i = 0; i < LENGTH(pairs); i++) {
+        char s[40];
+        snprintf(s, sizeof s, "%s", pairs[i][0]);
+        text_tame(s);
+        assert_string_equal(s, pairs[i][1]);
+    }
+    refused(fail(DFL_E_KEY, "a %s b", "\x1b\x9c"), DFL_E_KEY, "a ?? b");
+}
+
 static void test_closest(void **state) {
     (void)state;
     static const char *const keys[] = {"order", "kind", "eta", "kappa", "t_start", "variance"};
@@ -388,6 +409,8 @@ int main(void) {
         cmocka_unit_test(test_status),       cmocka_unit_test(test_messages),
         cmocka_unit_test(test_memory),       cmocka_unit_test(test_text),
         cmocka_unit_test(test_numbers),      cmocka_unit_test(test_locale),
+        cmocka_unit_test(test_tame),
+
         cmocka_unit_test(test_closest),      cmocka_unit_test(test_file_read),
         cmocka_unit_test(test_file_write),   cmocka_unit_test(test_file_refusals),
         cmocka_unit_test(test_file_special), cmocka_unit_test(test_file_inside),

@@ -65,6 +65,10 @@ dfl_status text_result(text *t, char *buf, size_t cap, size_t *need); /* copies 
 void text_free(text *t);
 char *text_copy(const char *s); /* NULL: no memory */
 
+/* Overwrites by "?" what a terminal or a reader of UTF-8 could be fooled with: control characters
+   (but line ends), invisible and direction-changing characters, bytes that are not UTF-8. */
+void text_tame(char *s);
+
 /* Strict conversions of a whole string, no blanks; false if it is not one number or overflows. */
 bool text_to_real(const char *s, double *out);
 bool text_to_int(const char *s, long long *out);
