@@ -174,6 +174,11 @@ static void test_numbers(void **state) {
     assert_true(x == 1.5e-3);
     assert_true(text_to_int("-9223372036854775808", &n));
     assert_true(n == INT64_MIN);
+    static const char *const not_u64[] = {"",   "-1", "+1", " 1", "1.0", "18446744073709551616",
+                                          "1e3"};
+    uint64_t u = 7;
+    for (size_t i = 0; i < LENGTH(not_u64); i++) assert_false(text_to_u64(not_u64[i], &u));
+    assert_true(u == 7 && text_to_u64("18446744073709551615", &u) && u == UINT64_MAX);
 }
 
 static void test_locale(void **state) {
@@ -376,6 +381,10 @@ static void test_file_inside(void **state) {
     assert_int_equal(symlink("a", in_folder("stays")), 0);
     assert_int_equal(file_inside(folder, "stays", &out), DFL_OK);
     free(out);
+    /* opening a pipe would wait for a writer */
+    assert_int_equal(mkfifo(in_folder("pipe"), 0600), 0);
+    assert_int_equal(file_inside(folder, "pipe", &out), DFL_E_IO);
+    assert_message_has("not a regular file");
     /* a sibling whose name begins like the folder's is outside */
     char sibling[80];
     snprintf(sibling, sizeof sibling, "%s-2", folder);
