@@ -206,6 +206,17 @@ def test_statistics_of_a_folder_stay_there(refuse, tmp_path, model):
     refuse("leads out of its folder", "plan", "model", "--solver", "deis_sn", "--steps", 2)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives folders away")
+def test_caches_of_others(refuse, tmp_path, model):
+    """What lies in a cache is executed."""
+    (tmp_path / "cache").mkdir(mode=0o700)
+    os.chown(tmp_path / "cache", 65534, 65534)
+    refuse("belongs to somebody else", "sample", model, "-n", 1, "--steps", 1, "--model-cache", "cache", "-o", "o.npz")
+    os.chown(tmp_path / "cache", 0, 0)
+    os.chmod(tmp_path / "cache", 0o777)
+    refuse("others may write", "sample", model, "-n", 1, "--steps", 1, "--model-cache", "cache", "-o", "o.npz")
+
+
 def test_digest_is_looked_at(refuse, tmp_path, model):
     place = folder(tmp_path, model)
     with open(place / "network.onnx", "r+b") as network:
