@@ -28,6 +28,9 @@ void tell_warnings(const char *lines);
 /* Writes text to stdout and flushes it; a failure (full disk, closed pipe) is E_IO. */
 dfl_status print_out(const char *data);
 
+/* The same for people: what it quotes from files cannot fool the terminal (text_tame). */
+dfl_status print_page(char *page);
+
 /* Writes text to a file, which appears whole or not at all; "-" is stdout. */
 dfl_status write_text(const char *path, const char *data);
 

@@ -91,13 +91,14 @@ static dfl_status print_info(const args *a, const char *json) {
     if (arg_given(a, "json")) {
         text_add(&out, "%s\n", json);
     } else {
-        json_t *root = json_loads(json, 0, NULL);
+        json_t *root = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
         if (!root) status = fail(DFL_E_INTERNAL, "the model's own description is no JSON");
         add_object("", root, 0, &out);
         json_decref(root);
     }
     if (status == DFL_OK && out.failed) status = fail_memory();
-    if (status == DFL_OK) status = print_out(out.data ? out.data : "");
+    if (status == DFL_OK)
+        status = arg_given(a, "json") ? print_out(out.data) : print_page(out.data);
     text_free(&out);
     return status;
 }

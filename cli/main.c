@@ -49,11 +49,14 @@ int tell_failure(dfl_status status, int code) {
 }
 
 void tell_warnings(const char *lines) {
-    for (const char *p = lines; p && *p;) {
+    char *const copy = lines ? text_copy(lines) : NULL;
+    if (copy) text_tame(copy);
+    for (const char *p = copy; p && *p;) {
         const size_t n = strcspn(p, "\n");
         if (n > 0) fprintf(stderr, "driftless: warning: %.*s\n", (int)n, p);
         p += n + (p[n] == '\n');
     }
+    free(copy);
 }
 
 dfl_status print_out(const char *data) {
@@ -62,6 +65,11 @@ dfl_status print_out(const char *data) {
     if (fflush(stdout) != 0 || bad || ferror(stdout))
         return fail(DFL_E_IO, "standard output: %s", strerror(errno ? errno : EIO));
     return DFL_OK;
+}
+
+dfl_status print_page(char *page) {
+    text_tame(page);
+    return print_out(page);
 }
 
 dfl_status write_text(const char *path, const char *data) {
@@ -158,6 +166,8 @@ static int run_command(const command *c, int argc, char *const *argv) {
 int main(int argc, char **argv) {
     /* A reader that went away must not kill a run whose pictures are not yet on disk. */
     signal(SIGPIPE, SIG_IGN);
+    /* Nor may a limit on file sizes: the write fails with a sentence, and no half file stays. */
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         fail(DFL_E_ARG, "no command given; \"driftless help\" lists them");
         return tell_failure(DFL_E_ARG, CODE_USAGE);

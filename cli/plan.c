@@ -106,7 +106,7 @@ static dfl_status show(const args *a, const dfl_plan *plan) {
         TRY(plan_json(plan, &data));
     else
         TRY(fetch_text(get_table, plan, &data));
-    const dfl_status status = write_text(path ? path : "-", data);
+    const dfl_status status = path ? write_text(path, data) : print_page(data);
     free(data);
     return status;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "sample.h"
 #include "spec.h"
 
@@ -29,6 +30,11 @@ static json_t *words(const char *s) {
     value = copy ? json_string(copy) : NULL;
     free(copy);
     return value;
+}
+
+/* Readers of JSON round whole numbers above 2^53. */
+static json_t *digits(uint64_t n) {
+    return json_sprintf("%llu", (unsigned long long)n);
 }
 
 static json_t *size(size_t n) {
@@ -77,7 +83,7 @@ static dfl_status put_model(builder *b, json_t *root, const job *j) {
     if (arg_given(j->args, "classifier-guidance") && c->classifier)
         TRY(put_digest(b, model, "classifier_sha256", c->classifier->network_file));
     TRY(fetch_text(get_info, j->model, &info));
-    put(b, model, "info", json_loads(info, 0, NULL));
+    put(b, model, "info", json_loads(info, JSON_REJECT_DUPLICATES, NULL));
     free(info);
     return DFL_OK;
 }
@@ -105,8 +111,8 @@ static void put_plan(builder *b, json_t *root, const job *j) {
 static void put_run(builder *b, json_t *root, const job *j) {
     json_t *run = json_object(), *options = json_object();
     put(b, root, "run", run);
-    put(b, run, "seed", json_integer((json_int_t)j->seed));
-    put(b, run, "first", json_integer((json_int_t)j->first));
+    put(b, run, "seed", digits(j->seed));
+    put(b, run, "first", digits(j->first));
     put(b, run, "count", size(j->count));
     put(b, run, "dtype", json_string(j->dtype == DFL_FLOAT64 ? "float64" : "float32"));
     if (j->labelled) put(b, run, "class", json_integer(j->label));
@@ -186,20 +192,18 @@ static dfl_status fill(builder *b, json_t *root, const job *j) {
 dfl_status record_make(const job *j, char **out) {
     builder b = {false};
     text t = {0};
-    char *dump = NULL;
     json_t *root = json_object();
     dfl_status status = fill(&b, root, j);
     *out = NULL;
     if (status == DFL_OK) {
-        dump = b.bad ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-        text_add(&t, "%s\n", dump ? dump : "");
-        if (!dump || t.failed) status = fail_memory();
+        json_add(&t, root, 2);
+        text_add(&t, "\n");
+        if (b.bad || t.failed) status = fail_memory();
     }
     if (status == DFL_OK)
         *out = t.data;
     else
         text_free(&t);
-    free(dump);
     json_decref(root);
     return status;
 }

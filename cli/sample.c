@@ -218,7 +218,8 @@ static dfl_status make_plan(job *j) {
     }
     if (!arg_given(j->args, "quiet")) TRY(plan_tell_warnings(j->plan));
     TRY(plan_json(j->plan, &j->plan_text));
-    json_t *root = json_loads(j->plan_text, 0, NULL);
+    json_t *root = json_loads(j->plan_text, JSON_REJECT_DUPLICATES, NULL);
+    if (!root) return fail_memory();
     j->meta = json_incref(json_object_get(root, "meta"));
     json_decref(root);
     j->seconds[TIME_PLAN] = seconds_now() - began;
@@ -253,7 +254,7 @@ static dfl_status print_summary(job *j) {
     if (arg_given(j->args, "quiet") || (json && strcmp(json, "-") == 0)) return DFL_OK;
     text out = {0};
     dfl_status status = summary_make(j, &out);
-    if (status == DFL_OK) status = print_out(out.data);
+    if (status == DFL_OK) status = print_page(out.data);
     text_free(&out);
     return status;
 }

@@ -74,6 +74,7 @@ dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text 
         text_free(spec);
         text_add(spec, "%s", buf);
         if (spec->failed) status = fail_memory();
+        text_tame(note);
         if (!quiet && *note) fprintf(stderr, "driftless: %s\n", note);
     }
     free(buf);

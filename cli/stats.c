@@ -143,7 +143,7 @@ static dfl_status tell(const gathering *g) {
     if (arg_given(g->args, "quiet")) return DFL_OK;
     text_add(&out, "%s: %zu samples, %zu evaluations each\n", g->path, dfl_stats_samples(g->stats),
              dfl_stats_nfe(g->stats));
-    const dfl_status status = out.failed ? fail_memory() : print_out(out.data);
+    const dfl_status status = out.failed ? fail_memory() : print_page(out.data);
     text_free(&out);
     return status;
 }

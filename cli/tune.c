@@ -89,7 +89,7 @@ static dfl_status tune(const args *a, dfl_tuning *tuning, size_t runs) {
     if (status == WATCH_STOPPED) return fail(DFL_E_STOPPED, "interrupted; nothing was written");
     TRY(status);
     TRY(fetch_text(get_table, tuning, &table));
-    if (!quiet) status = print_out(table);
+    if (!quiet) status = print_page(table);
     free(table);
     TRY(status);
     return dfl_tuning_save(tuning, arg(a, "output")->text);

@@ -174,6 +174,11 @@ static void test_numbers(void **state) {
     assert_true(x == 1.5e-3);
     assert_true(text_to_int("-9223372036854775808", &n));
     assert_true(n == INT64_MIN);
+    static const char *const not_u64[] = {"",   "-1", "+1", " 1", "1.0", "18446744073709551616",
+                                          "1e3"};
+    uint64_t u = 7;
+    for (size_t i = 0; i < LENGTH(not_u64); i++) assert_false(text_to_u64(not_u64[i], &u));
+    assert_true(u == 7 && text_to_u64("18446744073709551615", &u) && u == UINT64_MAX);
 }
 
 static void test_locale(void **state) {
@@ -181,6 +186,27 @@ static void test_locale(void **state) {
     comma_locale();
     check_numbers();
     setlocale(LC_NUMERIC, "C");
+}
+
+static void test_tame(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"plain\nline", "plain\nline"},
+        {"\x1b[2J\t\r\x7f", "?[2J???"},
+        {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"\xc2\x9b|\xc2\xa0|\xc2\xad", "??|\xc2\xa0|??"},
+        {"\xe2\x80\xae|\xef\xbb\xbf", "???|???"},           /* turned round; a mark */
+        {"\xff \xc0\x80 \xed\xa0\x80", "? ?? ???"},         /* never; too long; half a pair */
+        {"\xf4\x90\x80\x80 \xf5\x80\x80\x80", "???? ????"}, /* beyond the last character */
+        {"cut \xe2\x82", "cut ??"},
+    };
+    for (size_t i = 0; i < LENGTH(pairs); i++) {
+        char s[40];
+        snprintf(s, sizeof s, "%s", pairs[i][0]);
+        text_tame(s);
+        assert_string_equal(s, pairs[i][1]);
+    }
+    refused(fail(DFL_E_KEY, "a %s b", "\x1b\x9c"), DFL_E_KEY, "a ?? b");
 }
 
 static void test_closest(void **state) {
@@ -355,6 +381,10 @@ static void test_file_inside(void **state) {
     assert_int_equal(symlink("a", in_folder("stays")), 0);
     assert_int_equal(file_inside(folder, "stays", &out), DFL_OK);
     free(out);
+    /* opening a pipe would wait for a writer */
+    assert_int_equal(mkfifo(in_folder("pipe"), 0600), 0);
+    assert_int_equal(file_inside(folder, "pipe", &out), DFL_E_IO);
+    assert_message_has("not a regular file");
     /* a sibling whose name begins like the folder's is outside */
     char sibling[80];
     snprintf(sibling, sizeof sibling, "%s-2", folder);
@@ -388,6 +418,8 @@ int main(void) {
         cmocka_unit_test(test_status),       cmocka_unit_test(test_messages),
         cmocka_unit_test(test_memory),       cmocka_unit_test(test_text),
         cmocka_unit_test(test_numbers),      cmocka_unit_test(test_locale),
+        cmocka_unit_test(test_tame),
+
         cmocka_unit_test(test_closest),      cmocka_unit_test(test_file_read),
         cmocka_unit_test(test_file_write),   cmocka_unit_test(test_file_refusals),
         cmocka_unit_test(test_file_special), cmocka_unit_test(test_file_inside),

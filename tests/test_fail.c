@@ -1,69 +1,14 @@
 /* Memory that runs out: the n-th allocation fails, for every n, in everything that allocates. Each
-   time the call must say so and leave nothing behind. Linked with --wrap for malloc, calloc,
-   realloc and free; jansson is given the same functions. */
-#include "check.h"
+   time the call must say so and leave nothing behind. Integration, tuning and files are in
+   test_fail_more.c. */
+#include "support/refuse.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/base.h"
-
-/* ---- the allocator --------------------------------------------------------------------------- */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void __real_free(void *block);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void __wrap_free(void *block);
-
-static struct {
-    bool on;
-    size_t calls, fail_at; /* from 1; 0: never */
-    long live;             /* blocks not freed */
-    bool failed, failed_in_parser;
-} memory;
-
-static bool refuse(void) {
-    if (!memory.on || ++memory.calls != memory.fail_at) return false;
-    memory.failed = true;
-    return true;
-}
-
-static void *counted(void *block) {
-    if (memory.on && block) memory.live++;
-    return block;
-}
-
-void *__wrap_malloc(size_t size) {
-    return refuse() ? NULL : counted(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t n, size_t size) {
-    return refuse() ? NULL : counted(__real_calloc(n, size));
-}
-
-void *__wrap_realloc(void *old, size_t size) {
-    if (refuse()) return NULL;
-    void *block = __real_realloc(old, size);
-    return old ? block : counted(block);
-}
-
-void __wrap_free(void *block) {
-    if (memory.on && block) memory.live--;
-    __real_free(block);
-}
-
-static void *parser_malloc(size_t size) {
-    void *block = __wrap_malloc(size);
-    if (!block) memory.failed_in_parser = true;
-    return block;
-}
 
 /* ---- what is tried --------------------------------------------------------------------------- */
 
@@ -186,8 +131,7 @@ static dfl_status try_classifier(void) {
 
 static char stats_path[80], merged_path[80];
 
-/* Gathers, writes, takes up and adds. A file that is there already would be found by realpath(),
-   whose allocation is not counted. */
+/* Gathers, writes, takes up and adds. */
 static dfl_status try_stats(void) {
     dfl_stats *first = NULL, *second = NULL;
     const char *const paths[] = {stats_path};
@@ -212,7 +156,7 @@ static dfl_status try_deis_sn(void) {
 }
 
 static dfl_status try_describe(void) {
-    static const char *const families[] = {"solvers", "grids", "processes"};
+    static const char *const families[] = {"solvers", "grids", "processes", "adaptive"};
     dfl_status status = DFL_OK;
     for (size_t i = 0; i < LENGTH(families) && status == DFL_OK; i++) {
         char page[20000];
@@ -221,11 +165,7 @@ static dfl_status try_describe(void) {
     return status;
 }
 
-static const struct {
-    const char *name;
-    dfl_status (*attempt)(void);
-    size_t least; /* allocations it makes, at least: else nothing was tested */
-} attempts[] = {
+static const refuse_case attempts[] = {
     {"open a mixture", try_open, 40},
     {"callback, guidance", try_callback, 40},
     {"plan: deis", try_deis, 20},
@@ -239,39 +179,12 @@ static const struct {
     {"describe", try_describe, 3},
 };
 
-/* ---- the test -------------------------------------------------------------------------------- */
-
-/* With the n-th allocation failing; false once n is beyond the last one. What fails inside jansson
-   comes back as a syntax error, which it does not tell apart; all else must be E_MEMORY. */
-static bool attempt_with(size_t i, size_t n) {
-    memory.calls = 0;
-    memory.live = 0;
-    memory.failed = memory.failed_in_parser = false;
-    memory.fail_at = n;
-    memory.on = true;
-    const dfl_status status = attempts[i].attempt();
-    memory.on = false;
-    const bool refused = memory.failed_in_parser ? status != DFL_OK : status == DFL_E_MEMORY;
-    const bool good = memory.live == 0 && (memory.failed ? refused : status == DFL_OK);
-    if (!good)
-        print_error("%s, allocation %zu: %s (%s), %ld blocks left\n", attempts[i].name, n,
-                    dfl_status_name(status), dfl_last_message(), memory.live);
-    assert_true(good);
-    if (status == DFL_E_MEMORY) assert_non_null(strstr(dfl_last_message(), "out of memory"));
-    return memory.failed;
-}
-
 static void test_memory(void **state) {
     (void)state;
-    for (size_t i = 0; i < LENGTH(attempts); i++) {
-        attempt_with(i, 0);
-        size_t n = 1;
-        while (attempt_with(i, n)) n++;
-        print_message("%s: %zu allocations\n", attempts[i].name, n - 1);
-        assert_true(n > attempts[i].least);
-        attempt_with(i, 0); /* and nothing is left disturbed */
-    }
+    refuse_each(attempts, LENGTH(attempts));
 }
+
+/* ---- what stands ready ----------------------------------------------------------------------- */
 
 static const char mixture[] =
     "{\"format\":\"driftless-mixture/1\",\"weights\":[1,2,1],\"means\":[[0,1],[1,0],[1,1]],"
@@ -280,7 +193,7 @@ static const char mixture[] =
 
 static int prepare(void **state) {
     (void)state;
-    json_set_alloc_funcs(parser_malloc, __wrap_free);
+    refuse_begin();
     snprintf(mixture_path, sizeof mixture_path, "/tmp/driftless-fail-XXXXXX");
     const int file = mkstemp(mixture_path);
     if (file < 0) return -1;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
+
 static char *json_of(const dfl_plan *plan) {
     size_t need = 0, again = 0;
     assert_int_equal(dfl_plan_to_json(plan, NULL, 0, &need), DFL_OK);
@@ -176,11 +178,49 @@ static void test_damaged(void **state) {
     assert_true(plans > 20 && refusals > 1000);
 }
 
+/* ---- pieces ---------------------------------------------------------------------------------- */
+
+/* Whole numbers of 64 bits: as text, and as the numbers that older files have. */
+static void test_u64(void **state) {
+    (void)state;
+    static const char json[] = "{\"a\":\"18446744073709551615\",\"b\":9007199254740993,\"c\":-1,"
+                               "\"d\":\"1e3\",\"e\":1.0,\"f\":\"18446744073709551616\"}";
+    json_in in;
+    json_t *root;
+    uint64_t n;
+    assert_ok(json_open("x", json, sizeof json - 1, &root, &in));
+    assert_ok(json_get_u64(&in, "a", UINT64_MAX, &n));
+    assert_true(n == UINT64_MAX);
+    assert_ok(json_get_u64(&in, "b", UINT64_MAX, &n));
+    assert_true(n == 9007199254740993); /* 2^53 + 1, which no double holds */
+    refused(json_get_u64(&in, "a", 7, &n), DFL_E_RANGE, "0 to 7");
+    for (const char *key = "c\0d\0e\0f\0"; *key; key += 2)
+        refused(json_get_u64(&in, key, UINT64_MAX, &n), DFL_E_FORMAT, "text of digits");
+    refused(json_get_u64(&in, "g", UINT64_MAX, &n), DFL_E_KEY, "missing");
+    json_decref(root);
+}
+
+/* 17 digits, so that every double survives; and what JSON cannot hold is a failure, not a gap. */
+static void test_writing(void **state) {
+    (void)state;
+    text out = {0};
+    json_t *list = json_array();
+    assert_int_equal(json_array_append_new(list, json_real(0.1 + 0.2)), 0);
+    json_add(&out, list, 0);
+    assert_false(out.failed);
+    assert_string_equal(out.data, "[0.30000000000000004]");
+    json_add(&out, NULL, 0);
+    assert_true(out.failed);
+    text_free(&out);
+    json_decref(list);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_locale),
         cmocka_unit_test(test_same_samples), cmocka_unit_test(test_unknown_fields),
         cmocka_unit_test(test_truncated),    cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_u64),          cmocka_unit_test(test_writing),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

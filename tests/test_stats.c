@@ -205,7 +205,8 @@ static void test_damaged(void **state) {
     static const struct {
         const char *from, *to;
     } cases[] = {
-        {"\"seed\": 0", "\"seed\": -1"},
+        {"\"seed\": \"0\"", "\"seed\": -1"},
+        {"\"seed\": \"0\"", "\"seed\": \"-1\""},
         {"\"count\": 4", "\"count\": 0"},
         {"\"count\": 4", "\"count\": 1e9"},
         {"\"nfe\": 4", "\"nfe\": 5"},

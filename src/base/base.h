@@ -65,9 +65,14 @@ dfl_status text_result(text *t, char *buf, size_t cap, size_t *need); /* copies 
 void text_free(text *t);
 char *text_copy(const char *s); /* NULL: no memory */
 
+/* Overwrites by "?" what a terminal or a reader of UTF-8 could be fooled with: control characters
+   (but line ends), invisible and direction-changing characters, bytes that are not UTF-8. */
+void text_tame(char *s);
+
 /* Strict conversions of a whole string, no blanks; false if it is not one number or overflows. */
 bool text_to_real(const char *s, double *out);
 bool text_to_int(const char *s, long long *out);
+bool text_to_u64(const char *s, uint64_t *out); /* digits only */
 
 /* The candidate closest to `word` in spelling, or NULL if none is close. */
 const char *text_closest(const char *word, const char *const *candidates, size_t n);
@@ -96,8 +101,8 @@ void file_discard(file_writer *w);      /* fine after commit, and on a zeroed wr
 /* All of it in one go. */
 dfl_status file_save(const char *path, const void *data, size_t size);
 
-/* Joins a folder with a relative path from a file; refuses absolute paths, "..", empty parts, and
-   links that lead out of the folder. *out is to be freed. */
+/* Joins a folder with a relative path from a file; refuses absolute paths, "..", empty parts, links
+   that lead out of the folder, and what is not a regular file. *out is to be freed. */
 dfl_status file_inside(const char *folder, const char *relative, char **out);
 
 /* ---- opt.c: option text ---------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 
 static dfl_status fail_errno(const char *doing, const char *path) {
     const int code = errno;
+    if (code == ENOMEM) return fail_memory();
     return fail(DFL_E_IO, "cannot %s '%s': %s", doing, path, strerror(code));
 }
 
@@ -228,6 +229,7 @@ static bool path_is_under(const char *folder, const char *path) {
 dfl_status file_inside(const char *folder, const char *relative, char **out) {
     dfl_status status = DFL_OK;
     char *root = NULL, *real = NULL;
+    struct stat info;
     text joined = {0};
     *out = NULL;
     if (!path_is_tame(relative)) {
@@ -245,6 +247,11 @@ dfl_status file_inside(const char *folder, const char *relative, char **out) {
     if (!path_is_under(root, real)) {
         status = fail(DFL_E_FORMAT, "'%s' is a link that leads out of its folder to '%s'",
                       joined.data, real);
+        goto done;
+    }
+    /* opening a pipe or a device that a stranger put there might wait for ever */
+    if (stat(real, &info) != 0 || !S_ISREG(info.st_mode)) {
+        status = fail(DFL_E_IO, "'%s' is not a regular file", joined.data);
         goto done;
     }
     *out = real;

@@ -33,9 +33,21 @@ static dfl_status wrong_kind(const json_in *in, const char *key, const json_t *v
                 need);
 }
 
+/* Every value but the first has a comma, a colon or a bracket before it. */
+static bool has_too_many(const char *data, size_t length) {
+    size_t n = 1;
+    for (size_t i = 0; i < length; i++)
+        n += data[i] == ',' || data[i] == ':' || data[i] == '[' || data[i] == '{';
+    return n > JSON_VALUES_MAX;
+}
+
 dfl_status json_open(const char *where, const char *data, size_t length, json_t **root,
                      json_in *in) {
     json_error_t error = {0}; /* jansson fills it only in part when memory runs out */
+    *root = NULL;
+    if (has_too_many(data, length))
+        return fail(DFL_E_RANGE, "%s: more than %d values in one JSON text", where,
+                    JSON_VALUES_MAX);
     *root = json_loadb(data, length, JSON_REJECT_DUPLICATES, &error);
     if (!*root) {
         /* Where its own memory ran out jansson says so, or has no place and no words. */
@@ -90,6 +102,20 @@ dfl_status json_get_int(const json_in *in, const char *key, long long lo, long l
     if (*out < lo || *out > hi)
         return fail(DFL_E_RANGE, "%s: \"%s\" is %lld; %lld to %lld is allowed", in->where, key,
                     *out, lo, hi);
+    return DFL_OK;
+}
+
+dfl_status json_get_u64(const json_in *in, const char *key, uint64_t hi, uint64_t *out) {
+    static const char need[] = "a whole number, as text of digits";
+    const json_t *value = member(in, key, need);
+    if (!value) return DFL_E_KEY;
+    const bool number = json_is_integer(value) && json_integer_value(value) >= 0;
+    if (number) *out = (uint64_t)json_integer_value(value);
+    if (!number && !(json_is_string(value) && text_to_u64(json_string_value(value), out)))
+        return wrong_kind(in, key, value, need);
+    if (*out > hi)
+        return fail(DFL_E_RANGE, "%s: \"%s\" is %llu; 0 to %llu is allowed", in->where, key,
+                    (unsigned long long)*out, (unsigned long long)hi);
     return DFL_OK;
 }
 
@@ -240,4 +266,15 @@ void json_add_text(text *out, const char *s) {
             text_add(out, "\\u%04x", (unsigned)(unsigned char)*s++);
     }
     text_add(out, "\"");
+}
+
+static int add_piece(const char *piece, size_t size, void *user) {
+    text *const out = user;
+    text_add(out, "%.*s", (int)size, piece);
+    return out->failed ? -1 : 0;
+}
+
+void json_add(text *out, const json_t *value, size_t indent) {
+    const size_t flags = JSON_INDENT(indent) | JSON_REAL_PRECISION(17);
+    if (json_dump_callback(value, add_piece, out, flags) != 0) out->failed = true;
 }

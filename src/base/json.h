@@ -8,6 +8,8 @@
 #include "base/base.h"
 
 enum { JSON_WHERE = 240 };
+/* Values in one text. An empty array takes three bytes to write and more than a hundred to keep. */
+enum { JSON_VALUES_MAX = 1 << 24 };
 
 /* An object (borrowed) and where it stands, for messages: "model.json, sample". */
 typedef struct {
@@ -29,6 +31,9 @@ bool json_has(const json_in *in, const char *key);
 dfl_status json_get_real(const json_in *in, const char *key, double *out); /* finite */
 dfl_status json_get_int(const json_in *in, const char *key, long long lo, long long hi,
                         long long *out);
+/* A number of 64 bits without a sign, written as text, because readers of JSON round whole numbers
+   above 2^53; a plain number is taken, too. At most `hi`. */
+dfl_status json_get_u64(const json_in *in, const char *key, uint64_t hi, uint64_t *out);
 dfl_status json_get_text(const json_in *in, const char *key, const char **out); /* borrowed */
 dfl_status json_get_choice(const json_in *in, const char *key, const char *choices, int *out);
 dfl_status json_get_object(const json_in *in, const char *key, json_in *out);
@@ -45,6 +50,10 @@ dfl_status json_get_pair(const json_in *in, const char *key, size_t n, double *o
 
 /* One line in `warnings` for each key that is not in `known` ("a|b|c"), with the closest known. */
 void json_unknown(const json_in *in, const char *known, text *warnings);
+
+/* A value with 17 digits, indented if indent > 0. What fails marks the text as failed: json_dumps
+   forgets a lack of memory while it writes a key, and then writes a text without that key. */
+void json_add(text *out, const json_t *value, size_t indent);
 
 /* A string in quotes with everything escaped that must be. */
 void json_add_text(text *out, const char *s);

@@ -123,6 +123,55 @@ bool text_to_int(const char *s, long long *out) {
     return true;
 }
 
+bool text_to_u64(const char *s, uint64_t *out) {
+    uint64_t x = 0;
+    if (!*s) return false;
+    for (; *s; s++) {
+        const uint64_t digit = (uint64_t)(*s - '0');
+        if (*s < '0' || digit > 9 || x > (UINT64_MAX - digit) / 10) return false;
+        x = x * 10 + digit;
+    }
+    *out = x;
+    return true;
+}
+
+/* ---- what strangers wrote ---------------------------------------------------------------------- */
+
+/* Bytes of the UTF-8 character at s, and its code; 0: there is none (the shortest form counts, and
+   halves of surrogate pairs do not). */
+static size_t utf8_decode(const unsigned char *s, uint32_t *code) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const size_t n = s[0] < 0x80   ? 1
+                     : s[0] < 0xc2 ? 0
+                     : s[0] < 0xe0 ? 2
+                     : s[0] < 0xf0 ? 3
+                     : s[0] < 0xf5 ? 4
+                                   : 0;
+    *code = n < 2 ? s[0] : s[0] & (0x7fU >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0U) != 0x80) return 0; /* the final 0, too */
+        *code = *code << 6U | (s[i] & 0x3fU);
+    }
+    const bool good = *code >= least[n] && *code <= 0x10ffff && (*code < 0xd800 || *code > 0xdfff);
+    return good ? n : 0;
+}
+
+void text_tame(char *s) {
+    static const uint32_t wild[][2] = {{1, 0x9},         {0xb, 0x1f},       {0x7f, 0x9f},
+                                       {0xad, 0xad},     {0x61c, 0x61c},    {0x200b, 0x200f},
+                                       {0x2028, 0x202e}, {0x2060, 0x206f},  {0xfeff, 0xfeff},
+                                       {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
+    while (*s) {
+        uint32_t code;
+        const size_t found = utf8_decode((const unsigned char *)s, &code), n = found ? found : 1;
+        bool bad = found == 0;
+        for (size_t i = 0; i < sizeof wild / sizeof wild[0]; i++)
+            bad = bad || (code >= wild[i][0] && code <= wild[i][1]);
+        if (bad) memset(s, '?', n);
+        s += n;
+    }
+}
+
 /* ---- spelling -------------------------------------------------------------------------------- */
 
 enum { WORD_MAX = 48 };

@@ -41,7 +41,10 @@ static dfl_status read_times(const opts *o, double **times, size_t *n) {
     size_t size;
     if (!path) return fail(DFL_E_KEY, "grid file: path is missing");
     TRY(file_read(path, FILE_LIMIT, &data, &size));
-    const dfl_status status = parse_times(path, data, times, n);
+    const dfl_status status =
+        strlen(data) == size
+            ? parse_times(path, data, times, n)
+            : fail(DFL_E_FORMAT, "grid file: %s: a zero byte is not a number", path);
     free(data);
     return status;
 }

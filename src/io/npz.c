@@ -60,6 +60,20 @@ done:
     return status;
 }
 
+/* NumPy stores or deflates, and deflating never makes less than a byte of 1032 (two bits stand for
+   258 bytes): an archive that claims more is not worth the memory it asks for. */
+static dfl_status check_packing(const member *m, const zip_stat_t *info) {
+    enum { EXPANSION_MAX = 1032 };
+    const zip_uint64_t wanted = ZIP_STAT_COMP_METHOD | ZIP_STAT_COMP_SIZE;
+    const bool known = (info->valid & wanted) == wanted;
+    const bool deflated = known && info->comp_method == ZIP_CM_DEFLATE;
+    if (!deflated && (!known || info->comp_method != ZIP_CM_STORE))
+        return fail(DFL_E_FORMAT, "%s: packed in a way that NumPy does not use", m->where);
+    if (info->size / (deflated ? EXPANSION_MAX : 1) <= info->comp_size) return DFL_OK;
+    return fail(DFL_E_FORMAT, "%s: %llu bytes cannot come out of the %llu that are packed",
+                m->where, (unsigned long long)info->size, (unsigned long long)info->comp_size);
+}
+
 static dfl_status member_open(zip_t *archive, zip_uint64_t index, member *m) {
     zip_stat_t info;
     zip_stat_init(&info);
@@ -70,6 +84,7 @@ static dfl_status member_open(zip_t *archive, zip_uint64_t index, member *m) {
         return fail(DFL_E_FORMAT, "%s: %llu bytes; at most %zu are allowed here", m->where,
                     (unsigned long long)info.size, m->limit);
     }
+    TRY(check_packing(m, &info));
     m->total = (size_t)info.size;
     m->file = zip_fopen_index(archive, index, 0);
     if (!m->file) {

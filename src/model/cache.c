@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 dfl_status cache_folder(const char *path) {
     char *copy = text_copy(path);
@@ -21,6 +22,12 @@ dfl_status cache_folder(const char *path) {
         return fail(DFL_E_IO, "cannot create the cache folder '%s': %s", path, strerror(errno));
     if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
         return fail(DFL_E_IO, "the cache '%s' is not a folder", path);
+    if (info.st_uid != geteuid() && info.st_uid != 0)
+        return fail(
+            DFL_E_IO,
+            "the cache folder '%s' belongs to somebody else, and what lies there is executed; "
+            "name another",
+            path);
     if (info.st_mode & (S_IWGRP | S_IWOTH))
         return fail(DFL_E_IO,
                     "others may write to the cache folder '%s', and what lies there is "

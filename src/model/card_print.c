@@ -1,6 +1,7 @@
 /* Cards as text: the process as option text, and the whole card as JSON that reads back equal. */
 #include "model/model.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,7 @@ static void add_choice(text *out, const char *key, const char *choices, int inde
 /* As a card names it: relative to its folder. */
 static void add_file(text *out, const card *c, const char *folder) {
     char *root = folder ? realpath(*folder ? folder : ".", NULL) : NULL;
+    if (folder && !root && errno == ENOMEM) out->failed = true;
     const size_t n = root ? strlen(root) : 0;
     const bool inside =
         n > 1 && strncmp(c->network_file, root, n) == 0 && c->network_file[n] == '/';

@@ -101,25 +101,35 @@ static dfl_status check_classes(const json_in *in, const mixture *m) {
     if (m->base.card.classes > 0 && !m->label)
         return fail(DFL_E_COMBINATION, "%s: the card has \"classes\", but there are no \"labels\"",
                     in->where);
-    for (int64_t c = 0; c < m->base.card.classes; c++) {
-        size_t members = 0;
-        for (size_t k = 0; k < m->K; k++) members += m->label[k] == c;
-        if (members == 0 && c != m->base.card.null_class)
-            return fail(DFL_E_COMBINATION, "%s: \"labels\" has no component of class %lld",
-                        in->where, (long long)c);
-    }
-    return DFL_OK;
+    const int64_t classes = m->base.card.classes;
+    bool *const has = mem_array((size_t)classes, sizeof *has);
+    if (!has) return fail_memory();
+    for (size_t k = 0; k < m->K && m->label; k++)
+        if (m->label[k] < classes) has[m->label[k]] = true;
+    int64_t c = 0;
+    while (c < classes && (has[c] || c == m->base.card.null_class)) c++;
+    free(has);
+    if (c == classes) return DFL_OK;
+    return fail(DFL_E_COMBINATION, "%s: \"labels\" has no component of class %lld", in->where,
+                (long long)c);
 }
 
 /* ---- the card -------------------------------------------------------------------------------- */
 
-/* Adds what the file's own card leaves out; false: no memory. */
-static bool fill_card(json_t *root, const mixture *m, int64_t classes) {
-    double lo = INFINITY, hi = -INFINITY;
+/* Three standard deviations around the means hold the data. */
+static dfl_status find_range(const json_in *in, const mixture *m, double *lo, double *hi) {
+    *lo = INFINITY;
+    *hi = -INFINITY;
     for (size_t i = 0; i < m->K * m->dim; i++) {
-        lo = fmin(lo, m->mean[i] - 3 * m->scale[i]);
-        hi = fmax(hi, m->mean[i] + 3 * m->scale[i]);
+        *lo = fmin(*lo, m->mean[i] - 3 * m->scale[i]);
+        *hi = fmax(*hi, m->mean[i] + 3 * m->scale[i]);
     }
+    if (isfinite(*lo) && isfinite(*hi)) return DFL_OK;
+    return fail(DFL_E_RANGE, "%s: \"means\" or \"stds\" are too large to compute with", in->where);
+}
+
+/* Adds what the file's own card leaves out; false: no memory. */
+static bool fill_card(json_t *root, const mixture *m, int64_t classes, double lo, double hi) {
     json_t *defaults = json_pack("{s:s, s:{s:s, s:f, s:f}, s:s, s:{s:[I], s:[f, f]}}", "format",
                                  "driftless-model/1", "process", "type", "vp_linear", "beta_min",
                                  0.1, "beta_max", 20.0, "prediction_type", "epsilon", "sample",
@@ -146,14 +156,17 @@ static dfl_status make_card(const json_in *in, mixture *m, int64_t classes) {
     const json_t *own = json_object_get(in->object, "card");
     if (own && !json_is_object(own))
         return fail(DFL_E_FORMAT, "%s: \"card\" must be an object", in->where);
+    double lo, hi;
+    TRY(find_range(in, m, &lo, &hi));
     json_t *root = own ? json_copy((json_t *)(uintptr_t)own) : json_object();
-    char *json = NULL;
+    text json = {0};
     dfl_status status = fail_memory();
     /* json_copy drops what it has no memory for */
     const bool whole = root && (!own || json_object_size(root) == json_object_size(own));
-    if (whole && fill_card(root, m, classes)) json = json_dumps(root, JSON_REAL_PRECISION(17));
-    if (json) status = card_parse(in->where, json, strlen(json), &m->base.card);
-    free(json);
+    if (whole && fill_card(root, m, classes, lo, hi)) json_add(&json, root, 0);
+    if (json.data && !json.failed)
+        status = card_parse(in->where, json.data, json.len, &m->base.card);
+    text_free(&json);
     json_decref(root);
     if (status == DFL_OK && card_dim(&m->base.card) != m->dim)
         return fail(DFL_E_COMBINATION,

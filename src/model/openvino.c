@@ -338,13 +338,13 @@ static dfl_status configure(network *m, const opts *o) {
     return DFL_OK;
 }
 
-/* What the compiled network says it really does; NULL if it does not say. */
-static char *read_back(const network *m, const char *key) {
+/* What the compiled network says it really does; *out stays NULL if it does not say. */
+static dfl_status read_back(const network *m, const char *key, char **out) {
     char *value = NULL;
-    if (m->ov.compiled_model_get_property(m->compiled, key, &value) != OK) return NULL;
-    char *const copy = text_copy(value);
+    if (m->ov.compiled_model_get_property(m->compiled, key, &value) != OK) return DFL_OK;
+    *out = text_copy(value);
     m->ov.free(value);
-    return copy;
+    return *out ? DFL_OK : fail_memory();
 }
 
 static dfl_status make_input(const network *m, net_input *in) {
@@ -375,8 +375,8 @@ static dfl_status compile(network *m) {
     for (int role = 0; role < m->roles; role++) TRY(make_input(m, &m->in[role]));
     TRY_OV(m->ov.infer_request_get_tensor(m->request, m->output_name, &m->output),
            "find the output's memory");
-    m->precision = read_back(m, "INFERENCE_PRECISION_HINT");
-    m->threads = read_back(m, "INFERENCE_NUM_THREADS");
+    TRY(read_back(m, "INFERENCE_PRECISION_HINT", &m->precision));
+    TRY(read_back(m, "INFERENCE_NUM_THREADS", &m->threads));
     m->compile_seconds = seconds_now() - start;
     return DFL_OK;
 }
@@ -393,6 +393,7 @@ static dfl_status open_network(network *m, const opts *o) {
     if (m->ov.get_openvino_version(&version) == OK) {
         m->version = text_copy(version.buildNumber);
         m->ov.version_free(&version);
+        if (!m->version) return fail_memory();
     }
     TRY_OV(m->ov.core_create(&m->core), "start");
     TRY(configure(m, o));

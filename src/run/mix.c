@@ -212,7 +212,11 @@ static bool shares(const mix_kernel *a, const mix_kernel *b) {
 }
 
 static dfl_status fill_mix(mix *m, mix_normals_fn normals, void *user) {
+    /* A table that is drawn costs its plan nothing to write, so that a small file could ask for any
+       amount of memory. */
+    enum { NUMBERS_MAX = 1 << 28 };
     const program *code = &m->plan->code;
+    size_t numbers = 0;
     for (size_t i = 0; i < code->nkernels; i++) {
         const mix_kernel *k = &code->kernels[i];
         if (k->law == OFFSETS_DATA && k->ndata != (size_t)k->K * m->dim)
@@ -223,6 +227,11 @@ static dfl_status fill_mix(mix *m, mix_normals_fn normals, void *user) {
         while (at < m->ntables && !shares(m->tables[at].from, k)) at++;
         m->table_of[i] = at;
         if (at < m->ntables) continue;
+        const size_t more = mem_product((size_t)k->K, m->dim, 1);
+        if (more > NUMBERS_MAX - numbers)
+            return fail(DFL_E_RANGE, "plan kernel %zu: the tables hold more than %d numbers", i,
+                        NUMBERS_MAX);
+        numbers += more;
         m->tables[m->ntables++].from = k;
         TRY(fill_table(&m->tables[at], m->dim, normals, user));
     }

@@ -13,16 +13,9 @@ static const opt_row options[] = {
 };
 
 static dfl_status read_seed(const char *digits, uint64_t *seed) {
-    *seed = 0;
-    bool good = *digits != 0;
-    for (const char *c = digits; *c && good; c++) {
-        const uint64_t digit = (uint64_t)(*c - '0');
-        good = digit <= 9 && *seed <= (UINT64_MAX - digit) / 10;
-        if (good) *seed = *seed * 10 + digit;
-    }
-    return good ? DFL_OK
-                : fail(DFL_E_RANGE, "run: seed=%.40s; a whole number from 0 to 2^64 - 1 is needed",
-                       digits);
+    if (text_to_u64(digits, seed)) return DFL_OK;
+    return fail(DFL_E_RANGE, "run: seed=%.40s; a whole number from 0 to 2^64 - 1 is needed",
+                digits);
 }
 
 dfl_status run_read_settings(const char *text_options, run_settings *out) {

@@ -1,5 +1,6 @@
 /* lambda=auto, lambda_s=auto, grid=auto: from the text of a spec and the store of tuned values to
    text that a plan can be made of. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,8 +118,8 @@ static bool fits(const wish *w, const json_t *entry) {
         const opt_value *v = &w->solver_opts.v[i];
         if (opt_is_auto(v) && !json_is_number(json_object_get(values, v->row->key))) return false;
     }
-    return json_is_string(json_object_get(entry, "grid")) &&
-           json_number_value(json_object_get(entry, "nfe")) >= 1;
+    const double nfe = json_number_value(json_object_get(entry, "nfe"));
+    return json_is_string(json_object_get(entry, "grid")) && nfe >= 1 && nfe <= INT_MAX;
 }
 
 /* How far its budget is from the one wanted, as a ratio. */
@@ -210,7 +211,8 @@ dfl_status dfl_tuned_spec(const dfl_model *model, const char *store, const char 
     }
     wish_free(&w);
     if (note && note_cap > 0) *note = 0;
-    if (status == DFL_OK && said.data) status = text_result(&said, note, note_cap, NULL);
+    if (status == DFL_OK && (said.data || said.failed))
+        status = text_result(&said, note, note_cap, NULL);
     if (status == DFL_OK) return text_result(&out, buf, cap, need);
     text_free(&said);
     text_free(&out);

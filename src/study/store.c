@@ -76,21 +76,24 @@ static dfl_status make_entry(const dfl_tuning *tuning, const tune_trial *trial, 
     family_print(&tuning->process->row->is, &tuning->process->options, &process_text);
     tune_reference_text(tuning, &reference);
     const dfl_status status = tune_grid_text(tuning, trial, &grid);
+    bool whole = true;
     for (int k = 0; k < TUNE_KAPPA && values; k++)
-        if (tuning->scan[k].n > 0)
-            json_object_set_new(values, tune_keys[k], json_real(trial->value[k]));
+        if (tuning->scan[k].n > 0 &&
+            json_object_set_new(values, tune_keys[k], json_real(trial->value[k])) != 0)
+            whole = false;
     *out = json_pack(
-        "{s:o, s:o, s:f, s:f, s:b, s:i, s:o, s:o, s:s, s:f, s:f, s:o, s:I, s:I, s:s}", "solver",
+        "{s:o, s:o, s:f, s:f, s:b, s:i, s:o, s:o, s:s, s:f, s:f, s:o, s:I, s:o, s:s}", "solver",
         text_member(&solver), "process", text_member(&process_text), "t_start", tuning->t[0],
         "t_end", tuning->t[1], "denoise", (int)opt_bool(&tuning->spec, "denoise"), "nfe",
         trial->nfe, "grid", text_member(&grid), "values", values, "measure",
         tuning->stochastic ? "sliced Wasserstein distance" : "median distance", "error",
         trial->error, "floor", tuning->floor, "reference", text_member(&reference), "samples",
-        (json_int_t)tuning->samples, "seed", (json_int_t)tuning->seed, "version", dfl_version());
-    if (status == DFL_OK) return *out ? DFL_OK : fail_memory();
+        (json_int_t)tuning->samples, "seed", json_sprintf("%llu", (unsigned long long)tuning->seed),
+        "version", dfl_version());
+    if (status == DFL_OK && *out && whole) return DFL_OK;
     json_decref(*out);
     *out = NULL;
-    return status;
+    return status == DFL_OK ? fail_memory() : status;
 }
 
 static bool replaces(const json_t *a, const json_t *b) {
@@ -121,17 +124,15 @@ static dfl_status new_store(const dfl_model *model, json_t **root) {
     const char *name = model->card.name ? model->card.name : "";
     *root = json_pack("{s:s, s:{s:s, s:s}, s:[]}", "format", format, "model", "name", name,
                       "digest", hex, "entries");
-    return *root ? DFL_OK : fail(DFL_E_MEMORY, "%s: no store of tuned values can be made", name);
+    return *root ? DFL_OK : fail_memory();
 }
 
 static dfl_status write_store(const char *path, const json_t *root) {
     text out = {0};
-    char *dump = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
-    if (!dump) return fail_memory();
-    text_add(&out, "%s\n", dump);
+    json_add(&out, root, 1);
+    text_add(&out, "\n");
     const dfl_status status = out.failed ? fail_memory() : file_save(path, out.data, out.len);
     text_free(&out);
-    free(dump);
     return status;
 }
 

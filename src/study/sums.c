@@ -126,7 +126,7 @@ static void add_settings(text *out, const json_t *settings) {
 static void add_ranges(text *out, const stats_sums *s) {
     text_add(out, ",\n \"samples\": %llu,\n \"runs\": [", (unsigned long long)stats_count(s));
     for (size_t i = 0; i < s->nranges; i++)
-        text_add(out, "%s{\"seed\": %llu, \"first\": %llu, \"count\": %llu}", i ? ", " : "",
+        text_add(out, "%s{\"seed\": \"%llu\", \"first\": \"%llu\", \"count\": %llu}", i ? ", " : "",
                  (unsigned long long)s->range[i].seed, (unsigned long long)s->range[i].first,
                  (unsigned long long)s->range[i].count);
     text_add(out, "]");
@@ -189,13 +189,13 @@ static dfl_status read_settings(const json_in *in, stats_sums *out) {
 
 static dfl_status read_range(const json_in *in, const json_t *item, stats_range *out) {
     json_in run = {.object = item};
-    long long seed, first, count;
+    long long count;
     memcpy(run.where, in->where, sizeof run.where);
     if (!json_is_object(item)) return fail(DFL_E_FORMAT, "%s: a run is no object", in->where);
-    TRY(json_get_int(&run, "seed", 0, INT64_MAX, &seed));
-    TRY(json_get_int(&run, "first", 0, INT64_MAX / 2, &first));
+    TRY(json_get_u64(&run, "seed", UINT64_MAX, &out->seed));
+    TRY(json_get_u64(&run, "first", INT64_MAX / 2, &out->first));
     TRY(json_get_int(&run, "count", 1, 1LL << 40, &count));
-    *out = (stats_range){(uint64_t)seed, (uint64_t)first, (uint64_t)count};
+    out->count = (uint64_t)count;
     return DFL_OK;
 }
 

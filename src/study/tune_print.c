@@ -34,6 +34,7 @@ static dfl_status line(const dfl_tuning *tuning, const tune_trial *trial, text *
     text grid = {0};
     const dfl_status status = tune_grid_text(tuning, trial, &grid);
     text_add(out, "%6d  %-24.24s", trial->nfe, grid.data ? grid.data : "");
+    if (grid.failed) out->failed = true;
     text_free(&grid);
     for (int k = 0; k < TUNE_KAPPA; k++)
         if (tuning->scan[k].n > 0) text_add(out, "%10.4g", trial->value[k]);

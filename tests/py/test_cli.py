@@ -290,7 +290,7 @@ def test_record_reproduces_the_run(run, images, tmp_path):
         "-c", "other", "-g", 2, "--trajectory", "t.npz", "-o", "a.npz", "--json", "r.json", "-q")
     record = json.loads((tmp_path / "r.json").read_text())
     assert record["format"] == "driftless-run/1"
-    assert record["run"]["seed"] == 4 and record["run"]["first"] == 5
+    assert record["run"]["seed"] == "4" and record["run"]["first"] == "5"
     assert record["run"]["count"] == 12 and record["run"]["class"] == 1
     nfe = record["run"]["nfe"]
     assert record["run"]["network_calls_per_sample"] == 2 * nfe == 2 * record["plan"]["nfe"]

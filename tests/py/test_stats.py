@@ -32,7 +32,7 @@ def stats(run, tmp_path):
 def test_file(stats):
     value = json.loads(stats("s.json", "-n", 50))
     assert value["format"] == "driftless-score-statistics/1" and len(value["network_sha256"]) == 64
-    assert value["samples"] == 50 and value["runs"] == [{"seed": 0, "first": 0, "count": 50}]
+    assert value["samples"] == 50 and value["runs"] == [{"seed": "0", "first": "0", "count": 50}]
     assert value["settings"]["nfe"] == 40 and value["settings"]["grid"] == "trailing"
     assert np.allclose(value["times"], 1 - np.arange(40) / 40)
     means = np.array(value["mean_abs_eps"])
