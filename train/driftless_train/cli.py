@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from . import checkpoint, config as configs, data, evaluate as evaluation, loop
-from . import export as exporter
+from . import export as exporter, features
 from .pack import pack as write_packed
 
 
@@ -24,14 +24,14 @@ def parser():
     add.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint, a packed one")
     _run_options(add)
 
-    add = verbs.add_parser("evaluate", help="held-out loss of a checkpoint or an ONNX file")
+    add = verbs.add_parser("evaluate", help="held-out loss or accuracy of a checkpoint or an ONNX file")
     add.add_argument("network", type=Path, help="a run's folder, a checkpoint or NETWORK.onnx")
     add.add_argument("--config", type=Path, help="configuration that fits an ONNX file")
     add.add_argument("--raw", action="store_true", help="the weights, not their average")
     add.add_argument("--limit", type=int, help="only the first so many held-out images")
     _machine_options(add)
 
-    add = verbs.add_parser("export", help="write network.onnx and model.json")
+    add = verbs.add_parser("export", help="write network.onnx and its card")
     add.add_argument("checkpoint", type=Path)
     add.add_argument("folder", type=Path)
     add.add_argument("--half", action="store_true", help="store the weights as float16")
@@ -104,26 +104,26 @@ def _go(trainer, folder, arguments):
 
 
 def evaluate(arguments):
-    """Print the held-out loss."""
-    path = arguments.network
+    """Print the held-out loss, or the accuracy of a classifier."""
+    path, state = arguments.network, None
     if path.suffix == ".onnx":
         if not arguments.config:
             raise configs.ConfigError("an ONNX file needs --config, for its process and data")
         config = configs.read(arguments.config)
-        predict = evaluation.onnx_predictor(path)
     else:
         state = load(path)
         if arguments.raw:
             state["ema"] = state["body"]
-        model, config = exporter.denoiser(state)
-        model.to(device(arguments))
-
-        def predict(*inputs):
-            return model(*(i.to(device(arguments)) for i in inputs)).cpu()
-
+        config = configs.from_dict(state["config"])
     images = data.load(config.data, train=False)
-    print(evaluation.held_out(predict, config, images, limit=arguments.limit,
-                              quiet=arguments.quiet))
+    classifies = config.kind == "classifier"
+    if state:
+        restore = features.classifier if classifies else exporter.denoiser
+        run = evaluation.module_runner(restore(state)[0].to(device(arguments)))
+    else:
+        run = evaluation.onnx_runner(path)
+    judge = features.judge if classifies else evaluation.judge
+    print(judge(run, config, images, arguments.limit, arguments.quiet))
     return 0
 
 
@@ -131,8 +131,14 @@ def export(arguments):
     """Write the averaged weights as a model folder and say how well the graph agrees."""
     state = load(arguments.checkpoint)
     config = configs.from_dict(state["config"])
-    shape = tuple(data.load(config.data, train=False).pixels.shape[1:])
-    worst = exporter.export(state, arguments.folder, shape, arguments.half)
+    images = data.load(config.data, train=False)
+    if config.kind == "classifier":
+        if arguments.half:
+            raise configs.ConfigError("--half is for denoisers")
+        worst = features.export_classifier(state, arguments.folder, images)
+    else:
+        worst = exporter.export(state, arguments.folder, tuple(images.pixels.shape[1:]),
+                                arguments.half)
     if worst is None:
         print("round trip not checked: neither openvino nor onnxruntime is installed")
         return 0
