@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from . import checkpoint, config as configs, data, evaluate as evaluation, loop
-from . import export as exporter, features
+from . import export as exporter, features, lenet
 from .pack import pack as write_packed
 
 
@@ -40,6 +40,12 @@ def parser():
     add = verbs.add_parser("pack", help="write a small checkpoint that outlives the machine")
     add.add_argument("checkpoint", type=Path)
     add.add_argument("output", type=Path, help="NAME.pt.xz")
+    _machine_options(add)
+
+    add = verbs.add_parser("lenet", help="convert the published LeNet-5 for MNIST")
+    add.add_argument("weights", type=Path, help="npz with conv2d.w, conv2d.b, ..., dense_2.b")
+    add.add_argument("folder", type=Path)
+    add.add_argument("--data", help="MNIST as npz with test_x and test_y, for the accuracy")
     _machine_options(add)
     return top
 
@@ -139,12 +145,16 @@ def export(arguments):
     else:
         worst = exporter.export(state, arguments.folder, tuple(images.pixels.shape[1:]),
                                 arguments.half)
+    return _agreement(arguments.folder, worst,
+                      exporter.TOLERANCE_HALF if arguments.half else exporter.TOLERANCE)
+
+
+def _agreement(folder, worst, allowed=exporter.TOLERANCE):
+    """Say how well a graph agrees with PyTorch -> exit status."""
     if worst is None:
         print("round trip not checked: neither openvino nor onnxruntime is installed")
         return 0
-    allowed = exporter.TOLERANCE_HALF if arguments.half else exporter.TOLERANCE
-    print(f"{arguments.folder}: largest difference from PyTorch {worst:.2e}"
-          f" (allowed {allowed:g})")
+    print(f"{folder}: largest difference from PyTorch {worst:.2e} (allowed {allowed:g})")
     return 0 if worst <= allowed else 1
 
 
@@ -155,7 +165,19 @@ def pack(arguments):
     return 0
 
 
-VERBS = {"train": train, "resume": resume, "evaluate": evaluate, "export": export, "pack": pack}
+def convert_lenet(arguments):
+    """Write LeNet-5 as a feature network."""
+    images = None
+    if arguments.data:
+        images = data.load(configs.DataConfig("npz", arguments.data), train=False)
+    worst, score = lenet.convert(arguments.weights, arguments.folder, images)
+    if score:
+        print(score)
+    return _agreement(arguments.folder, worst)
+
+
+VERBS = {"train": train, "resume": resume, "evaluate": evaluate, "export": export, "pack": pack,
+         "lenet": convert_lenet}
 
 
 def main(arguments=None):

@@ -49,6 +49,11 @@ class Accuracy:
         groups = " ".join(f"{value:.4f}" for value in self.groups)
         return f"accuracy {self.mean:.4f} ({self.count} images)\nby {self.what}: {groups}"
 
+    def entry(self):
+        """What a card says about it."""
+        return {"value": round(self.mean, 4), "images": self.count,
+                f"by_{self.what}": [round(value, 4) for value in self.groups]}
+
 
 def judge(run, config, images, limit=None, quiet=False):
     """Accuracy on held-out images of run({"images": [n, c, h, w]}) -> [features, logits].
@@ -137,8 +142,7 @@ def export_classifier(state, folder, images):
     entries = {
         "name": config.name, "layer": "hidden layer after SiLU, before the logits",
         "classes": classes,
-        "accuracy": {"value": round(score.mean, 4), "images": score.count,
-                     "by_class": [round(value, 4) for value in score.groups]},
+        "accuracy": score.entry(),
         "license": "Apache-2.0", **({"data": "Fashion-MNIST (MIT)"} if fashion else {}),
         "training": f"{state['step']} steps, {state['step'] * config.train.batch} images seen,"
                     " averaged weights"}
