@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from . import checkpoint, config as configs, data, evaluate as evaluation, loop
-from . import export as exporter, features, lenet
+from . import export as exporter, features, gradient, lenet
 from .pack import pack as write_packed
 
 
@@ -35,6 +35,9 @@ def parser():
     add.add_argument("checkpoint", type=Path)
     add.add_argument("folder", type=Path)
     add.add_argument("--half", action="store_true", help="store the weights as float16")
+    add.add_argument("--batch", type=int, help="a graph for this batch size only")
+    add.add_argument("--jvp", action="store_true", help="write jvp.onnx instead: the network with"
+                     " its derivative along a further input, `tangent`")
     _machine_options(add)
 
     add = verbs.add_parser("pack", help="write a small checkpoint that outlives the machine")
@@ -138,13 +141,19 @@ def export(arguments):
     state = load(arguments.checkpoint)
     config = configs.from_dict(state["config"])
     images = data.load(config.data, train=False)
+    shape = tuple(images.pixels.shape[1:])
     if config.kind == "classifier":
-        if arguments.half:
-            raise configs.ConfigError("--half is for denoisers")
-        worst = features.export_classifier(state, arguments.folder, images)
+        if arguments.half or arguments.jvp or arguments.batch:
+            raise configs.ConfigError("--half, --jvp and --batch are for denoisers")
+        if config.classifier.noise:
+            worst = gradient.export(*features.classifier(state), arguments.folder)
+        else:
+            worst = features.export_classifier(state, arguments.folder, images)
+    elif arguments.jvp:
+        worst = exporter.export_jvp(*exporter.denoiser(state), arguments.folder, shape)
     else:
-        worst = exporter.export(state, arguments.folder, tuple(images.pixels.shape[1:]),
-                                arguments.half)
+        worst = exporter.export(state, arguments.folder, shape, arguments.half,
+                                batch=arguments.batch)
     return _agreement(arguments.folder, worst,
                       exporter.TOLERANCE_HALF if arguments.half else exporter.TOLERANCE)
 

@@ -12,20 +12,19 @@ The card (features.json, format driftless-features/1) says how images reach the 
 
 import hashlib
 import json
-import warnings
 from pathlib import Path
 
 import torch
 
-from . import config as configs
+from . import config as configs, graph
 from .circle import circle, wide
 from .classifier import Classifier
 from .data import FASHION_NAMES
-from .evaluate import BINS, SEED, module_runner, onnx_runner
+from .evaluate import BINS, SEED, module_runner
 from .process import Process
 from .progress import Progress
 
-FORMAT, OPSET, BATCH = "driftless-features/1", 17, 250
+FORMAT, BATCH = "driftless-features/1", 250
 
 
 def classifier(state):
@@ -91,24 +90,14 @@ def export(model, folder, entries, image):
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "network.onnx"
     low, high = image["range"]
-    x = low + (high - low) * torch.rand(64, *image["shape"],
-                                        generator=torch.Generator().manual_seed(0))
-    names = ["images", "features", "logits"]
-    with warnings.catch_warnings():  # the exporter that needs no further package is "legacy"
-        warnings.simplefilter("ignore")
-        torch.onnx.export(model, (x[:2],), str(path), dynamo=False, opset_version=OPSET,
-                          input_names=names[:1], output_names=names[1:],
-                          dynamic_axes={name: {0: "batch"} for name in names})
+    draws = torch.rand(64, *image["shape"], generator=torch.Generator().manual_seed(0))
+    inputs = {"images": low + (high - low) * draws}
+    graph.write(model, folder / "network.onnx", inputs, ["features", "logits"])
     with torch.no_grad():
-        truth = model(x)
-    write_card(folder, entries, image, truth[0].shape[1])
-    try:
-        made = onnx_runner(path)({"images": x})
-    except ImportError:
-        return None
-    return max(float((m - t).abs().max()) for m, t in zip(made, truth))
+        count = model(inputs["images"][:1])[0].shape[1]
+    write_card(folder, entries, image, count)
+    return graph.difference(model, folder / "network.onnx", inputs)
 
 
 def write_card(folder, entries, image, count):
