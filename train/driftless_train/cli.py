@@ -1,13 +1,14 @@
 """Training recipes for driftless. Each verb has its own --help."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 import torch
 
 from . import checkpoint, config as configs, data, evaluate as evaluation, loop
-from . import export as exporter, features, gradient, lenet
+from . import export as exporter, features, foreign, gradient, lenet
 from .pack import pack as write_packed
 
 
@@ -45,12 +46,27 @@ def parser():
     add.add_argument("output", type=Path, help="NAME.pt.xz")
     _machine_options(add)
 
+    add = verbs.add_parser("wrap", help="export any PyTorch module that has a card")
+    add.add_argument("module", help="PACKAGE.MODULE:FUNCTION, which returns the module")
+    add.add_argument("card", type=Path, help="model.json without its entry `network`")
+    _foreign_options(add)
+
+    add = verbs.add_parser("diffusers", help="export a UNet2DModel pipeline of diffusers")
+    add.add_argument("pipeline", type=Path, help="its folder, with unet/ and scheduler/")
+    _foreign_options(add)
+
     add = verbs.add_parser("lenet", help="convert the published LeNet-5 for MNIST")
     add.add_argument("weights", type=Path, help="npz with conv2d.w, conv2d.b, ..., dense_2.b")
     add.add_argument("folder", type=Path)
     add.add_argument("--data", help="MNIST as npz with test_x and test_y, for the accuracy")
     _machine_options(add)
     return top
+
+
+def _foreign_options(verb):
+    verb.add_argument("folder", type=Path)
+    verb.add_argument("--batch", type=int, help="a graph for this batch size only")
+    _machine_options(verb)
 
 
 def _run_options(verb):
@@ -174,6 +190,24 @@ def pack(arguments):
     return 0
 
 
+def wrap(arguments):
+    """Export a module that a function of the user's makes."""
+    try:
+        card = json.loads(arguments.card.read_text())
+    except (OSError, ValueError) as error:
+        raise configs.ConfigError(f"{arguments.card}: {error}") from error
+    worst = foreign.export(foreign.module(arguments.module), card, arguments.folder,
+                           arguments.batch)
+    return _agreement(arguments.folder, worst)
+
+
+def diffusers(arguments):
+    """Export a UNet2DModel with a card made from its configuration."""
+    model, card = foreign.from_diffusers(arguments.pipeline)
+    return _agreement(arguments.folder,
+                      foreign.export(model, card, arguments.folder, arguments.batch))
+
+
 def convert_lenet(arguments):
     """Write LeNet-5 as a feature network."""
     images = None
@@ -186,7 +220,7 @@ def convert_lenet(arguments):
 
 
 VERBS = {"train": train, "resume": resume, "evaluate": evaluate, "export": export, "pack": pack,
-         "lenet": convert_lenet}
+         "lenet": convert_lenet, "wrap": wrap, "diffusers": diffusers}
 
 
 def main(arguments=None):
