@@ -126,7 +126,7 @@ def onnx_runner(path):
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(path), "CPU", {
         "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()})
-    names = {i.any_name for i in compiled.inputs}
+    names = {name for i in compiled.inputs for name in i.names}
 
     def run(inputs):
         made = compiled({k: v.numpy() for k, v in inputs.items() if k in names})
