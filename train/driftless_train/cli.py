@@ -161,10 +161,8 @@ def export(arguments):
     if config.kind == "classifier":
         if arguments.half or arguments.jvp or arguments.batch:
             raise configs.ConfigError("--half, --jvp and --batch are for denoisers")
-        if config.classifier.noise:
-            worst = gradient.export(*features.classifier(state), arguments.folder)
-        else:
-            worst = features.export_classifier(state, arguments.folder, images)
+        write = gradient.export if config.classifier.noise else features.export_classifier
+        worst = write(state, arguments.folder, images)
     elif arguments.jvp:
         worst = exporter.export_jvp(*exporter.denoiser(state), arguments.folder, shape)
     else:

@@ -61,9 +61,9 @@ def export_jvp(model, config, folder, shape):
     output's derivative along the tangent of the sample. Returns like export."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    wide, inputs = Jvp(model).eval(), jvp_example(config, shape, 64)
-    graph.write(wide, folder / JVP_FILE, inputs, [OUTPUT, "jvp"])
-    return graph.difference(wide, folder / JVP_FILE, inputs)
+    both, inputs = Jvp(model).eval(), jvp_example(config, shape, 64)
+    graph.write(both, folder / JVP_FILE, inputs, [OUTPUT, "jvp"])
+    return graph.difference(both, folder / JVP_FILE, inputs)
 
 
 def jvp_example(config, shape, n):

@@ -124,17 +124,20 @@ def export_classifier(state, folder, images):
     """The averaged weights of a classifier's checkpoint; `images` are held out, for its accuracy."""
     model, config = classifier(state)
     score = judge(module_runner(model), config, images, quiet=True)
-    classes = {"count": config.classifier.classes}
-    fashion = config.data.dataset == "fashion-mnist"
-    if fashion:
-        classes["names"] = list(FASHION_NAMES)
-    entries = {
-        "name": config.name, "layer": "hidden layer after SiLU, before the logits",
-        "classes": classes,
-        "accuracy": score.entry(),
-        "license": "Apache-2.0", **({"data": "Fashion-MNIST (MIT)"} if fashion else {}),
-        "training": f"{state['step']} steps, {state['step'] * config.train.batch} images seen,"
-                    " averaged weights"}
     image = {"shape": [config.classifier.in_channels, *[config.classifier.size] * 2],
              "range": [-1.0, 1.0]}
+    entries = {"name": config.name, "layer": "hidden layer after SiLU, before the logits",
+               **about(state, config, score)}
     return export(model, folder, entries, image)
+
+
+def about(state, config, score):
+    """What every card of a classifier ends with."""
+    fashion = config.data.dataset == "fashion-mnist"
+    return {
+        "classes": {"count": config.classifier.classes,
+                    **({"names": list(FASHION_NAMES)} if fashion else {})},
+        "accuracy": score.entry(), "license": "Apache-2.0",
+        **({"data": "Fashion-MNIST (MIT)"} if fashion else {}),
+        "training": f"{state['step']} steps, {state['step'] * config.train.batch} images seen,"
+                    " averaged weights"}

@@ -104,7 +104,8 @@ def from_diffusers(folder, name=None):
         raise ConfigError("diffusers is not installed here: pip install diffusers") from error
     try:
         scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-        model = UNet2DModel.from_pretrained(folder / "unet", local_files_only=True)
+        model = UNet2DModel.from_pretrained(folder / "unet", local_files_only=True,
+                                            low_cpu_mem_usage=False)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{folder}: not the folder of a UNet2DModel pipeline ({error})") from error
     return Plain(model), diffusers_card(dict(model.config), scheduler, name or folder.name)

@@ -13,15 +13,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from . import graph
+from . import card as cards
+from . import features, graph
 from .circle import wide
 from .config import ConfigError
 from .dual import channels, normalised, normalised_slope, silu_slope
-from .evaluate import problem
+from .evaluate import module_runner, problem
 from .process import TIME_SCALE, Process
 
 PROCESSES = ("vp_linear", "vp_discrete", "rectified_flow")
-FILE = "classifier.onnx"
+FILE, FORMAT = "classifier.onnx", "driftless-classifier/1"
 
 
 def convolution(layer, side, x):
@@ -102,18 +103,39 @@ class Gradient(nn.Module):
         return g
 
 
-def export(model, config, folder):
-    """Write folder/classifier.onnx; enter it in folder/model.json if there is one.
+def export(state, folder, images):
+    """Write folder/classifier.onnx and, about it, classifier.json; name it in folder/model.json
+    if a denoiser of the same process is there. `images` are held out, for the accuracy.
 
     Returns the largest round-trip difference over all times, or None without an ONNX runtime.
     """
-    folder = Path(folder)
+    model, config = features.classifier(state)
+    gradient, inputs, folder = Gradient(model, config).eval(), example(config), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    gradient, inputs = Gradient(model, config).eval(), example(config)
     graph.write(gradient, folder / FILE, inputs, ["gradient"])
-    if (folder / "model.json").exists():
-        enter(folder, config)
+    entry = {"file": FILE, "sha256": hashlib.sha256((folder / FILE).read_bytes()).hexdigest(),
+             "inputs": {"sample": "sample", "time": "timestep", "class": "class_labels"},
+             "output": "gradient"}
+    process = cards.process(config.process)
+    score = features.judge(module_runner(model), config, images, quiet=True)
+    about = {"format": FORMAT, "name": config.name, "network": entry, "process": process,
+             "time_map": cards.time_map(config.process), **cards.times(config.process),
+             "sample": {"shape": list(inputs["sample"].shape[1:]), "range": [-1.0, 1.0]},
+             **features.about(state, config, score)}
+    (folder / "classifier.json").write_text(json.dumps(about, indent=2) + "\n")
+    enter(folder / "model.json", process, entry)
     return graph.difference(gradient, folder / FILE, inputs)
+
+
+def enter(path, process, entry):
+    """Name the graph in the card `path` of a denoiser, if there is one."""
+    if not path.exists():
+        return
+    card = json.loads(path.read_text())
+    if card["process"] != process:
+        raise ConfigError(f"{path}: process {card['process']}, but the classifier was trained on"
+                          f" {process}")
+    path.write_text(json.dumps({**card, "classifier": entry}, indent=2) + "\n")
 
 
 def example(config, n=64, seed=0):
@@ -126,17 +148,3 @@ def example(config, n=64, seed=0):
     return {"sample": sample, "timestep": timestep,
             "class_labels": torch.arange(n) % (config.classifier.classes + 1)}
 
-
-def enter(folder, config):
-    """Name the graph in the card of the denoiser beside it, whose process must be the same."""
-    from . import card as cards
-    path = folder / "model.json"
-    card = json.loads(path.read_text())
-    if card["process"] != cards.process(config.process):
-        raise ConfigError(f"{path}: process {card['process']}, but the classifier was trained on"
-                          f" {cards.process(config.process)}")
-    card["classifier"] = {
-        "file": FILE, "sha256": hashlib.sha256((folder / FILE).read_bytes()).hexdigest(),
-        "inputs": {"sample": "sample", "time": "timestep", "class": "class_labels"},
-        "output": "gradient"}
-    path.write_text(json.dumps(card, indent=2) + "\n")
