@@ -135,6 +135,8 @@ def evaluate(arguments):
         if not arguments.config:
             raise configs.ConfigError("an ONNX file needs --config, for its process and data")
         config = configs.read(arguments.config)
+        if config.kind == "classifier" and config.classifier.noise:
+            raise configs.ConfigError("a gradient graph has no accuracy: evaluate its checkpoint")
     else:
         state = load(path)
         if arguments.raw:

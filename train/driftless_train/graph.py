@@ -29,7 +29,7 @@ def write(model, path, inputs, outputs, batch=None):
 def difference(model, path, inputs, batch=None):
     """Largest |graph - PyTorch| over the outputs, or None where no ONNX runtime is installed.
 
-    A graph of a fixed batch is asked part by part; what is left over of the inputs is not used.
+    A graph of a fixed batch is asked part by part, the inputs starting again to fill the last.
     """
     try:
         run = onnx_runner(path)
@@ -37,8 +37,9 @@ def difference(model, path, inputs, batch=None):
         return None
     count, worst = len(next(iter(inputs.values()))), 0.0
     size = batch or count
-    for start in range(0, count - size + 1, size):
-        part = {name: value[start:start + size] for name, value in inputs.items()}
+    for start in range(0, count, size):
+        index = torch.arange(start, start + size) % count
+        part = {name: value[index] for name, value in inputs.items()}
         truth = model(*part.values())
         for made, exact in zip(run(part), truth if isinstance(truth, tuple) else (truth,)):
             worst = max(worst, float((made - exact).abs().max()))

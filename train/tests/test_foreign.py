@@ -37,7 +37,7 @@ def without(key, **changes):
     return {k: v for k, v in {**CARD, **changes}.items() if k != key}
 
 
-@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize("batch", [None, 3, 40])
 @pytest.mark.parametrize("card", [
     CARD, without("classes"), {**CARD, "time_map": INDICES, "t_min": 0.02},
     without("classes", process={"type": "edm"}, t_min=0.001, time_map={"type": "log_sigma"}),
@@ -64,9 +64,11 @@ def test_a_wrong_graph_is_noticed(tmp_path):
     pytest.importorskip("openvino")
     foreign.export(Toy(), CARD, tmp_path)
     other = Toy()
-    nn.init.ones_(other.label.weight)
+    other.label.weight.data[3] += 1  # of label 3 alone
     inputs = foreign.inputs(CARD)
     assert graph.difference(other, tmp_path / "network.onnx", inputs) > 0.1
+    foreign.export(Toy(), CARD, tmp_path, 40)
+    assert graph.difference(other, tmp_path / "network.onnx", inputs, 40) > 0.1
 
 
 def test_times_are_the_cards():

@@ -82,9 +82,13 @@ def test_gradient_beside_its_denoiser(make, noisy, tmp_path, capsys):
     values = onnx.load_from_string(network).graph
     assert [i.name for i in values.input] == ["sample", "timestep", "class_labels"]
     assert [o.name for o in values.output] == [entry["output"]] == ["gradient"]
+    (tmp_path / "c.toml").write_text("kind = 'classifier'\nname = 'c'\nclassifier = {noise = true}")
+    assert cli.main(["evaluate", str(tmp_path / "classifier.onnx"), "--config",
+                     str(tmp_path / "c.toml")]) == 1
     export.export(Trainer(make("flow_prediction", FLOW)).state(), tmp_path, SHAPE, check=False)
     assert cli.main(["export", str(tmp_path / "c.pt"), str(tmp_path)]) == 1
-    assert "but the classifier was trained on" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert "has no accuracy" in errors and "but the classifier was trained on" in errors
 
 
 def test_gradient_needs_noise_and_a_process(noisy):
