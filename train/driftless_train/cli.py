@@ -25,7 +25,8 @@ def parser():
     add.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint, a packed one")
     _run_options(add)
 
-    add = verbs.add_parser("evaluate", help="held-out loss or accuracy of a checkpoint or an ONNX file")
+    add = verbs.add_parser("evaluate",
+                         help="held-out loss or accuracy of a checkpoint or an ONNX file")
     add.add_argument("network", type=Path, help="a run's folder, a checkpoint or NETWORK.onnx")
     add.add_argument("--config", type=Path, help="configuration that fits an ONNX file")
     add.add_argument("--raw", action="store_true", help="the weights, not their average")

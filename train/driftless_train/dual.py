@@ -113,7 +113,7 @@ def silu_slope(x):
 
 
 def normalised(x, groups, eps):
-    """Group normalisation [n, c, ...] before weight and bias: (result [n, groups, -1], 1/deviation)."""
+    """Group normalisation [n, c, ...] without weight and bias: result [n, groups, -1], scale."""
     flat = x.reshape(x.shape[0], groups, -1)
     centred = flat - flat.mean(2, keepdim=True)
     scale = torch.rsqrt(centred.square().mean(2, keepdim=True) + eps)
@@ -150,7 +150,8 @@ def softmax(x, dim=None, **kwargs):
 def cat(pairs, dim=0):
     """The rule of concatenation; constants have no tangent."""
     pairs = [x if isinstance(x, Dual) else Dual(x, torch.zeros_like(x)) for x in pairs]
-    return Dual(torch.cat([x.value for x in pairs], dim), torch.cat([x.tangent for x in pairs], dim))
+    values, tangents = ([getattr(x, key) for x in pairs] for key in ("value", "tangent"))
+    return Dual(torch.cat(values, dim), torch.cat(tangents, dim))
 
 
 def through(function, slope):

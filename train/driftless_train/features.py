@@ -42,7 +42,8 @@ class Accuracy:
 
     def __init__(self, right, group, what):
         self.count, self.mean, self.what = len(right), float(right.double().mean()), what
-        self.groups = [float(right[group == i].double().mean()) for i in range(int(group.max()) + 1)]
+        self.groups = [float(right[group == i].double().mean())
+                       for i in range(int(group.max()) + 1)]
 
     def __str__(self):
         groups = " ".join(f"{value:.4f}" for value in self.groups)
@@ -85,7 +86,7 @@ def judge(run, config, images, limit=None, quiet=False):
 def export(model, folder, entries, image):
     """Write folder/network.onnx and features.json; model(images) -> (features, logits).
 
-    entries: name, layer, resize, classes, ... of the card; image: {"shape": [c, h, w], "range": ...}.
+    entries: name, layer, classes, ... of the card; image: {"shape": [c, h, w], "range": ...}.
     Returns the largest round-trip difference, or None where no ONNX runtime is installed.
     """
     folder = Path(folder)
@@ -121,7 +122,7 @@ def write_card(folder, entries, image, count):
 
 
 def export_classifier(state, folder, images):
-    """The averaged weights of a classifier's checkpoint; `images` are held out, for its accuracy."""
+    """A checkpoint's averaged weights as a folder; `images` are held out, for the accuracy."""
     model, config = classifier(state)
     score = judge(module_runner(model), config, images, quiet=True)
     image = {"shape": [config.classifier.in_channels, *[config.classifier.size] * 2],

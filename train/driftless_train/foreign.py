@@ -107,7 +107,8 @@ def from_diffusers(folder, name=None):
         model = UNet2DModel.from_pretrained(folder / "unet", local_files_only=True,
                                             low_cpu_mem_usage=False)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder}: not the folder of a UNet2DModel pipeline ({error})") from error
+        raise ConfigError(f"{folder}: not the folder of a UNet2DModel pipeline"
+                          f" ({error})") from error
     return Plain(model), diffusers_card(dict(model.config), scheduler, name or folder.name)
 
 

@@ -90,7 +90,8 @@ def test_export_and_card(classifier, tmp_path, capsys):
     if worst is None:
         pytest.skip("neither openvino nor onnxruntime is installed")
     assert worst < 1e-4
-    made = evaluate.onnx_runner(tmp_path / "model" / "network.onnx")({"images": images.take([0])[0]})
+    graph = evaluate.onnx_runner(tmp_path / "model" / "network.onnx")
+    made = graph({"images": images.take([0])[0]})
     assert [list(m.shape) for m in made] == [[1, 6], [1, 4]]
 
 

@@ -16,6 +16,22 @@ CARD = {
     "prediction_type": "v_prediction", "t_min": 0.01, "t_max": 1.0,
     "time_map": {"type": "linear", "scale": 1000.0, "dtype": "float32", "rank": 1},
     "sample": {"shape": [2, 4, 4], "range": [-1.0, 1.0]}, "classes": {"count": 3, "null": 3}}
+MINE = """
+from torch import nn
+
+
+def make():
+    return Net()
+
+
+class Net(nn.Module):
+    def forward(self, x, t):
+        return x * t[:, None, None, None]
+
+
+def other():
+    return 3
+"""
 INDICES = {"type": "linear", "scale": 50.0, "offset": -1.0, "dtype": "int64", "rank": 1}
 
 
@@ -73,17 +89,14 @@ def test_a_wrong_graph_is_noticed(tmp_path):
 
 def test_times_are_the_cards():
     assert foreign.times({**CARD, "time_map": INDICES, "t_min": 0.02}, 50).tolist() == [*range(50)]
-    sigma = foreign.times({"process": {"type": "edm", "sigma_max": 80.0}, "t_min": 0.5, "t_max": 1.0,
-                           "time_map": {"type": "log_sigma"}}, 2)
+    sigma = foreign.times({"process": {"type": "edm", "sigma_max": 80.0}, "t_min": 0.5,
+                           "t_max": 1.0, "time_map": {"type": "log_sigma"}}, 2)
     assert torch.allclose(sigma, torch.log(torch.tensor([40.0, 80.0])) / 4)
 
 
 def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text("from torch import nn\n\n\ndef make():\n    return Net()\n\n\n"
-                                      "class Net(nn.Module):\n    def forward(self, x, t):\n"
-                                      "        return x * t[:, None, None, None]\n\n\n"
-                                      "def other():\n    return 3\n")
+    (tmp_path / "mine.py").write_text(MINE)
     card = without("classes", time_map={"type": "linear"})
     (tmp_path / "card.json").write_text(json.dumps(card))
     assert cli.main(["wrap", "mine:make", "card.json", "made"]) == 0
@@ -115,7 +128,8 @@ def test_card_of_a_diffusers_pipeline():
                                  "beta_schedule": "squaredcos_cap_v2"}
     assert cosine["time_map"] == INDICES and cosine["sample"]["shape"] == [3, 8, 16]
     assert cosine["classes"] == {"count": 5}
-    listed = foreign.diffusers_card(NET, {"trained_betas": [0.1, 0.2], "num_train_timesteps": 2}, "x")
+    betas = {"trained_betas": [0.1, 0.2], "num_train_timesteps": 2}
+    listed = foreign.diffusers_card(NET, betas, "x")
     assert listed["process"]["trained_betas"] == [0.1, 0.2]
 
 

@@ -122,8 +122,8 @@ OPERATIONS = {
     "softmax": lambda x: torch.softmax(x, dim=1) + x.softmax(-1),
     "shapes": lambda x: torch.cat((x[:, :1], torch.ones(2, 1, 4, 4), -x.mean(1, keepdim=True)), 1),
     "parts": lambda x: x.chunk(2, dim=1)[1] * x.unbind(1)[0][:, None],
-    "images": lambda x: F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0) + F.pad(x, (1, 1, 1, 1))[
-        :, :, 2:, 2:],
+    "images": lambda x: (F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0)
+                         + F.pad(x, (1, 1, 1, 1))[:, :, 2:, 2:]),
     "layers": lambda x: F.group_norm(F.conv_transpose2d(x, WEIGHT, torch.ones(4)), 2),
 }
 WEIGHT = torch.randn(4, 4, 3, 3, generator=torch.Generator().manual_seed(9))
