@@ -1,13 +1,14 @@
 """Training recipes for driftless. Each verb has its own --help."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 import torch
 
 from . import checkpoint, config as configs, data, evaluate as evaluation, loop
-from . import export as exporter
+from . import export as exporter, features, foreign, gradient, lenet
 from .pack import pack as write_packed
 
 
@@ -24,24 +25,49 @@ def parser():
     add.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint, a packed one")
     _run_options(add)
 
-    add = verbs.add_parser("evaluate", help="held-out loss of a checkpoint or an ONNX file")
+    add = verbs.add_parser("evaluate",
+                         help="held-out loss or accuracy of a checkpoint or an ONNX file")
     add.add_argument("network", type=Path, help="a run's folder, a checkpoint or NETWORK.onnx")
     add.add_argument("--config", type=Path, help="configuration that fits an ONNX file")
     add.add_argument("--raw", action="store_true", help="the weights, not their average")
     add.add_argument("--limit", type=int, help="only the first so many held-out images")
     _machine_options(add)
 
-    add = verbs.add_parser("export", help="write network.onnx and model.json")
+    add = verbs.add_parser("export", help="write network.onnx and its card")
     add.add_argument("checkpoint", type=Path)
     add.add_argument("folder", type=Path)
     add.add_argument("--half", action="store_true", help="store the weights as float16")
+    add.add_argument("--batch", type=int, help="a graph for this batch size only")
+    add.add_argument("--jvp", action="store_true", help="write jvp.onnx instead: the network with"
+                     " its derivative along a further input, `tangent`")
     _machine_options(add)
 
     add = verbs.add_parser("pack", help="write a small checkpoint that outlives the machine")
     add.add_argument("checkpoint", type=Path)
     add.add_argument("output", type=Path, help="NAME.pt.xz")
     _machine_options(add)
+
+    add = verbs.add_parser("wrap", help="export any PyTorch module that has a card")
+    add.add_argument("module", help="PACKAGE.MODULE:FUNCTION, which returns the module")
+    add.add_argument("card", type=Path, help="model.json without its entry `network`")
+    _foreign_options(add)
+
+    add = verbs.add_parser("diffusers", help="export a UNet2DModel pipeline of diffusers")
+    add.add_argument("pipeline", type=Path, help="its folder, with unet/ and scheduler/")
+    _foreign_options(add)
+
+    add = verbs.add_parser("lenet", help="convert the published LeNet-5 for MNIST")
+    add.add_argument("weights", type=Path, help="npz with conv2d.w, conv2d.b, ..., dense_2.b")
+    add.add_argument("folder", type=Path)
+    add.add_argument("--data", help="MNIST as npz with test_x and test_y, for the accuracy")
+    _machine_options(add)
     return top
+
+
+def _foreign_options(verb):
+    verb.add_argument("folder", type=Path)
+    verb.add_argument("--batch", type=int, help="a graph for this batch size only")
+    _machine_options(verb)
 
 
 def _run_options(verb):
@@ -104,26 +130,28 @@ def _go(trainer, folder, arguments):
 
 
 def evaluate(arguments):
-    """Print the held-out loss."""
-    path = arguments.network
+    """Print the held-out loss, or the accuracy of a classifier."""
+    path, state = arguments.network, None
     if path.suffix == ".onnx":
         if not arguments.config:
             raise configs.ConfigError("an ONNX file needs --config, for its process and data")
         config = configs.read(arguments.config)
-        predict = evaluation.onnx_predictor(path)
+        if config.kind == "classifier" and config.classifier.noise:
+            raise configs.ConfigError("a gradient graph has no accuracy: evaluate its checkpoint")
     else:
         state = load(path)
         if arguments.raw:
             state["ema"] = state["body"]
-        model, config = exporter.denoiser(state)
-        model.to(device(arguments))
-
-        def predict(*inputs):
-            return model(*(i.to(device(arguments)) for i in inputs)).cpu()
-
+        config = configs.from_dict(state["config"])
     images = data.load(config.data, train=False)
-    print(evaluation.held_out(predict, config, images, limit=arguments.limit,
-                              quiet=arguments.quiet))
+    classifies = config.kind == "classifier"
+    if state:
+        restore = features.classifier if classifies else exporter.denoiser
+        run = evaluation.module_runner(restore(state)[0].to(device(arguments)))
+    else:
+        run = evaluation.onnx_runner(path)
+    judge = features.judge if classifies else evaluation.judge
+    print(judge(run, config, images, arguments.limit, arguments.quiet))
     return 0
 
 
@@ -131,14 +159,28 @@ def export(arguments):
     """Write the averaged weights as a model folder and say how well the graph agrees."""
     state = load(arguments.checkpoint)
     config = configs.from_dict(state["config"])
-    shape = tuple(data.load(config.data, train=False).pixels.shape[1:])
-    worst = exporter.export(state, arguments.folder, shape, arguments.half)
+    images = data.load(config.data, train=False)
+    shape = tuple(images.pixels.shape[1:])
+    if config.kind == "classifier":
+        if arguments.half or arguments.jvp or arguments.batch:
+            raise configs.ConfigError("--half, --jvp and --batch are for denoisers")
+        write = gradient.export if config.classifier.noise else features.export_classifier
+        worst = write(state, arguments.folder, images)
+    elif arguments.jvp:
+        worst = exporter.export_jvp(*exporter.denoiser(state), arguments.folder, shape)
+    else:
+        worst = exporter.export(state, arguments.folder, shape, arguments.half,
+                                batch=arguments.batch)
+    return _agreement(arguments.folder, worst,
+                      exporter.TOLERANCE_HALF if arguments.half else exporter.TOLERANCE)
+
+
+def _agreement(folder, worst, allowed=exporter.TOLERANCE):
+    """Say how well a graph agrees with PyTorch -> exit status."""
     if worst is None:
         print("round trip not checked: neither openvino nor onnxruntime is installed")
         return 0
-    allowed = exporter.TOLERANCE_HALF if arguments.half else exporter.TOLERANCE
-    print(f"{arguments.folder}: largest difference from PyTorch {worst:.2e}"
-          f" (allowed {allowed:g})")
+    print(f"{folder}: largest difference from PyTorch {worst:.2e} (allowed {allowed:g})")
     return 0 if worst <= allowed else 1
 
 
@@ -149,7 +191,37 @@ def pack(arguments):
     return 0
 
 
-VERBS = {"train": train, "resume": resume, "evaluate": evaluate, "export": export, "pack": pack}
+def wrap(arguments):
+    """Export a module that a function of the user's makes."""
+    try:
+        card = json.loads(arguments.card.read_text())
+    except (OSError, ValueError) as error:
+        raise configs.ConfigError(f"{arguments.card}: {error}") from error
+    worst = foreign.export(foreign.module(arguments.module), card, arguments.folder,
+                           arguments.batch)
+    return _agreement(arguments.folder, worst)
+
+
+def diffusers(arguments):
+    """Export a UNet2DModel with a card made from its configuration."""
+    model, card = foreign.from_diffusers(arguments.pipeline)
+    return _agreement(arguments.folder,
+                      foreign.export(model, card, arguments.folder, arguments.batch))
+
+
+def convert_lenet(arguments):
+    """Write LeNet-5 as a feature network."""
+    images = None
+    if arguments.data:
+        images = data.load(configs.DataConfig("npz", arguments.data), train=False)
+    worst, score = lenet.convert(arguments.weights, arguments.folder, images)
+    if score:
+        print(score)
+    return _agreement(arguments.folder, worst)
+
+
+VERBS = {"train": train, "resume": resume, "evaluate": evaluate, "export": export, "pack": pack,
+         "lenet": convert_lenet, "wrap": wrap, "diffusers": diffusers}
 
 
 def main(arguments=None):

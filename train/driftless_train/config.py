@@ -8,8 +8,10 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .classifier import ClassifierConfig
 from .net import NetConfig
 
+KINDS = ("denoiser", "classifier")
 PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction", "edm")
 PROCESSES = ("vp_linear", "vp_discrete", "rectified_flow", "edm", "psld")
 
@@ -67,6 +69,7 @@ class Config:
     """Everything that decides a model. `prediction`: what the exported network returns."""
 
     name: str
+    kind: str = "denoiser"  # or "classifier": [classifier] instead of prediction and [net]
     prediction: str = "epsilon"
     seed: int = 1
     init_from: str = ""  # checkpoint whose averaged weights start this model
@@ -74,6 +77,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     net: NetConfig = field(default_factory=NetConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
@@ -88,6 +92,7 @@ def read(path):
 def from_dict(values):
     """Build a Config from nested dictionaries (TOML tables or a checkpoint)."""
     config = _build(Config, values, "")
+    _one_of("kind", config.kind, KINDS)
     _one_of("prediction", config.prediction, PREDICTIONS)
     _one_of("process.type", config.process.type, PROCESSES)
     _one_of("process.times", config.process.times, ("uniform", "lognormal"))
@@ -98,6 +103,8 @@ def from_dict(values):
         raise ConfigError('prediction = "edm" and process.type = "edm" need each other')
     if config.process.type == "psld" and config.prediction != "epsilon":
         raise ConfigError('process.type = "psld" needs prediction = "epsilon"')
+    if len(config.classifier.widths) != len(config.classifier.strides):
+        raise ConfigError("classifier.widths and classifier.strides must have one length")
     if config.process.t_min >= config.process.t_max:
         raise ConfigError("process.t_min must be below process.t_max")
     return config

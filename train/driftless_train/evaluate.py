@@ -84,33 +84,64 @@ def problem(process, config, x0, noise, t):
     return sample, t * TIME_SCALE.get(kind, 1), truth, cos / gain
 
 
+def judge(run, config, images, limit=None, quiet=False):
+    """The held-out score of run({"sample", "timestep", "class_labels"}) -> [prediction]."""
+    return held_out(predictor(run), config, images, limit=limit, quiet=quiet)
+
+
 def onnx_predictor(path):
-    """predict(sample, timestep, class_labels) for an ONNX file, by openvino or onnxruntime."""
+    """predict(sample, timestep, class_labels) for an ONNX file."""
+    return predictor(onnx_runner(path))
+
+
+def predictor(run):
+    """predict(sample, timestep, class_labels) by a runner (below)."""
+    def predict(sample, timestep, labels):
+        return run({"sample": sample, "timestep": timestep, "class_labels": labels})[0]
+
+    return predict
+
+
+def module_runner(model):
+    """run({name: tensor}) -> [tensor, ...] for a module whose inputs come in order."""
+    device = next(model.parameters()).device
+
+    def run(inputs):
+        with torch.no_grad():
+            made = model(*(i.to(device) for i in inputs.values()))
+        return [m.cpu() for m in (made if isinstance(made, tuple) else (made,))]
+
+    return run
+
+
+def onnx_runner(path):
+    """run({name: tensor}) -> [tensor, ...] for an ONNX file, by openvino or onnxruntime.
+
+    Names that the graph doesn't have are ignored. ImportError where neither is installed.
+    """
     try:
         import openvino
     except ImportError:
-        return _onnxruntime_predictor(path)
+        return _onnxruntime_runner(path)
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(path), "CPU", {
         "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()})
+    names = {name for i in compiled.inputs for name in i.names}
 
-    def predict(sample, timestep, labels):
-        inputs = {"sample": sample.numpy(), "timestep": timestep.numpy()}
-        if len(compiled.inputs) > 2:
-            inputs["class_labels"] = labels.numpy()
-        return torch.from_numpy(compiled(inputs)[0].copy())
+    def run(inputs):
+        made = compiled({k: v.numpy() for k, v in inputs.items() if k in names})
+        return [torch.from_numpy(made[i].copy()) for i in range(len(compiled.outputs))]
 
-    return predict
+    return run
 
 
-def _onnxruntime_predictor(path):
-    import onnxruntime  # ImportError is the caller's business
+def _onnxruntime_runner(path):
+    import onnxruntime
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = {i.name for i in session.get_inputs()}
 
-    def predict(sample, timestep, labels):
-        inputs = {"sample": sample, "timestep": timestep, "class_labels": labels}
+    def run(inputs):
         feed = {k: v.numpy() for k, v in inputs.items() if k in names}
-        return torch.from_numpy(session.run(None, feed)[0])
+        return [torch.from_numpy(made) for made in session.run(None, feed)]
 
-    return predict
+    return run

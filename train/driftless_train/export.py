@@ -1,18 +1,18 @@
-"""Export of the averaged weights: ONNX with dynamic batch, a card, a round-trip check."""
+"""Export of the averaged weights: ONNX, a card, a round-trip check; Jacobian-vector products."""
 
-import warnings
 from pathlib import Path
 
 import torch
 
-from . import card, config as configs, evaluate
+from . import card, config as configs, evaluate, graph
+from .dual import Jvp
+from .graph import TOLERANCE  # of a round trip, over all times
 from .net import Body
 from .phase import PhaseDenoiser
 from .process import Denoiser, Process
 
-OPSET = 17
-TOLERANCE = 1e-4  # largest difference of the graph from PyTorch, over all times
 TOLERANCE_HALF = 5e-2  # with float16 weights; a gross check, held-out loss is the real one
+OUTPUT, JVP_FILE = "out_sample", "jvp.onnx"
 
 
 def denoiser(state):
@@ -24,51 +24,53 @@ def denoiser(state):
     return kind(body, config).eval().requires_grad_(False), config
 
 
-def export(state, folder, shape, half=False, check=True):
+def export(state, folder, shape, half=False, check=True, batch=None):
     """Write folder/network.onnx and model.json. half: weights stored as float16 (size halves).
 
-    Returns the largest round-trip difference, or None where no ONNX runtime is installed.
+    batch: of a graph for this batch size only. Returns the largest round-trip difference, or
+    None where no ONNX runtime is installed.
     """
     model, config = denoiser(state)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "network.onnx"
-    inputs = example(config, shape, 2)
-    names = ["sample", "timestep", "class_labels"][:len(inputs)]
-    with warnings.catch_warnings():  # the exporter that needs no further package is "legacy"
-        warnings.simplefilter("ignore")
-        torch.onnx.export(model, inputs, str(path), dynamo=False, opset_version=OPSET,
-                          input_names=names, output_names=["out_sample"],
-                          dynamic_axes={name: {0: "batch"} for name in [*names, "out_sample"]})
+    path, inputs = folder / "network.onnx", example(config, shape, 64)
+    graph.write(model, path, inputs, [OUTPUT], batch)
     if half:
         store_half(path)
     card.write(folder, config, path.name, shape, state["step"],
                state["step"] * config.train.batch)
-    return round_trip(model, config, path, shape) if check else None
+    return graph.difference(model, path, inputs, batch) if check else None
 
 
 def example(config, shape, n, seed=0):
-    """n inputs as the card describes them, noisy states at stratified times."""
+    """Inputs by name as the card describes them: noisy states at stratified times, all labels."""
     generator = torch.Generator().manual_seed(seed)
     process = Process(config.process)
     x0 = torch.randn(n, *shape, generator=generator).clamp(-1, 1)
     noise = torch.randn(evaluate.noise_shape(config, x0.shape), generator=generator)
     t = process.draw((torch.arange(n) + 0.5) / n)
     sample, timestep, _, _ = evaluate.problem(process, config, x0, noise, t)
-    labels = (torch.arange(n) % (config.net.classes + 1),) if config.net.classes else ()
-    return (sample, timestep, *labels)
+    inputs = {"sample": sample, "timestep": timestep}
+    if config.net.classes:
+        inputs["class_labels"] = torch.arange(n) % (config.net.classes + 1)
+    return inputs
 
 
-def round_trip(model, config, path, shape, n=64):
-    """Largest |graph - PyTorch| over n samples at times spread over the whole range."""
-    try:
-        predict = evaluate.onnx_predictor(path)
-    except ImportError:
-        return None
+def export_jvp(model, config, folder, shape):
+    """Write folder/jvp.onnx: the network's inputs and `tangent` -> its output and `jvp`, the
+    output's derivative along the tangent of the sample. Returns like export."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    both, inputs = Jvp(model).eval(), jvp_example(config, shape, 64)
+    graph.write(both, folder / JVP_FILE, inputs, [OUTPUT, "jvp"])
+    return graph.difference(both, folder / JVP_FILE, inputs)
+
+
+def jvp_example(config, shape, n):
+    """Inputs by name of a Jacobian-vector product; the tangents are random signs."""
     inputs = example(config, shape, n)
-    labels = inputs[2] if len(inputs) > 2 else None
-    truth = model(inputs[0], inputs[1], labels)
-    return float((predict(inputs[0], inputs[1], labels) - truth).abs().max())
+    draws = torch.rand(inputs["sample"].shape, generator=torch.Generator().manual_seed(1))
+    return {**inputs, "tangent": torch.where(draws < 0.5, -1.0, 1.0)}
 
 
 def store_half(path):

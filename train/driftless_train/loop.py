@@ -19,8 +19,7 @@ import torch
 
 from . import checkpoint, config as configs, data, plot
 from .draws import generator
-from .loss import batch_loss
-from .net import Body
+from .loss import body_and_loss
 from .process import Process
 from .progress import Progress
 
@@ -43,7 +42,8 @@ class Trainer:
         self.config, self.device = config, torch.device(device)
         torch.manual_seed(config.seed)
         self.bf16, layout = machine_choices(config.train, self.device)
-        self.body = Body(config.net).to(self.device, memory_format=layout)
+        body, self.loss = body_and_loss(config)
+        self.body = body.to(self.device, memory_format=layout)
         self.layout = layout
         self.ema = {k: p.detach().clone() for k, p in self.body.named_parameters()}
         self.process = Process(config.process).to(self.device)
@@ -109,8 +109,8 @@ class Trainer:
             group["lr"] = self.learning_rate()
         self.adam.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            loss = batch_loss(self.body, self.process, self.config, pixels,
-                              labels.to(self.device), draws)
+            loss = self.loss(self.body, self.process, self.config, pixels,
+                             labels.to(self.device), draws)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.body.parameters(), settings.clip)
         self.adam.step()

@@ -9,8 +9,11 @@ exactly what an uninterrupted one would have done, on any device.
 """
 
 import torch
+from torch.nn import functional as F
 
 from .circle import circle, coefficients, wide
+from .classifier import Classifier
+from .net import Body
 
 
 def stratified(n, generator):
@@ -39,3 +42,37 @@ def batch_loss(body, process, config, x0, labels, generator):
     target = wide(cos) * noise - wide(sin) * x0
     error = (body(z, log_snr, labels).float() - target).square().mean(dim=(1, 2, 3))
     return (weight(config, cos, sin) * error).mean()
+
+
+def vary(x, config, generator):
+    """Images [n, c, h, w], each moved by a few pixels and perhaps mirrored."""
+    n, _, height, width = x.shape
+    reach = config.shift
+    move = torch.randint(0, 2 * reach + 1, (2, n), generator=generator).to(x.device)
+    mirror = (torch.rand(n, generator=generator) < 0.5).to(x.device) & config.flip
+    padded = F.pad(x, (reach,) * 4, value=-1.0)
+    rows = torch.arange(height, device=x.device) + move[0][:, None]
+    columns = torch.arange(width, device=x.device).expand(n, width)
+    columns = torch.where(mirror[:, None], width - 1 - columns, columns) + move[1][:, None]
+    image = torch.arange(n, device=x.device)[:, None, None]
+    # indices [n, h, w] around the channel slice put the channels last
+    return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
+def classifier_loss(body, process, config, x0, labels, generator):
+    """Mean cross-entropy of a batch of varied images; of x_t at all times alike if noise = true."""
+    x = vary(x0, config.classifier, generator)
+    log_snr = None
+    if config.classifier.noise:
+        n, device = len(x), x.device
+        log_snr = process.log_snr(process.draw(stratified(n, generator)).to(device))
+        cos, sin = circle(log_snr)
+        x = wide(cos) * x + wide(sin) * torch.randn(x.shape, generator=generator).to(device)
+    return F.cross_entropy(body(x, log_snr)[1].float(), labels)
+
+
+def body_and_loss(config):
+    """What the configured kind trains: (untrained body, its loss)."""
+    if config.kind == "classifier":
+        return Classifier(config.classifier), classifier_loss
+    return Body(config.net), batch_loss
