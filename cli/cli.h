@@ -37,6 +37,7 @@ dfl_status fetch_text(dfl_status (*get)(const void *object, char *buf, size_t ca
 
 /* The commands, each in its own file. */
 extern const command command_sample, command_plan, command_tune, command_stats, command_info;
+extern const command command_doctor;
 extern const command command_solvers, command_grids, command_processes;
 
 #endif

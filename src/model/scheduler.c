@@ -86,26 +86,26 @@ static const struct {
 };
 
 static dfl_status find_class(config *c) {
-    const char *name;
-    text all = {0};
+    enum { CLASSES = sizeof classes / sizeof *classes };
+    const char *name, *names[CLASSES];
     TRY(json_get_text(&c->in, "_class_name", &name));
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+    for (size_t i = 0; i < CLASSES; i++) {
+        names[i] = classes[i].name;
         if (word_is(name, classes[i].name)) {
             c->is = &classes[i];
             c->kind = classes[i].kind;
             return DFL_OK;
         }
+    }
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
         if (word_is(name, refusals[i].name))
             return fail(DFL_E_COMBINATION, "%s: %s is not supported: %s", c->in.where, name,
                         refusals[i].why);
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        text_add(&all, "%s%s", i ? ", " : "", classes[i].name);
-    const dfl_status status =
-        fail(DFL_E_COMBINATION, "%s: the class \"%.60s\" is not known; known are %s", c->in.where,
-             name, all.data ? all.data : "others");
-    text_free(&all);
-    return status;
+    const char *close = text_closest(name, names, CLASSES);
+    return fail(DFL_E_COMBINATION,
+                "%s: the scheduler \"%.60s\" is not known; docs/foreign-models.md lists those that "
+                "are%s%s",
+                c->in.where, name, close ? ", the closest is " : "", close ? close : "");
 }
 
 /* ---- keys that change what is asked of the network, or only how it was sampled ----------------- */

@@ -140,22 +140,43 @@ static dfl_status add_grid(const config *c, text *out) {
     return add_index_grid(c, out);
 }
 
+/* A table that ends at its first entry, from a grid that evaluates there, has a last step of no
+   length. */
+static dfl_status stands_still(const config *c, bool *still) {
+    const char *spacing;
+    long long offset;
+    TRY(config_word(c, "timestep_spacing", c->is->spacing, &spacing));
+    TRY(config_int(c, "steps_offset", 0, 1000, &offset));
+    const bool from_first =
+        word_is(spacing, "linspace") || (word_is(spacing, "leading") && offset == 0);
+    *still = c->kind == BETAS && c->is->endpoint && from_first;
+    return DFL_OK;
+}
+
 static dfl_status add_end(const config *c, text *out) {
     const char *final;
-    ending end = c->is->end;
+    const ending end = c->is->end;
+    bool zero = end == END_ZERO, still;
+    double lo, hi;
     TRY(config_word(c, "final_sigmas_type", "zero", &final));
-    bool zero = end == END_ZERO;
+    TRY(config_real(c, "sigma_min", 0.002, &lo));
+    TRY(config_real(c, "sigma_max", 80, &hi));
+    TRY(stands_still(c, &still));
     if (end == END_ALPHA_ONE || end == END_ALPHA_FIRST)
         zero = config_flag(c, "set_alpha_to_one", end == END_ALPHA_ONE);
     if (end == END_FINAL_SIGMAS) zero = !word_is(final, "sigma_min");
-    if (zero) {
-        text_add(out, " t_end=0");
-        return DFL_OK;
+    if (!zero && still) {
+        config_differs(c, "the last step, which has no length there and goes to 0 here,");
+        zero = true;
     }
-    double lo, hi;
-    TRY(config_real(c, "sigma_min", 0.002, &lo));
-    TRY(config_real(c, "sigma_max", 80, &hi));
-    add_real(out, " t_end=", c->kind == EDM ? lo / hi : 1 / (double)c->length);
+    if (zero && c->is->solver == BY_DPM_SINGLE) {
+        config_differs(c, "the step to 0");
+        zero = false;
+    }
+    if (zero)
+        text_add(out, " t_end=0");
+    else
+        add_real(out, " t_end=", c->kind == EDM ? lo / hi : 1 / (double)c->length);
     return DFL_OK;
 }
 
