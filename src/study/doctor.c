@@ -117,7 +117,7 @@ dfl_status dfl_doctor_new(const char *where, const char *options, const char *sp
     dfl_doctor *d = mem_array(1, sizeof *d);
     if (!d) return fail_memory();
     d->start_signal = d->start_divergence = d->end_noise = NAN;
-    d->sample_min = d->sample_max = NAN;
+    d->sample_min = d->sample_max = d->clean_slope = d->noise_slope = NAN;
     d->where = text_copy(where);
     const dfl_status status = d->where ? examine(d, options, spec ? spec : "") : fail_memory();
     if (status != DFL_OK)
@@ -247,6 +247,8 @@ dfl_status dfl_doctor_to_json(const dfl_doctor *d, char *buf, size_t cap, size_t
     add_number(&out, "end_noise", d->end_noise);
     add_number(&out, "sample_min", d->sample_min);
     add_number(&out, "sample_max", d->sample_max);
+    add_number(&out, "clean_slope", d->clean_slope);
+    add_number(&out, "noise_slope", d->noise_slope);
     text_add(&out, "}");
     return text_result(&out, buf, cap, need);
 }

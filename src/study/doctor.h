@@ -40,6 +40,7 @@ struct dfl_doctor {
        prior's noise, and Kullback-Leibler divergence from the prior for each number. */
     double start_signal, start_divergence, end_noise;
     double sample_min, sample_max;
+    double clean_slope, noise_slope; /* of truth on prediction, farthest from 1 */
 };
 
 /* Formats a finding, "what" and "fix" apart by a line end. Out of memory: E_MEMORY. */
