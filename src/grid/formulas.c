@@ -119,7 +119,8 @@ static double leading_index(const opts *o, int i, int steps) {
 static double linspace_index(const opts *o, int i, int steps) {
     const double last = (double)opt_int(o, "num_train_timesteps") - 1;
     const int gaps = opt_bool(o, "endpoint") ? steps - 1 : steps;
-    const double index = gaps ? last * (gaps - i) / gaps : 0;
+    /* Multiples of a step, as NumPy's linspace makes them, for the same roundings of halves. */
+    const double index = gaps == 0 ? 0 : i == 0 ? last : (gaps - i) * (last / gaps);
     return opt_bool(o, "rounded") ? nearbyint(index) : index;
 }
 

@@ -124,11 +124,14 @@ static int type_of(uint64_t code) {
     return PORT_OTHER;
 }
 
-/* Longer names are cut, and then match none. */
+/* Longer names are cut, and other than printable characters replaced: they match none. */
 static bool read_name(const message *m, const field *at, char name[ONNX_NAME]) {
     const size_t n = at->value < ONNX_NAME - 1 ? (size_t)at->value : ONNX_NAME - 1;
     name[n] = 0;
-    return fread(name, 1, n, m->f) == n;
+    if (fread(name, 1, n, m->f) != n) return false;
+    for (size_t i = 0; i < n; i++)
+        if (name[i] < ' ' || name[i] > '~') name[i] = '?';
+    return true;
 }
 
 /* Dimensions without a number (a name, or nothing) are open. */

@@ -123,9 +123,14 @@ static dfl_status add_grid(const config *c, text *out) {
         text_real(out, shift);
         return DFL_OK;
     }
-    if (c->kind == FLOW) { /* sigmas (1 - 1/N)(1 - i/steps) */
+    if (c->kind ==
+        FLOW) { /* 1 - i(1 - 1/N)/steps for UniPC, for the others (1 - 1/N)(1 - i/steps) */
         if (shift != 1) config_differs(c, "flow_shift");
-        add_real(out, " grid=uniform t_start=", 1 - 1 / (double)c->length);
+        if (c->is->solver == BY_UNIPC)
+            text_add(out, " grid=linspace:num_train_timesteps=%lld,endpoint=0,rounded=0",
+                     c->length);
+        else
+            add_real(out, " grid=uniform t_start=", 1 - 1 / (double)c->length);
         return DFL_OK;
     }
     if (config_at(c, "use_exponential_sigmas", NULL) || config_at(c, "use_lu_lambdas", NULL) ||

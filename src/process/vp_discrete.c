@@ -9,8 +9,9 @@
  * lands on clean data. 1 - alpha_bar is accumulated by itself, so that nothing cancels.
  *
  * rescale_betas_zero_snr moves and stretches sqrt(alpha_bar) so that the first entry stays and the
- * last becomes 0 (Lin et al., arXiv 2305.08891, algorithm 1); 2^-24 takes the place of that 0, as in
- * diffusers' multistep schedulers, so that the log-SNR stays finite.
+ * last becomes 0 (Lin et al., arXiv 2305.08891, algorithm 1). In place of that 0 stands 2^-24, as in
+ * diffusers' multistep schedulers, or where the entry before is smaller still, the continuation of
+ * the last two: the log-SNR stays finite and falls.
  * Known value: alpha_bar_999 = 4.0358297653756754e-05 for the default betas. */
 #include "process/process.h"
 
@@ -83,7 +84,8 @@ static void rescale_zero_snr(process *p, size_t n) {
         const double below = -first * expm1(-(L[i] - first_L) / 2) * first / span;
         set_entry(p, i, -2 * log1p(-(fall + below)));
     }
-    set_entry(p, n, 24 * log(2));
+    const double extended = n > 2 ? 2 * L[n - 1] - L[n - 2] : 0;
+    set_entry(p, n, fmax(24 * log(2), extended));
 }
 
 static dfl_status init(process *p, const opts *o) {
