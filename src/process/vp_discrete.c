@@ -29,7 +29,7 @@ static const opt_row options[] = {
     {"beta_start", OPT_REAL, "0.0001", 1e-12, 0.999, NULL, "first beta (not of squaredcos_cap_v2)"},
     {"beta_end", OPT_REAL, "0.02", 1e-12, 0.999, NULL, "last beta (not of squaredcos_cap_v2)"},
     {"trained_betas", OPT_LIST, NULL, 0, 0, NULL, "the betas themselves, instead of a schedule"},
-    {"rescale_betas_zero_snr", OPT_BOOL, "0", 0, 0, NULL, "last alpha_bar to (almost) 0"},
+    {"rescale_betas_zero_snr", OPT_INT, "0", 0, 1, NULL, "1: last alpha_bar to (almost) 0"},
     {"interpolation", OPT_CHOICE, "log_alpha", 0, 0, "log_alpha|alpha_bar|alpha_bar_prepended",
      "between table times"},
     {0},
@@ -118,7 +118,7 @@ static dfl_status init(process *p, const opts *o) {
         p->knots[i + 1] = (double)(i + 1) / (double)n;
         set_entry(p, i + 1, L);
     }
-    if (opt_bool(o, "rescale_betas_zero_snr")) rescale_zero_snr(p, n);
+    if (opt_int(o, "rescale_betas_zero_snr") == 1) rescale_zero_snr(p, n);
     return DFL_OK;
 }
 
