@@ -73,3 +73,23 @@ def folder(path, scheduler, table=None, unet=None, index=None, **net):
     if index is not None:
         (path / "model_index.json").write_text(json.dumps(index))
     return str(path)
+
+
+def edm_network(path, std, sigma_data, sample=(1, 4, 4)):
+    """F of EDM's preconditioning for data N(0, std^2), time log(sigma)/4, one per sample:
+    F = (std^2/(std^2 + sigma^2) - c_skip) x/c_out with x = u/c_in of the input u."""
+    number = {"four": 4.0, "std2": std**2, "data2": sigma_data**2, "data": sigma_data}
+    constants = [numpy_helper.from_array(np.float32(v), k) for k, v in number.items()]
+    constants.append(numpy_helper.from_array(np.arange(1, len(sample) + 1), "axes"))
+    nodes = [helper.make_node(op, inputs.split(), [output]) for op, inputs, output in (
+        ("Unsqueeze", "timestep axes", "tau"), ("Mul", "tau four", "log"), ("Exp", "log", "sigma"),
+        ("Mul", "sigma sigma", "sigma2"), ("Add", "sigma2 data2", "sum"), ("Sqrt", "sum", "root"),
+        ("Div", "data2 sum", "skip"), ("Add", "sigma2 std2", "all"), ("Div", "std2 all", "keep"),
+        ("Sub", "keep skip", "rest"), ("Mul", "sigma data", "product"), ("Div", "product root", "out"),
+        ("Div", "rest out", "ratio"), ("Mul", "ratio root", "gain"), ("Mul", "sample gain", "out_sample"))]
+    shape = ["batch", *sample]
+    graph = helper.make_graph(
+        nodes, "edm", [helper.make_tensor_value_info("sample", TensorProto.FLOAT, shape),
+                       helper.make_tensor_value_info("timestep", TensorProto.FLOAT, ["batch"])],
+        [helper.make_tensor_value_info("out_sample", TensorProto.FLOAT, shape)], constants)
+    onnx.save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)

@@ -321,6 +321,25 @@ def test_flow_match_euler(make, drawn):
     assert found == pytest.approx(x, rel=2e-3, abs=1e-3)
 
 
+@pytest.mark.parametrize("sigma_data", [0.5, 1.0])
+def test_edm(make, drawn, sigma_data):
+    """Preconditioning and log-sigma time on an analytic network, data N(0, 0.3^2): Euler in sigma written
+    out, and the exact flow, which scales x/a by sqrt(std^2 + sigma^2)."""
+    std = 0.3
+    folder = make("EDMEulerScheduler", {"sigma_data": sigma_data}, dtype="float32")
+    foreign.edm_network(Path(folder) / "unet/model.onnx", std, sigma_data)
+    found, n = drawn(folder, "--published", "--steps", 18)
+    sigma = np.append((80**(1 / 7) + np.linspace(0, 1, 18) * (0.002**(1 / 7) - 80**(1 / 7)))**7, 0)
+    x = n * sigma[0]
+    for i in range(18):
+        data = std**2 / (std**2 + sigma[i]**2) * x
+        x = x + (sigma[i + 1] - sigma[i]) * (x - data) / sigma[i]
+    assert found == pytest.approx(x, rel=2e-3, abs=1e-4)
+    found, n = drawn(folder, "--solver", "deis:kind=rhoab,order=3", "--grid", "logsnr", "--steps", "400")
+    exact = 80 * n * np.sqrt((std**2 + 0.002**2) / (std**2 + 80**2))
+    assert found == pytest.approx(exact, rel=2e-3, abs=1e-4)
+
+
 @pytest.mark.parametrize("options", [("--published", ), (), ("--solver", "dpm:order=3", "--grid", "trailing")])
 def test_same_as_written_by_hand(run, make, tmp_path, options):
     """The same bits as from a card that a person wrote, in a folder of its own."""
