@@ -146,23 +146,6 @@ static void test_karras(void **state) {
     specs_free(&processes);
 }
 
-/* k-diffusion's exponential: log sigma linear from sigma_max to sigma_min, then 0. */
-static void test_exponential(void **state) {
-    (void)state;
-    static const char *const processes[] = {"ve", "edm", "vp_linear"};
-    for (size_t k = 0; k < LENGTH(processes); k++) {
-        const plan_case c = {.process = processes[k]};
-        process *p = case_process(&c);
-        double *t = times_of(p, "exponential", 0, 6);
-        const double max = log(process_at(p, 1).rho), min = log(process_at(p, 1e-3).rho);
-        for (int i = 0; i < 6; i++)
-            assert_true(fabs(log(process_at(p, t[i]).rho) - max - i / 5.0 * (min - max)) < 1e-11);
-        assert_true(t[6] == 0);
-        free(t);
-        process_free(p);
-    }
-}
-
 /* Published example times of the grid, k = 3.1. */
 static void test_nsr(void **state) {
     (void)state;
@@ -226,25 +209,6 @@ static void test_indices(void **state) {
         assert_true(t[cases[k].steps] == 0);
         free(t);
     }
-    process_free(p);
-}
-
-/* Between indices: linspace without rounding, and flow_match by its definition, twice shifted. */
-static void test_real_indices(void **state) {
-    (void)state;
-    const plan_case c = {.process = "flow"};
-    process *p = case_process(&c);
-    double *t = times_of(p, "linspace:rounded=0", NAN, 8);
-    for (int i = 0; i < 8; i++) assert_true(fabs(t[i] - (1 + 999 * (7 - i) / 7.0) / 1000) < 1e-13);
-    free(t);
-    t = times_of(p, "flow_match:shift=3", NAN, 5);
-    const double least = 3 * 1e-3 / (1 + 2e-3);
-    for (int i = 0; i < 5; i++) {
-        const double u = 1 + i / 4.0 * (least - 1);
-        assert_true(fabs(t[i] - 3 * u / (1 + 2 * u)) < 1e-13);
-    }
-    assert_true(t[0] == 1 && t[5] == 0);
-    free(t);
     process_free(p);
 }
 
@@ -505,8 +469,7 @@ int main(void) {
         cmocka_unit_test(test_file),          cmocka_unit_test(test_infinite_sigma),
         cmocka_unit_test(test_list),          cmocka_unit_test(test_integers),
         cmocka_unit_test(test_largest_steps), cmocka_unit_test(test_integer_start),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_exponential),
-        cmocka_unit_test(test_real_indices),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

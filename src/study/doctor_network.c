@@ -8,6 +8,7 @@
  *               same for n. x_0 are samples from a short run of the model itself, so a network that
  *               is taken for another fails here or there */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,19 +51,28 @@ static double time_near(const probe *p, double t) {
     return t > 1 ? 1 : t;
 }
 
+/* All samples in one batch, so that an evaluation is one request. */
+static dfl_status run_spec(probe *p, const text *spec, const int64_t *labels, const double *from,
+                           double *to) {
+    char settings[64];
+    dfl_plan *plan = NULL;
+    dfl_run *run = NULL;
+    snprintf(settings, sizeof settings, "dtype=float64,seed=20,batch=%zu", p->n);
+    dfl_status status = spec->failed ? fail_memory() : dfl_plan_new(p->model, spec->data, &plan);
+    if (status == DFL_OK) status = dfl_run_new(plan, &p->tap, settings, &run);
+    if (status == DFL_OK) status = dfl_run_sample(run, 0, p->n, labels, from, to);
+    dfl_run_free(run);
+    dfl_plan_free(plan);
+    return status;
+}
+
 /* Runs p->x, at time t, through the network. */
 static dfl_status ask(probe *p, double t, const int64_t *labels) {
     text spec = {0};
-    dfl_plan *plan = NULL;
-    dfl_run *run = NULL;
     text_add(&spec, "process=%s solver=ddim grid=list:times=[", p->process_text);
     text_real(&spec, t);
     text_add(&spec, ",0]");
-    dfl_status status = spec.failed ? fail_memory() : dfl_plan_new(p->model, spec.data, &plan);
-    if (status == DFL_OK) status = dfl_run_new(plan, &p->tap, "dtype=float64,batch=1024", &run);
-    if (status == DFL_OK) status = dfl_run_sample(run, 0, p->n, labels, p->x, p->x0);
-    dfl_run_free(run);
-    dfl_plan_free(plan);
+    const dfl_status status = run_spec(p, &spec, labels, p->x, p->x0);
     text_free(&spec);
     return status;
 }
@@ -307,15 +317,9 @@ static dfl_status check_range(probe *p) {
 
 static dfl_status draw_samples(probe *p) {
     text spec = {0};
-    dfl_plan *plan = NULL;
-    dfl_run *run = NULL;
     text_add(&spec, "process=%s solver=deis:order=2 steps=12 grid=%s", p->process_text,
              p->process->row->unit_signal ? "karras" : "power:kappa=2");
-    dfl_status status = spec.failed ? fail_memory() : dfl_plan_new(p->model, spec.data, &plan);
-    if (status == DFL_OK) status = dfl_run_new(plan, p->model, "dtype=float64,seed=20", &run);
-    if (status == DFL_OK) status = dfl_run_sample(run, 0, p->n, NULL, NULL, p->clean);
-    dfl_run_free(run);
-    dfl_plan_free(plan);
+    const dfl_status status = run_spec(p, &spec, NULL, NULL, p->clean);
     text_free(&spec);
     return status;
 }
