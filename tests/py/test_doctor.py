@@ -129,6 +129,16 @@ def test_what_cannot_be_examined(run, model):
     assert run("doctor", ok=False).returncode == USAGE
 
 
+def test_what_has_no_plan_is_no_finding(report, epsilon, tmp_path):
+    """A table too short for the test run; a network that says nothing of the data at t = 1."""
+    assert set(report(epsilon({"num_train_timesteps": 8}, table=np.full(8, 0.5)), "--steps", "4")) <= {"start", "time"}
+    mixture = json.loads((DATA / "mixture2d.json").read_text())
+    mixture["card"] = {"process": "flow", "prediction_type": "epsilon"}
+    (tmp_path / "mixture.json").write_text(json.dumps(mixture))
+    report(f"mixture:{tmp_path / 'mixture.json'}", "--t-start", "0.98")
+    assert "output" in report.whole["ran"] and "output" not in {f["check"] for f in report.whole["findings"]}
+
+
 # ---- each check on something broken -------------------------------------------------------------------
 
 
