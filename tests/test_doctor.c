@@ -50,7 +50,7 @@ static void test_findings(void **state) {
         {"t_end=0.03", DFL_WARNING, "end: the end is not clean"},
         {"t_end=0.2", DFL_ERROR, "end: the end is not clean"},
         {"solver=heun nfe=11", DFL_NOTE, "1 are not spent"},
-        {"grid=list:times=[1,0.5,0.4999,0.01] solver=ddim", DFL_WARNING, "step 2 of 3"},
+        {"grid=list:times=[1,0.5,0.4999,0.001] solver=ddim", DFL_WARNING, "step 2 of 3"},
         {"grid=trailing steps=2000", DFL_ERROR, "largest usable number of steps is 1000"},
         {"solver=splitting", DFL_ERROR, "phase space only"},
     };

@@ -128,6 +128,7 @@ static const struct {
     {"shift_terminal", NULL, false, "shift_terminal"},
     {"stochastic_sampling", NULL, false, "stochastic_sampling"},
     {"euler_at_final", NULL, false, "euler_at_final"},
+    {"interpolation_type", "log_linear", false, "interpolation_type log_linear"},
 };
 
 bool config_at(const config *c, const char *key, const char *value) {
@@ -149,6 +150,10 @@ static dfl_status check_quirks(const config *c) {
                         quirks[i].why);
         config_differs(c, quirks[i].why);
     }
+    if (c->is->kind == BETAS && (config_has(c, "sigma_min") || config_has(c, "sigma_max")))
+        config_differs(c, "a grid between sigma_min and sigma_max");
+    if (json_array_size(json_object_get(c->in.object, "disable_corrector")) > 0)
+        config_differs(c, "disable_corrector");
     if (config_flag(c, "clip_sample", c->is->clips)) config_differs(c, "clip_sample");
     if (config_has(c, "lambda_min_clipped") &&
         json_is_number(json_object_get(c->in.object, "lambda_min_clipped")))

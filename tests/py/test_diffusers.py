@@ -452,9 +452,10 @@ def test_warnings(run, make):
 
 
 def test_what_the_sampler_leaves_out(run, make, card):
-    keys = {"thresholding": True, "use_beta_sigmas": True, "lambda_min_clipped": -5.1}
+    keys = {"thresholding": True, "use_beta_sigmas": True, "lambda_min_clipped": -5.1, "disable_corrector": [0],
+            "sigma_max": 14.6}
     folder = make("DPMSolverMultistepScheduler", keys)
-    for word in ("thresholding", "use_beta_sigmas", "lambda_min_clipped"):
+    for word in ("thresholding", "use_beta_sigmas", "lambda_min_clipped", "disable_corrector", "sigma_max"):
         assert word in card(folder)["sampler_differs"]
     assert "thresholding" in run("sample", folder, "-n", 1, "-o", "x.npy", "--published").stderr
     assert "thresholding" not in run("sample", folder, "-n", 1, "-o", "x.npy").stderr
