@@ -91,8 +91,11 @@ static dfl_status check_steps(dfl_doctor *d) {
             d->budget, d->budget - d->plan->nfe, d->plan->nfe));
     if (d->plan->warnings.len) {
         const int n = (int)strcspn(d->plan->warnings.data, "\n");
-        TRY(doctor_find(d, CHECK_PLAN, DFL_WARNING, "%.*s\nsee the solver's page in docs/solvers",
-                        n, d->plan->warnings.data));
+        TRY(doctor_find(
+            d, CHECK_PLAN, DFL_WARNING,
+            "%.*s\nsee the solver's page in docs/solvers, or docs/foreign-models.md for "
+            "a published sampler",
+            n, d->plan->warnings.data));
     }
     return DFL_OK;
 }
@@ -132,13 +135,14 @@ static dfl_status check_start(dfl_doctor *d) {
     }
     const int severity = worst > 0.3 ? DFL_ERROR : worst > 0.05 ? DFL_WARNING : DFL_NOTE;
     if (!(worst > 0.02)) return DFL_OK;
-    return doctor_find(d, CHECK_START, severity,
-                       "at the start, t = %.6g, data of size %.3g still stand out: a/b = %.3g "
-                       "(%.2g nats per number), while sampling starts from pure noise\nstart later "
-                       "(t_start, or a grid that begins at the last index: trailing, linspace); if "
-                       "the schedule itself ends there, rescale_betas_zero_snr is the schedule to "
-                       "train with",
-                       in->t, size, d->start_signal, d->start_divergence);
+    return doctor_find(
+        d, CHECK_START, severity,
+        "at the start, t = %.6g, data of size %.3g still stand out: a/b = %.3g "
+        "(%.2g nats per number), while sampling starts from pure noise\nstart "
+        "nearer to t = 1 (t_start, or a grid from the last index: trailing, linspace); if "
+        "the schedule itself ends there, rescale_betas_zero_snr is the schedule to "
+        "train with",
+        in->t, size, d->start_signal, d->start_divergence);
 }
 
 /* In steps of 1/255 of the range, which a picture shows. */

@@ -369,6 +369,19 @@ def test_kept_card(run, make, tmp_path):
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
 
+def test_record_and_other_commands(run, make, tmp_path):
+    """The record tells what the card was made of; statistics and tuning take the folder, too."""
+    folder = make("DDIMScheduler", table=foreign.gaussian(np.cumprod(1 - betas())), dtype="float32")
+    record = json.loads(run("sample", folder, "-n", 2, "--published", "--steps", 5, "-o", "x.npy", "--json", "-").stdout)
+    assert len(record["model"]["scheduler_sha256"]) == len(record["model"]["network_sha256"]) == 64
+    assert "card_sha256" not in record["model"] and "published=1" in record["plan"]["spec"]
+    assert record["run"]["options"]["published"] is True
+    run("stats", folder, "-n", 2, "--nfe", 10, "-o", "stats.json")
+    run("tune", folder, "--solver", "deis", "--nfe", 5, "--samples", 8)
+    refused = run("sample", folder, "-n", 1, "--solver", "ode45", "--published", "-o", "x.npy", ok=False)
+    assert refused.returncode == USAGE and "--published cannot stand beside" in refused.stderr
+
+
 # ---- networks -----------------------------------------------------------------------------------------
 
 
