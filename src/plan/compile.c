@@ -223,6 +223,7 @@ dfl_status plan_compile(const char *spec, const plan_source *source, dfl_plan **
         text_add(&warnings, "the card's sampler is not all of the published one: %s\n",
                  source->sampler_differs);
     if (status == DFL_OK) status = write_rows(&f, &code, &warnings);
+    if (status == DFL_OK && warnings.failed) status = fail_memory();
     if (status == DFL_OK)
         status = plan_finish(&code, out);
     else
