@@ -7,7 +7,8 @@
 #include "stop.h"
 
 dfl_status adaptive_refuse(const args *a) {
-    static const char *const others[] = {"steps", "nfe", "grid", "tuned", "trajectory"};
+    static const char *const others[] = {"steps", "nfe",       "grid",
+                                         "tuned", "published", "trajectory"};
     const char *solver = arg(a, "solver")->text;
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (arg_given(a, others[i]))

@@ -9,7 +9,10 @@
 static int run_info(const args *a);
 
 static const arg_row rows[] = {
-    {0, "json", NULL, NULL, NULL, "print the JSON object itself", ARG_FLAG, 0, 0}, ROWS_END};
+    {0, "json", NULL, NULL, NULL, "print the JSON object itself", ARG_FLAG, 0, 0},
+    {0, "card", NULL, NULL, NULL, "print the card alone as JSON, to be kept as model.json",
+     ARG_FLAG, 0, 0},
+    ROWS_END};
 
 const command command_info = {"info",
                               "MODEL [options]",
@@ -88,7 +91,7 @@ static void add_object(const char *prefix, json_t *object, int depth, text *out)
 static dfl_status print_info(const args *a, const char *json) {
     text out = {0};
     dfl_status status = DFL_OK;
-    if (arg_given(a, "json")) {
+    if (arg_given(a, "json") || arg_given(a, "card")) {
         text_add(&out, "%s\n", json);
     } else {
         json_t *root = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
@@ -111,7 +114,6 @@ static dfl_status get_info(const void *model, char *buf, size_t cap, size_t *nee
 static dfl_status print_card(const args *a) {
     card c = {0};
     text out = {0};
-    if (mixture_path(a->operand[0])) return DFL_OK;
     TRY(card_read(a->operand[0], &c));
     tell_warnings(c.warnings.data);
     dfl_status status = card_print(&c, &out);
@@ -121,13 +123,24 @@ static dfl_status print_card(const args *a) {
     return status;
 }
 
+/* The card of a folder needs no runtime. */
+static int run_card(const args *a) {
+    const dfl_status status =
+        mixture_path(a->operand[0])
+            ? fail(DFL_E_ARG, "--card is for folders; a mixture's card is made from its components")
+            : print_card(a);
+    return status == DFL_OK ? CODE_OK
+                            : tell_failure(status, status == DFL_E_ARG ? CODE_USAGE : CODE_MODEL);
+}
+
 static int run_info(const args *a) {
     dfl_model *model = NULL;
     char *json = NULL;
+    if (arg_given(a, "card")) return run_card(a);
     dfl_status status = dfl_model_open(a->operand[0], NULL, &model);
     if (status != DFL_OK) {
         const int code = tell_failure(status, CODE_MODEL);
-        if (status == DFL_E_RUNTIME) print_card(a);
+        if (status == DFL_E_RUNTIME && !mixture_path(a->operand[0])) print_card(a);
         return code;
     }
     tell_warnings(model->card.warnings.data);

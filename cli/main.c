@@ -19,10 +19,10 @@ static const command command_help_ = {
     "help",  "[COMMAND]", "Prints help on the program or on one command.", NULL, 0, 1,
     no_rows, run_help};
 
-const command *const commands[] = {&command_sample, &command_plan,      &command_tune,
-                                   &command_stats,  &command_info,      &command_solvers,
-                                   &command_grids,  &command_processes, &command_version,
-                                   &command_help_,  &command_manual,    &command_complete};
+const command *const commands[] = {
+    &command_sample, &command_plan,    &command_tune,    &command_stats,     &command_info,
+    &command_doctor, &command_solvers, &command_grids,   &command_processes, &command_version,
+    &command_help_,  &command_manual,  &command_complete};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 const size_t ncommands = COMMANDS;

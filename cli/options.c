@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { WIDTH = 80, HELP_COLUMN = 29, NAMES_MAX = 2 * ARGS_MAX };
+enum { HELP_COLUMN = 29, NAMES_MAX = 2 * ARGS_MAX };
 
 static int row_count(const command *c) {
     int n = 0;
@@ -176,37 +176,6 @@ dfl_status args_check_operands(const args *a) {
 
 /* ---- help ------------------------------------------------------------------------------------ */
 
-static void add_blanks(text *out, size_t n) {
-    text_add(out, "%*s", (int)n, "");
-}
-
-void text_wrap(text *out, const char *words, size_t column, size_t indent) {
-    bool fresh = true;
-    for (const char *p = words; *p;) {
-        const size_t n = strcspn(p, " \n");
-        if (n > 0) {
-            if (!fresh && column + 1 + n > WIDTH) {
-                text_add(out, "\n");
-                add_blanks(out, indent);
-                column = indent;
-                fresh = true;
-            }
-            text_add(out, fresh ? "%.*s" : " %.*s", (int)n, p);
-            column += n + !fresh;
-            fresh = false;
-        }
-        p += n;
-        if (*p == '\n') {
-            text_add(out, "\n");
-            if (p[1]) add_blanks(out, indent);
-            column = indent;
-            fresh = true;
-        }
-        p += *p != 0;
-    }
-    if (!fresh) text_add(out, "\n");
-}
-
 static void row_help(const arg_row *row, text *out) {
     const size_t start = out->len;
     if (row->letter)
@@ -219,7 +188,7 @@ static void row_help(const arg_row *row, text *out) {
         text_add(out, "\n");
         column = 0;
     }
-    add_blanks(out, HELP_COLUMN - column);
+    text_add(out, "%*s", (int)(HELP_COLUMN - column), "");
     text words = {0};
     text_add(&words, "%s", row->help);
     if (row->fallback) text_add(&words, " (default %s)", row->fallback);

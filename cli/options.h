@@ -72,8 +72,4 @@ dfl_status args_check_operands(const args *a);
 /* The help of a command, at most 80 columns wide. */
 void command_help(const command *c, text *out);
 
-/* Appends `words` broken at blanks so that no line passes 80 columns; the cursor stands in
-   column `column`, further lines start in column `indent`. Ends the line. */
-void text_wrap(text *out, const char *words, size_t column, size_t indent);
-
 #endif

@@ -2,6 +2,7 @@
    with everything needed to repeat the run and to know what it cost. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "sample.h"
@@ -60,11 +61,19 @@ static dfl_status put_digest(builder *b, json_t *object, const char *key, const 
     return DFL_OK;
 }
 
+/* The file that says what the model is: a card, or what a card was made of. */
 static dfl_status put_card_digest(builder *b, json_t *object, const char *folder) {
+    static const char *const files[][2] = {{"model.json", "card_sha256"},
+                                           {"scheduler/scheduler_config.json", "scheduler_sha256"}};
     text path = {0};
-    text_add(&path, "%s/model.json", folder);
+    text_add(&path, "%s/%s", folder, files[0][0]);
+    const bool own = !path.failed && access(path.data, F_OK) == 0;
+    if (!own) {
+        text_free(&path);
+        text_add(&path, "%s/%s", folder, files[1][0]);
+    }
     const dfl_status status =
-        path.failed ? fail_memory() : put_digest(b, object, "card_sha256", path.data);
+        path.failed ? fail_memory() : put_digest(b, object, files[own ? 0 : 1][1], path.data);
     text_free(&path);
     return status;
 }

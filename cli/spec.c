@@ -57,6 +57,7 @@ dfl_status spec_make(const args *a, text *out) {
         return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
     TRY(spec_add(a, words, WORDS, true, out));
     if (arg_given(a, "denoise")) text_add(out, "%sdenoise=1", out->len ? " " : "");
+    if (arg_given(a, "published")) text_add(out, "%spublished=1", out->len ? " " : "");
     if (arg_given(a, "thresholding")) text_add(out, "%sthresholding=1", out->len ? " " : "");
     return out->failed ? fail_memory() : DFL_OK;
 }
@@ -86,7 +87,7 @@ dfl_status spec_refuse(const args *a) {
         if (arg_given(a, words[i]))
             return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
                         words[i]);
-    static const char *const more[] = {"denoise", "thresholding", "tuned"};
+    static const char *const more[] = {"denoise", "published", "thresholding", "tuned"};
     for (size_t i = 0; i < sizeof more / sizeof *more; i++)
         if (arg_given(a, more[i]))
             return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",

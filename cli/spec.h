@@ -19,6 +19,8 @@
     {0, "t-end", NULL, "T", "the card's t_min", "time to end at", ARG_REAL, 0, 1},                 \
     {0, "denoise", NULL, NULL, NULL, "one more evaluation, to land on clean samples", ARG_FLAG,    \
      0, 0},                                                                                        \
+    {0, "published", NULL, NULL, NULL, "solver, grid and end that the card names, where not given",\
+     ARG_FLAG, 0, 0},                                                                              \
     {0, "thresholding", NULL, NULL, NULL, "dynamic thresholding of predicted clean samples",       \
      ARG_FLAG, 0, 0},                                                                              \
     {0, "dynamic-thresholding-ratio", NULL, "Q", "0.995", "quantile that is the threshold",        \

@@ -82,9 +82,10 @@ static void test_formulas(void **state) {
     static const struct {
         const char *spec;
         double kappa; /* 0: log-SNR */
-    } cases[] = {{"uniform", 1},       {"power", 2},  {"power:kappa=1", 1},
-                 {"power:kappa=3", 3}, {"logsnr", 0}, {"power:kappa=0.5", 0.5},
-                 {"power:kappa=7", 7}};
+    } cases[] = {{"uniform", 1},       {"power", 2},       {"power:kappa=1", 1},
+                 {"power:kappa=3", 3}, {"logsnr", 0},      {"power:kappa=0.5", 0.5},
+                 {"power:kappa=7", 7}, {"exponential", 0}, {"time_quadratic", 2},
+                 {"time_uniform", 1}};
     process *p = linear();
     const double first = process_at(p, 1).lambda, last = process_at(p, 1e-3).lambda;
     for (size_t k = 0; k < LENGTH(cases); k++) {
@@ -189,6 +190,12 @@ static void test_indices(void **state) {
         {"leading", 5, 5, {800, 600, 400, 200, 0}},
         {"leading:steps_offset=1", 5, 5, {801, 601, 401, 201, 1}},
         {"leading:num_train_timesteps=100", 4, 4, {75, 50, 25, 0}},
+        {"leading:endpoint=0", 6, 6, {852, 710, 568, 426, 284, 142}},
+        {"linspace:endpoint=0", 6, 6, {999, 832, 666, 500, 333, 166}},
+        {"linspace:endpoint=0", 1, 1, {999}},
+        {"ddim_uniform", 5, 5, {801, 601, 401, 201, 1}},
+        {"normal", 4, 4, {999, 666, 333, 0}},
+        {"sgm_uniform", 3, 3, {999, 666, 333}},
     };
     const plan_case c = {.process = "vp_discrete"};
     process *p = case_process(&c);

@@ -92,6 +92,34 @@ static void test_table(void **state) {
     for (int k = 0; k < 3; k++) process_free(p[k]);
 }
 
+/* Lin et al., arXiv 2305.08891, algorithm 1, carried out on alpha_bar of the plain table. */
+static void test_zero_snr(void **state) {
+    (void)state;
+    static const char *const schedules[] = {"linear", "scaled_linear", "sigmoid"};
+    for (size_t k = 0; k < LENGTH(schedules); k++) {
+        char plain[80], moved[120];
+        snprintf(plain, sizeof plain, "vp_discrete:beta_schedule=%s", schedules[k]);
+        snprintf(moved, sizeof moved, "%s,rescale_betas_zero_snr=1", plain);
+        process *p = make(plain), *q = make(moved);
+        const double first = process_at(p, 1e-3).a, last = process_at(p, 1).a;
+        near("b", 1e-3, process_at(q, 1e-3).b, process_at(p, 1e-3).b, 1e-14);
+        for (int i = 2; i < 1000; i++) {
+            const double t = i / 1000.0, s = process_at(p, t).a;
+            near("a", t, process_at(q, t).a, (s - last) * first / (first - last), 1e-11);
+            assert_true(process_at(q, t).rho > process_at(q, t - 1e-3).rho);
+        }
+        assert_true(process_at(q, 1).a <= ldexp(1, -12) && process_at(q, 1).a > 0);
+        assert_true(process_at(q, 1).rho > process_at(q, 0.999).rho);
+        process_free(p);
+        process_free(q);
+    }
+    process *p = make("vp_discrete:beta_schedule=sigmoid,num_train_timesteps=3");
+    const double beta[] = {1e-4 + 0.0199 / (1 + exp(6)), 1e-4 + 0.0199 / 2};
+    near("alpha_bar", 2 / 3.0, pow(process_at(p, 2 / 3.0).a, 2), (1 - beta[0]) * (1 - beta[1]),
+         1e-14);
+    process_free(p);
+}
+
 /* In 40-digit arithmetic. */
 static void test_vp_cosine(void **state) {
     process *p = make("vp_cosine");
@@ -407,7 +435,7 @@ int main(void) {
         cmocka_unit_test(test_formulas),    cmocka_unit_test(test_inverses),
         cmocka_unit_test(test_consistency), cmocka_unit_test(test_derivatives),
         cmocka_unit_test(test_small_times), cmocka_unit_test(test_trained_betas),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_zero_snr),
     };
     return cmocka_run_group_tests(tests, load_reference, free_reference);
 }

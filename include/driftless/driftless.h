@@ -72,8 +72,9 @@ enum { DFL_FLOAT32 = 0, DFL_FLOAT64 = 1 };
    Returns 0; any other value ends the run, and dfl_run_sample returns that value. */
 typedef int (*dfl_denoise_fn)(void *user, const dfl_request *request);
 
-/* Opens `where`: a model folder (model.json + ONNX network), or "mixture:FILE.json", an analytic
-   Gaussian mixture whose answers are exact. `options` is text, may be NULL; keys, separated by
+/* Opens `where`: a model folder (model.json + ONNX network, or what diffusers and optimum export,
+   docs/foreign-models.md), or "mixture:FILE.json", an analytic Gaussian mixture whose answers are
+   exact. `options` is text, may be NULL; keys, separated by
    commas: threads (default 0: all), precision (f32 | bf16 | f16), microbatch (default 16: samples
    per network call, always padded to it), cache (folder for compiled networks, default none).
    Errors: E_IO, E_FORMAT, E_KEY, E_RANGE, E_MODEL, E_RUNTIME (the message says how to get it). */
@@ -177,6 +178,7 @@ typedef struct dfl_plan dfl_plan;
      process=NAME[:key=value,...]   default: the card's
      t_start=T t_end=T              default: the card's t_max and t_min
      denoise=0|1                    one more evaluation to land on x_0; default 0
+     published=0|1                  what is not given here as the card's "sampler" has it; default 0
    e.g. "solver=deis:order=3 steps=10 grid=power:kappa=2". dfl_describe() lists all options.
    Errors: E_KEY, E_RANGE, E_COMBINATION, E_MEMORY. */
 DFL_API dfl_status dfl_plan_new(const dfl_model *model, const char *spec, dfl_plan **out);
@@ -408,6 +410,32 @@ DFL_API dfl_status dfl_stats_save(const dfl_stats *stats, const char *path);
 DFL_API dfl_status dfl_stats_merge(const char *const *paths, size_t n, const char *path);
 
 DFL_API void dfl_stats_free(dfl_stats *stats);
+
+/* ---- doctor ---------------------------------------------------------------------------------- */
+
+/* A report of what is odd about a model and a plan: findings of three severities, each with its
+   fix. */
+typedef struct dfl_doctor dfl_doctor;
+
+enum { DFL_NOTE = 0, DFL_WARNING = 1, DFL_ERROR = 2 };
+
+/* Opens the model (where, options: as in dfl_model_open), compiles the plan (spec: as in
+   dfl_plan_new) and runs a short test of about 20 evaluations: docs/cli.md lists the checks. What
+   is wrong with model, card, network or plan becomes a finding. Errors: E_IO, E_RUNTIME, E_ARG,
+   E_KEY (a spec that is not understood), E_MEMORY. */
+DFL_API dfl_status dfl_doctor_new(const char *where, const char *options, const char *spec,
+                                  dfl_doctor **out);
+
+/* Number of findings of a severity: DFL_NOTE, DFL_WARNING or DFL_ERROR. */
+DFL_API size_t dfl_doctor_count(const dfl_doctor *doctor, int severity);
+
+/* The report for people, at most 80 columns wide, and as a JSON object (docs/cli.md). */
+DFL_API dfl_status dfl_doctor_to_text(const dfl_doctor *doctor, char *buf, size_t cap,
+                                      size_t *need);
+DFL_API dfl_status dfl_doctor_to_json(const dfl_doctor *doctor, char *buf, size_t cap,
+                                      size_t *need);
+
+DFL_API void dfl_doctor_free(dfl_doctor *doctor);
 
 /* ---- what there is --------------------------------------------------------------------------- */
 

@@ -63,6 +63,9 @@ __attribute__((format(printf, 3, 0))) int text_vformat(char *buf, size_t cap, co
 void text_real(text *t, double x); /* shortest decimals that read back as x; "." always the point */
 dfl_status text_result(text *t, char *buf, size_t cap, size_t *need); /* copies out, frees t */
 void text_free(text *t);
+/* Appends `words` broken at blanks so that no line passes 80 columns; the cursor stands in
+   column `column`, further lines start in column `indent`. Ends the line. */
+void text_wrap(text *out, const char *words, size_t column, size_t indent);
 char *text_copy(const char *s); /* NULL: no memory */
 
 /* Overwrites by "?" what a terminal or a reader of UTF-8 could be fooled with: control characters

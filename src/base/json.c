@@ -222,7 +222,7 @@ dfl_status json_get_pair(const json_in *in, const char *key, size_t n, double *o
 
 /* ---- unknown keys ---------------------------------------------------------------------------- */
 
-enum { KNOWN_MAX = 40, KNOWN_TEXT = 480 };
+enum { KNOWN_MAX = 80, KNOWN_TEXT = 1600 };
 
 /* Splits "a|b|c" in place; returns how many there are. */
 static size_t split_choices(char *words, const char **list) {

@@ -223,3 +223,38 @@ const char *text_closest(const char *word, const char *const *candidates, size_t
     }
     return best;
 }
+
+/* ---- layout ------------------------------------------------------------------------------------ */
+
+enum { WIDTH = 80 };
+
+static void add_blanks(text *out, size_t n) {
+    text_add(out, "%*s", (int)n, "");
+}
+
+void text_wrap(text *out, const char *words, size_t column, size_t indent) {
+    bool fresh = true;
+    for (const char *p = words; *p;) {
+        const size_t n = strcspn(p, " \n");
+        if (n > 0) {
+            if (!fresh && column + 1 + n > WIDTH) {
+                text_add(out, "\n");
+                add_blanks(out, indent);
+                column = indent;
+                fresh = true;
+            }
+            text_add(out, fresh ? "%.*s" : " %.*s", (int)n, p);
+            column += n + !fresh;
+            fresh = false;
+        }
+        p += n;
+        if (*p == '\n') {
+            text_add(out, "\n");
+            if (p[1]) add_blanks(out, indent);
+            column = indent;
+            fresh = true;
+        }
+        p += *p != 0;
+    }
+    if (!fresh) text_add(out, "\n");
+}

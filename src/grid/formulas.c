@@ -4,12 +4,18 @@
  *   power(kappa)     t_i^(1/kappa) linear (DEIS, arXiv 2204.13902: kappa 2 is its quadratic grid)
  *   quadratic        t_i = t_N + (t_0 - t_N)(1 - i/N)^2 (PSLD, arXiv 2303.01748)
  *   logsnr           lambda_i linear (DPM-Solver, arXiv 2206.00927)
+ *   exponential      the same, as k-diffusion has it: with t_end = 0 down to the model's t_min, and
+ *                    one last step to 0
  *   karras(rho)      sigma_i^(1/rho) linear, sigma = b/a (Karras et al., arXiv 2206.00364, (5));
  *                    with t_end = 0 down to the model's t_min, and one last step to 0, as there
  *   nsr(k)           log(sigma_i + k sigma_N) linear (SciRE-Solver, arXiv 2308.07896)
  *   leading, linspace, trailing
  *                    the index grids of the discrete samplers (Lin et al., arXiv 2305.08891, table
- *                    2), of an N-step table: index i is t = (i + 1)/N
+ *                    2), of an N-step table: index i is t = (i + 1)/N. endpoint=0 is the form that
+ *                    diffusers' multistep schedulers have: of one index more than there are steps
+ *                    the last, 0, is left out
+ *   flow_match       diffusers' FlowMatchEuler: t linear from 1 to S(1/N), S(t) = s t/(1 + (s - 1) t)
+ *                    with shift s, then S of all of it, then 0
  *   list, file       the times themselves */
 #include "grid/grid.h"
 
@@ -30,14 +36,30 @@ static const opt_row nsr_options[] = {
     {0},
 };
 
-static const opt_row index_options[] = {
-    {"num_train_timesteps", OPT_INT, "1000", 2, 100000, NULL, "length N of the table"},
+#define LENGTH_OPTION                                                                              \
+    { "num_train_timesteps", OPT_INT, "1000", 2, 100000, NULL, "length N of the table" }
+#define ENDPOINT_OPTION                                                                            \
+    { "endpoint", OPT_BOOL, "1", 0, 0, NULL, "0: one index more, and the last left out" }
+
+static const opt_row trailing_options[] = {LENGTH_OPTION, {0}};
+
+static const opt_row linspace_options[] = {
+    LENGTH_OPTION,
+    ENDPOINT_OPTION,
+    {"rounded", OPT_BOOL, "1", 0, 0, NULL, "to whole indices"},
     {0},
 };
 
 static const opt_row leading_options[] = {
-    {"num_train_timesteps", OPT_INT, "1000", 2, 100000, NULL, "length N of the table"},
+    LENGTH_OPTION,
+    ENDPOINT_OPTION,
     {"steps_offset", OPT_INT, "0", 0, 1000, NULL, "added to every index"},
+    {0},
+};
+
+static const opt_row flow_match_options[] = {
+    LENGTH_OPTION,
+    {"shift", OPT_REAL, "1", 0.01, 100, NULL, "above 1: more steps where there is noise"},
     {0},
 };
 
@@ -89,13 +111,27 @@ static double nsr_time(const process *p, const opts *o, double start, double end
 
 /* Index grids: time number i of `steps`, i < steps; the last time is t_end. */
 static double leading_index(const opts *o, int i, int steps) {
-    const long long stride = opt_int(o, "num_train_timesteps") / steps;
-    return (double)((steps - 1 - i) * stride + opt_int(o, "steps_offset"));
+    const int dropped = opt_bool(o, "endpoint") ? 0 : 1;
+    const long long stride = opt_int(o, "num_train_timesteps") / (steps + dropped);
+    return (double)((steps + dropped - 1 - i) * stride + opt_int(o, "steps_offset"));
 }
 
 static double linspace_index(const opts *o, int i, int steps) {
     const double last = (double)opt_int(o, "num_train_timesteps") - 1;
-    return steps == 1 ? 0 : nearbyint(last * (steps - 1 - i) / (steps - 1));
+    const int gaps = opt_bool(o, "endpoint") ? steps - 1 : steps;
+    /* Multiples of a step, as NumPy's linspace makes them, for the same roundings of halves. */
+    const double index = gaps == 0 ? 0 : i == 0 ? last : (gaps - i) * (last / gaps);
+    return opt_bool(o, "rounded") ? nearbyint(index) : index;
+}
+
+static double shifted(double t, double shift) {
+    return shift * t / (1 + (shift - 1) * t);
+}
+
+static double flow_match_index(const opts *o, int i, int steps) {
+    const double n = (double)opt_int(o, "num_train_timesteps"), shift = opt_real(o, "shift");
+    const double w = steps > 1 ? (double)i / (steps - 1) : 0;
+    return n * shifted(1 + w * (shifted(1 / n, shift) - 1), shift) - 1;
 }
 
 static double trailing_index(const opts *o, int i, int steps) {
@@ -117,11 +153,11 @@ static const grid_row leading = {.is = {"leading", "every (N/steps)-th index of 
                                  .index = leading_index,
                                  .reaches_zero = true};
 static const grid_row linspace = {.is = {"linspace", "indices 0 to N - 1 evenly spaced, rounded",
-                                         "arXiv:2305.08891 table 2", index_options},
+                                         "arXiv:2305.08891 table 2", linspace_options},
                                   .index = linspace_index,
                                   .reaches_zero = true};
 static const grid_row trailing = {.is = {"trailing", "every (N/steps)-th index of a table, from N",
-                                         "arXiv:2305.08891 table 2", index_options},
+                                         "arXiv:2305.08891 table 2", trailing_options},
                                   .index = trailing_index,
                                   .reaches_zero = true};
 static const grid_row file = {.is = {"file", "times read from a file", "", file_options},
@@ -141,10 +177,37 @@ static const grid_row logsnr = {
     .is = {"logsnr", "log-SNR evenly spaced", "arXiv:2206.00927", family_no_options},
     .time = logsnr_time,
     .in_sigma = true};
+static const grid_row exponential = {.is = {"exponential",
+                                            "log sigma evenly spaced, and a last step to 0",
+                                            "k-diffusion", family_no_options},
+                                     .time = logsnr_time,
+                                     .in_sigma = true,
+                                     .reaches_zero = true};
+static const grid_row flow_match = {.is = {"flow_match",
+                                           "even times, shifted, and a last step to 0", "diffusers",
+                                           flow_match_options},
+                                    .index = flow_match_index,
+                                    .reaches_zero = true};
 static const grid_row list = {.is = {"list", "times given one by one", "", list_options},
                               .reaches_zero = true};
 
-static const family_row *const rows[] = {&uniform.is,  &power.is, &quadratic.is, &logsnr.is,
-                                         &karras.is,   &nsr.is,   &leading.is,   &linspace.is,
-                                         &trailing.is, &list.is,  &file.is};
-const family grid_family = {.singular = "grid", .rows = rows, .n = sizeof rows / sizeof rows[0]};
+static const family_row *const rows[] = {
+    &uniform.is, &power.is,    &quadratic.is, &logsnr.is,     &exponential.is, &karras.is, &nsr.is,
+    &leading.is, &linspace.is, &trailing.is,  &flow_match.is, &list.is,        &file.is};
+
+/* Names of ComfyUI, DPM-Solver and diff-sampler that mean exactly one of these. */
+static const family_alias aliases[] = {
+    {"normal", "linspace:rounded=0"},
+    {"discrete", "linspace:rounded=0"},
+    {"sgm_uniform", "linspace:endpoint=0,rounded=0"},
+    {"polynomial", "karras"},
+    {"time_uniform", "uniform"},
+    {"time_quadratic", "power:kappa=2"},
+    {"ddim_uniform", "leading:steps_offset=1"},
+};
+
+const family grid_family = {.singular = "grid",
+                            .rows = rows,
+                            .n = sizeof rows / sizeof rows[0],
+                            .aliases = aliases,
+                            .naliases = sizeof aliases / sizeof aliases[0]};

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "model/card_text.h"
+#include "model/diffusers.h"
 
 enum { CARD_BYTES_MAX = 1 << 20, CLASSES_MAX = 1 << 20 };
 enum { SAMPLE_MAX = 1 << 30 }; /* numbers in one sample */
@@ -318,6 +320,8 @@ static dfl_status read_top(const json_in *in, card *c) {
     TRY(optional_text(in, "license", &c->license));
     TRY(optional_text(in, "data", &c->data));
     TRY(optional_text(in, "training", &c->training));
+    TRY(optional_text(in, "sampler", &c->sampler));
+    TRY(optional_text(in, "sampler_differs", &c->sampler_differs));
     TRY(card_process_text(in, &c->process));
     TRY(read_prediction(in, c));
     TRY(read_state(in, c));
@@ -336,7 +340,7 @@ static dfl_status read_top(const json_in *in, card *c) {
         in,
         "format|name|network|classifier|process|prediction_type|state_components|output_half|"
         "score_matching|time_map|preconditioning|t_min|t_max|"
-        "sample|classes|moments|license|data|training",
+        "sample|classes|moments|license|data|training|sampler|sampler_differs",
         &c->warnings);
     return c->warnings.failed ? fail_memory() : DFL_OK;
 }
@@ -360,10 +364,19 @@ dfl_status card_parse(const char *where, const char *json, size_t length, card *
     return status;
 }
 
-dfl_status card_read(const char *folder, card *out) {
-    text path = {0};
-    char *json = NULL;
+/* The text of the folder's card: its own, or one made of what diffusers left there. */
+static dfl_status find_card(const char *folder, const char *path, text *out, card *c) {
+    char *json;
     size_t length;
+    if (access(path, F_OK) != 0 && diffusers_is_folder(folder))
+        return diffusers_card(folder, out, &c->warnings);
+    TRY(file_read(path, CARD_BYTES_MAX, &json, &length));
+    *out = (text){.data = json, .len = length, .cap = length + 1};
+    return DFL_OK;
+}
+
+dfl_status card_read(const char *folder, card *out) {
+    text path = {0}, json = {0};
     dfl_status status;
     *out = (card){.null_class = -1};
     text_add(&path, "%s/model.json", folder);
@@ -372,10 +385,10 @@ dfl_status card_read(const char *folder, card *out) {
         status = fail_memory();
         goto done;
     }
-    TRY_GOTO(file_read(path.data, CARD_BYTES_MAX, &json, &length), done);
-    TRY_GOTO(parse_text(path.data, json, length, out), done);
+    TRY_GOTO(find_card(folder, path.data, &json, out), done);
+    TRY_GOTO(parse_text(path.data, json.data, json.len, out), done);
 done:
-    free(json);
+    text_free(&json);
     text_free(&path);
     if (status != DFL_OK) card_free(out);
     return status;
@@ -395,9 +408,10 @@ dfl_status card_read_classifier(const char *folder, card *out) {
 }
 
 void card_free(card *c) {
-    char *const owned[] = {c->name,       c->license,      c->data,    c->training,
-                           c->folder,     c->network_file, c->process, c->input_sample,
-                           c->input_time, c->input_class,  c->output};
+    char *const owned[] = {c->name,           c->license,      c->data,    c->training,
+                           c->folder,         c->network_file, c->process, c->input_sample,
+                           c->input_time,     c->input_class,  c->output,  c->sampler,
+                           c->sampler_differs};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     for (int64_t i = 0; c->class_names && i < c->classes; i++) free(c->class_names[i]);
     free(c->class_names);

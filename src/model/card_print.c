@@ -249,6 +249,8 @@ dfl_status card_print(const card *c, text *out) {
     add_text(out, "license", c->license);
     add_text(out, "data", c->data);
     add_text(out, "training", c->training);
+    add_text(out, "sampler", c->sampler);
+    add_text(out, "sampler_differs", c->sampler_differs);
     text_add(out, "}");
     return out->failed ? fail_memory() : DFL_OK;
 }

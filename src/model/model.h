@@ -10,9 +10,11 @@ enum { CARD_RANK_MAX = 8, CARD_NAME = 128 };
 /* A model card (model.json), read and checked. docs/model-card.md documents the keys. */
 typedef struct card {
     char *name, *license, *data, *training; /* text, may be NULL */
-    char *folder;                           /* where model.json lies; NULL for callbacks */
-    char *network_file;                     /* absolute path, inside the folder; NULL: none */
-    char sha256[DIGEST_HEX];                /* "" if the card has none */
+    char *sampler;           /* how it was sampled, in the text of dfl_plan_new; may be NULL */
+    char *sampler_differs;   /* what that leaves out, one sentence; may be NULL */
+    char *folder;            /* where model.json lies; NULL for callbacks */
+    char *network_file;      /* absolute path, inside the folder; NULL: none */
+    char sha256[DIGEST_HEX]; /* "" if the card has none */
     char *input_sample, *input_time, *input_class, *output; /* graph names; NULL: first guess */
     char *process; /* as option text: "vp_linear:beta_min=0.1,beta_max=20" */
     netform form;  /* prediction type, time map, preconditioning */
@@ -33,7 +35,7 @@ typedef struct card {
     text warnings; /* unknown keys, one per line */
 } card;
 
-/* Reads a card from a folder's model.json / from JSON text (`where` names it in messages). */
+/* Reads a card from a folder (its model.json, or what diffusers left there) / from JSON text (`where` names it in messages). */
 dfl_status card_read(const char *folder, card *out);
 dfl_status card_parse(const char *where, const char *json, size_t length, card *out);
 /* The classifier of a folder's card alone; E_COMBINATION where it has none. */

@@ -30,6 +30,22 @@ dfl_status port_check_output(const card *c, size_t rows, const char *name, const
    a sentence of ours, where a runtime would try one format after the other. E_IO, E_MODEL. */
 dfl_status onnx_check(const char *path);
 
+/* The inputs and outputs of an ONNX graph as its file names them, in its order. */
+enum { ONNX_VALUES_MAX = 64, ONNX_NAME = 128 };
+
+typedef struct {
+    char name[ONNX_NAME]; /* longer ones are cut */
+    net_port port;
+} onnx_value;
+
+typedef struct {
+    size_t ninputs, noutputs;
+    onnx_value input[ONNX_VALUES_MAX], output[ONNX_VALUES_MAX];
+} onnx_graph;
+
+/* E_IO, E_MODEL. */
+dfl_status onnx_read(const char *path, onnx_graph *out);
+
 /* Makes the folder and its parents, for this user only; refuses one that others may write to. */
 dfl_status cache_folder(const char *path);
 

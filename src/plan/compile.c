@@ -22,6 +22,7 @@ const opt_row plan_options[] = {
     {"dynamic_thresholding_ratio", OPT_REAL, "0.995", 0.01, 1, NULL, "quantile of abs(x_0)"},
     {"sample_max_value", OPT_REAL, "1", 1e-3, 1e3, NULL, "least threshold"},
     {"denoise", OPT_BOOL, "0", 0, 0, NULL, "one more evaluation, to land on x_0"},
+    {"published", OPT_BOOL, "0", 0, 0, NULL, "what is not given here from the card's sampler"},
     {0},
 };
 
@@ -90,8 +91,25 @@ static dfl_status check_resolved(const front *f) {
                 "grid=auto must be looked up before a plan is made (dfl_tuned_spec)");
 }
 
+/* Options that the spec does not give come from the card's sampler. */
+static dfl_status add_published(front *f) {
+    opts card;
+    if (!f->source->sampler)
+        return fail(DFL_E_COMBINATION, "published=1: the model's card names no sampler");
+    TRY(opts_parse_words("the card's sampler", plan_options, f->source->sampler, &card));
+    for (int i = 0; i < card.n; i++) {
+        if (!card.v[i].given || f->spec.v[i].given) continue;
+        const opt_value mine = f->spec.v[i];
+        f->spec.v[i] = card.v[i];
+        card.v[i] = mine;
+    }
+    opts_free(&card);
+    return DFL_OK;
+}
+
 static dfl_status front_build(front *f, const char *spec) {
     TRY(opts_parse_words("plan", plan_options, spec, &f->spec));
+    if (opt_bool(&f->spec, "published")) TRY(add_published(f));
     const char *asked = opt_text(&f->spec, "process");
     TRY(process_new(asked ? asked : f->source->process, &f->process));
     const family_row *found;
@@ -201,7 +219,11 @@ dfl_status plan_compile(const char *spec, const plan_source *source, dfl_plan **
     program code = {0};
     text warnings = {0};
     dfl_status status = front_build(&f, spec);
+    if (status == DFL_OK && opt_bool(&f.spec, "published") && source->sampler_differs)
+        text_add(&warnings, "the card's sampler is not all of the published one: %s\n",
+                 source->sampler_differs);
     if (status == DFL_OK) status = write_rows(&f, &code, &warnings);
+    if (status == DFL_OK && warnings.failed) status = fail_memory();
     if (status == DFL_OK)
         status = plan_finish(&code, out);
     else

@@ -41,9 +41,10 @@ typedef struct {
     const char *process; /* option text */
     netform form;
     double t_min, t_max;
-    size_t dim;                   /* numbers of a sample; 0: not known */
-    const char *digest;           /* sha256 of the network; NULL: not known */
-    const char *folder, *network; /* paths of the model's folder and network; NULL: none */
+    const char *sampler, *sampler_differs; /* of the card, NULL: none */
+    size_t dim;                            /* numbers of a sample; 0: not known */
+    const char *digest;                    /* sha256 of the network; NULL: not known */
+    const char *folder, *network;          /* paths of the model's folder and network; NULL: none */
 } plan_source;
 
 /* Spec as in dfl_plan_new. */

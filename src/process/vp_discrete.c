@@ -7,6 +7,11 @@
  * as released). The last one counts t in (0, 1/N), down to alpha_bar = 1 at t = 0, as part of the
  * model; for the first two the model ends at 1/N, and the piece below only carries a last step that
  * lands on clean data. 1 - alpha_bar is accumulated by itself, so that nothing cancels.
+ *
+ * rescale_betas_zero_snr moves and stretches sqrt(alpha_bar) so that the first entry stays and the
+ * last becomes 0 (Lin et al., arXiv 2305.08891, algorithm 1). In place of that 0 stands 2^-24, as in
+ * diffusers' multistep schedulers, or where the entry before is smaller still, the continuation of
+ * the last two: the log-SNR stays finite and falls.
  * Known value: alpha_bar_999 = 4.0358297653756754e-05 for the default betas. */
 #include "process/process.h"
 
@@ -15,15 +20,16 @@
 #include <string.h>
 
 enum { LOG_ALPHA, ALPHA_BAR, ALPHA_BAR_PREPENDED };
-enum { LINEAR, SCALED_LINEAR, SQUAREDCOS };
+enum { LINEAR, SCALED_LINEAR, SQUAREDCOS, SIGMOID };
 
 static const opt_row options[] = {
     {"num_train_timesteps", OPT_INT, "1000", 2, 100000, NULL, "length N of the table"},
-    {"beta_schedule", OPT_CHOICE, "linear", 0, 0, "linear|scaled_linear|squaredcos_cap_v2",
+    {"beta_schedule", OPT_CHOICE, "linear", 0, 0, "linear|scaled_linear|squaredcos_cap_v2|sigmoid",
      "how the betas are made"},
-    {"beta_start", OPT_REAL, "0.0001", 1e-12, 0.999, NULL, "first beta (linear, scaled_linear)"},
-    {"beta_end", OPT_REAL, "0.02", 1e-12, 0.999, NULL, "last beta (linear, scaled_linear)"},
+    {"beta_start", OPT_REAL, "0.0001", 1e-12, 0.999, NULL, "first beta (not of squaredcos_cap_v2)"},
+    {"beta_end", OPT_REAL, "0.02", 1e-12, 0.999, NULL, "last beta (not of squaredcos_cap_v2)"},
     {"trained_betas", OPT_LIST, NULL, 0, 0, NULL, "the betas themselves, instead of a schedule"},
+    {"rescale_betas_zero_snr", OPT_INT, "0", 0, 1, NULL, "1: last alpha_bar to (almost) 0"},
     {"interpolation", OPT_CHOICE, "log_alpha", 0, 0, "log_alpha|alpha_bar|alpha_bar_prepended",
      "between table times"},
     {0},
@@ -43,6 +49,7 @@ static double beta_of(const opts *o, size_t i, size_t n) {
         const double root = sqrt(first) + w * (sqrt(last) - sqrt(first));
         return root * root;
     }
+    case SIGMOID: return first + (last - first) / (1 + exp(6 - 12 * w));
     default: {
         const double m = (double)n;
         return fmin(1 - cosine_bar((double)(i + 1) / m) / cosine_bar((double)i / m), 0.999);
@@ -59,6 +66,27 @@ static double *table_A(const process *p) {
 static double *table_U(const process *p) {
     return p->table + 2 * p->nknots;
 } /* 1 - alpha_bar */
+
+/* Index i of the table (from 1) is alpha_bar = exp(-L). */
+static void set_entry(process *p, size_t i, double L) {
+    table_L(p)[i] = L;
+    table_A(p)[i] = exp(-L);
+    table_U(p)[i] = -expm1(-L);
+}
+
+/* With s = sqrt(alpha_bar), s_1 its first and s_n its last entry: s becomes
+   s_1 - (s_1 - s) s_1/(s_1 - s_n), whose distance from 1 is a sum of positive terms. */
+static void rescale_zero_snr(process *p, size_t n) {
+    const double *L = table_L(p);
+    const double first_L = L[1], first = exp(-first_L / 2), fall = -expm1(-first_L / 2);
+    const double span = -first * expm1(-(L[n] - first_L) / 2);
+    for (size_t i = 2; i < n; i++) {
+        const double below = -first * expm1(-(L[i] - first_L) / 2) * first / span;
+        set_entry(p, i, -2 * log1p(-(fall + below)));
+    }
+    const double extended = n > 2 ? 2 * L[n - 1] - L[n - 2] : 0;
+    set_entry(p, n, fmax(24 * log(2), extended));
+}
 
 static dfl_status init(process *p, const opts *o) {
     const opt_value *trained = opt_get(o, "trained_betas");
@@ -88,10 +116,9 @@ static dfl_status init(process *p, const opts *o) {
             return fail(DFL_E_RANGE,
                         "process vp_discrete: alpha_bar underflows at index %zu of %zu", i, n);
         p->knots[i + 1] = (double)(i + 1) / (double)n;
-        table_L(p)[i + 1] = L;
-        table_A(p)[i + 1] = exp(-L);
-        table_U(p)[i + 1] = -expm1(-L);
+        set_entry(p, i + 1, L);
     }
+    if (opt_int(o, "rescale_betas_zero_snr") == 1) rescale_zero_snr(p, n);
     return DFL_OK;
 }
 

@@ -21,6 +21,8 @@ dfl_status dfl_plan_new(const dfl_model *model, const char *spec, dfl_plan **out
                                 .form = c->form,
                                 .t_min = c->t_min,
                                 .t_max = c->t_max,
+                                .sampler = c->sampler,
+                                .sampler_differs = c->sampler_differs,
                                 .dim = card_dim(c),
                                 .digest = *digest ? digest : NULL,
                                 .folder = c->folder,

@@ -1,0 +1,57 @@
+"""Folders of diffusers from a stranger: links that lead out, damaged graphs and configurations."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+import foreign
+
+MODEL = 3
+DDIM = {"_class_name": "DDIMScheduler"}
+
+
+def test_links_out_of_the_folder(run, tmp_path):
+    folder, other = (Path(foreign.folder(tmp_path / name, DDIM)) for name in ("one", "other"))
+    for name in ("scheduler/scheduler_config.json", "unet/model.onnx", "unet/config.json"):
+        kept = (folder / name).read_bytes()
+        (folder / name).unlink()
+        (folder / name).symlink_to(other / name)
+        assert run("info", folder, ok=False).returncode == MODEL
+        (folder / name).unlink()
+        (folder / name).write_bytes(kept)
+    run("info", folder)
+
+
+def test_damaged_graphs(run, tmp_path):
+    """Every cut and many flipped bytes of a network's file: refused or read, never worse."""
+    folder = Path(foreign.folder(tmp_path / "model", DDIM, np.zeros(8)))
+    file = folder / "unet/model.onnx"
+    whole = file.read_bytes()
+    generator = np.random.default_rng(1)
+    for cut in range(0, len(whole), 41):
+        file.write_bytes(whole[:cut])
+        assert run("info", folder, "--card", ok=False).returncode == MODEL
+    for _ in range(40):
+        data = bytearray(whole)
+        for at in generator.integers(len(data), size=3):
+            data[at] = generator.integers(256)
+        file.write_bytes(bytes(data))
+        assert run("info", folder, "--card", ok=None).returncode in (0, MODEL)
+
+
+def test_damaged_configurations(run, tmp_path):
+    """Any value in the place of any key, and cut texts."""
+    folder = Path(foreign.folder(tmp_path / "model", DDIM))
+    for name in ("scheduler/scheduler_config.json", "unet/config.json"):
+        file = folder / name
+        whole = json.loads(file.read_text())
+        whole.setdefault("beta_start", 1e-4)
+        for key in whole:
+            for value in ([], {}, "", -1, 1e300, 2**62, True, [1e-4] * 3, "-Infinity"):
+                file.write_text(json.dumps({**whole, key: value}))
+                assert run("info", folder, "--card", ok=None).returncode in (0, MODEL)
+        for cut in range(0, len(json.dumps(whole)), 7):
+            file.write_text(json.dumps(whole)[:cut])
+            assert run("info", folder, "--card", ok=False).returncode == MODEL
+        file.write_text(json.dumps(whole))
