@@ -75,7 +75,7 @@ lint: setup-test
 
 format:
 	@clang-format -i include/driftless/*.h src/*/*.[ch] cli/*.[ch] tests/*.[ch] tests/*/*.[ch] \
-	    examples/*/*.c
+	    examples/*/*.c bench/*.c
 
 docs: all
 	@scripts/listing >build/options.md && mv build/options.md docs/solvers/options.md

@@ -135,6 +135,7 @@ enum { TILE = 1024, GROUP = 8, ENTRIES = 2 * PLAN_SOURCES_MAX };
 
 /* dst may be one of the sources but never overlaps one in part: elements do not depend on others. */
 #if defined(__clang__)
+#pragma clang diagnostic ignored "-Wpass-failed" /* builds without optimisation don't vectorise */
 #define ELEMENTWISE _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define ELEMENTWISE _Pragma("GCC ivdep")
