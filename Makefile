@@ -57,7 +57,7 @@ test: setup-test
 test-quick: setup-test
 	@scripts/test quick
 
-test-train:
+test-train: setup-demo
 	@scripts/setup train
 	@scripts/test train
 
