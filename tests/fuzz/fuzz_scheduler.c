@@ -13,12 +13,12 @@ static int answer(void *user, const dfl_request *rq) {
 
 static void use(const text *members, const text *clock) {
     static const char *const specs[] = {"solver=ddim steps=2", "steps=2 published=1"};
-    text card = {0};
+    text json = {0};
     dfl_model *model = NULL;
-    text_add(&card, "{\"format\": \"driftless-model/1\", \"sample\": {\"shape\": [2]}%s",
+    text_add(&json, "{\"format\": \"driftless-model/1\", \"sample\": {\"shape\": [2]}%s",
              members->data);
-    text_add(&card, ", \"time_map\": {%s, \"dtype\": \"float32\", \"rank\": 1}}", clock->data);
-    FUZZ_CALL(dfl_model_callback(card.data, answer, NULL, &model), model);
+    text_add(&json, ", \"time_map\": {%s, \"dtype\": \"float32\", \"rank\": 1}}", clock->data);
+    FUZZ_CALL(dfl_model_callback(json.data, answer, NULL, &model), model);
     fuzz_check(model != NULL, "the card of an accepted scheduler is refused");
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         dfl_plan *plan = NULL;
@@ -26,7 +26,7 @@ static void use(const text *members, const text *clock) {
         dfl_plan_free(plan);
     }
     dfl_model_free(model);
-    text_free(&card);
+    text_free(&json);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

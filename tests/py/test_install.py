@@ -21,8 +21,6 @@ lib/pkgconfig/driftless.pc
 share/bash-completion/completions/driftless share/fish/vendor_completions.d/driftless.fish
 share/zsh/site-functions/_driftless
 share/doc/driftless/LICENSE share/doc/driftless/NOTICE
-share/driftless/models/fashion-vp/README.md share/driftless/models/fashion-vp/model.json
-share/driftless/models/fashion-vp/network.onnx share/driftless/models/fashion-vp/score_statistics.json
 share/man/man1/driftless.1 share/man/man3/libdriftless.3 share/man/man7/driftless-samplers.7
 """
 
@@ -97,8 +95,10 @@ def examples(prefix, tmp_path):
 
 # ---- what is there ---------------------------------------------------------------------------------
 
-def test_files(prefix, version):
+def test_files(prefix, version, root):
     expected = FILES.replace("MINOR", version.rpartition(".")[0]).replace("VERSION", version).split()
+    expected += [f"share/driftless/{path.relative_to(root)}" for path in root.glob("models/*/*")
+                 if not path.name.startswith("samples-")]
     found = [path.relative_to(prefix).as_posix() for path in prefix.rglob("*") if not path.is_dir()]
     assert sorted(name for name in found if "/examples/" not in name) == sorted(expected)
 
