@@ -45,7 +45,7 @@ build/release/.built: build/.setup-demo $(SOURCES)
 	@scripts/build release driftless driftless_program
 	@touch $@
 
-setup-demo:
+setup-demo build/.setup-demo:
 	@scripts/setup demo
 
 setup-test:
