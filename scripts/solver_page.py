@@ -37,6 +37,9 @@ class Cells:
         text = self.rows.get((*key, nfe), {}).get(column)
         return float(text) if text else None
 
+    def complete(self, nfe):
+        return all((*key, nfe) in self.rows for key in self.keys)
+
     def best(self, nfe, column):
         return min(v for k in self.keys if (v := self.value(k, nfe, column)) is not None)
 
@@ -48,7 +51,7 @@ class Cells:
         """The table as Markdown; the best of a budget in bold."""
         yield "| solver | grid | " + " | ".join(map(str, self.budgets)) + " |"
         yield "|---|---|" + "---|" * len(self.budgets)
-        best = {n: self.best(n, column) for n in self.budgets}
+        best = {n: self.best(n, column) if self.complete(n) else None for n in self.budgets}
         for key in self.keys:
             shown = []
             for n in self.budgets:
@@ -62,7 +65,7 @@ class Cells:
     def winners(self, column, digits, first=3):
         yield "| evaluations | " + " | ".join(f"{i + 1}." for i in range(first)) + " |"
         yield "|---|" + "---|" * first
-        for n in self.budgets:
+        for n in filter(self.complete, self.budgets):
             ranked = sorted((v, k) for k in self.keys if (v := self.value(k, n, column)) is not None)
             yield f"| {n} | " + " | ".join(f"`{s}`, `{g}`: {v:.{digits}g}"
                                            for v, (s, g) in ranked[:first]) + " |"
@@ -134,7 +137,7 @@ def distance_page(cells, folder):
                 f"{samples} samples with labels i mod 10, seed 1, float32. Root mean square distance per pixel (pixels "
                 "from -1 to 1) to the converged solution from the same starts: `deis:order=3`, `power:kappa=2`, 250 "
                 "evaluations. Budgets are limits: a solver whose steps take several evaluations spends what fits "
-                "(column `spent` of the CSV).", "", "![](solvers.svg)", "", "## The three best", ""]
+                "(column `spent` of the CSV). Empty: not measured yet.", "", "![](solvers.svg)", "", "## The three best", ""]
     yield from cells.winners("rms", 3)
     yield from ["", "## All", ""]
     yield from cells.lines("rms", 3)
