@@ -240,11 +240,17 @@ static void sum_line(const lin_job *job, const lin_line *line, size_t at, size_t
     }
 }
 
-/* One stretch of n numbers of each component; both are summed before either is stored, because
-   dst may be a source. */
+/* One stretch of n numbers of each component: straight into dst if one sum makes it, else tile by
+   tile; both components are summed before either is stored, because dst may be a source. */
 static void run_stretch(const lin_job *job, const lin_line *lines, size_t at, size_t n) {
     double sum[2][TILE];
     const size_t size = vec_size(job->type);
+    if (job->components == 1 && lines->n > 0 && lines->n <= GROUP) {
+        const void *src[GROUP];
+        take(job, lines, 0, at, src);
+        sum_for(job->type, WHOLE)((char *)job->dst + at * size, src, lines->c, lines->n, n);
+        return;
+    }
     for (size_t done = 0; done < n; done += TILE) {
         const size_t part = n - done < TILE ? n - done : TILE;
         for (int i = 0; i < job->components; i++) sum_line(job, &lines[i], at + done, part, sum[i]);
@@ -259,14 +265,7 @@ void lin_run(const lin_job *job) {
     lin_line lines[2];
     for (int i = 0; i < job->components; i++) collect(job, i, &lines[i]);
     if (job->components == 1 && job->stride == job->dim) { /* no gaps: one stretch for the batch */
-        const size_t n = job->count * job->stride;
-        const void *src[GROUP];
-        if (!lines->n || lines->n > GROUP) {
-            run_stretch(job, lines, 0, n);
-        } else {
-            take(job, lines, 0, 0, src);
-            sum_for(job->type, WHOLE)(job->dst, src, lines->c, lines->n, n);
-        }
+        run_stretch(job, lines, 0, job->count * job->stride);
         return;
     }
     for (size_t s = 0; s < job->count; s++) run_stretch(job, lines, s * job->stride, job->dim);
