@@ -53,17 +53,11 @@ static dfl_status open_model(dfl_doctor *d, const char *options) {
     case DFL_E_KEY:
     case DFL_E_RANGE:
     case DFL_E_COMBINATION:
-    case DFL_E_MODEL: {
-        text words = {0};
-        text_add(&words, "%s", dfl_last_message());
-        if (words.failed) return fail_memory();
-        const dfl_status found = doctor_find(d, CHECK_MODEL, DFL_ERROR,
-                                             "%s\ncorrect what is named; docs/model-card.md and "
-                                             "docs/foreign-models.md list what is allowed",
-                                             words.data);
-        text_free(&words);
-        return found;
-    }
+    case DFL_E_MODEL:
+        return doctor_find(d, CHECK_MODEL, DFL_ERROR,
+                           "%s\ncorrect what is named; docs/model-card.md and "
+                           "docs/foreign-models.md list what is allowed",
+                           dfl_last_message());
     default: return status;
     }
 }
@@ -89,15 +83,10 @@ static dfl_status make_plan(dfl_doctor *d, const char *spec) {
     d->ran[CHECK_PLAN] = true;
     const dfl_status status = dfl_plan_new(d->model, spec, &d->plan);
     if (status == DFL_OK || status == DFL_E_KEY || status == DFL_E_MEMORY) return status;
-    text words = {0};
-    text_add(&words, "%s", dfl_last_message());
-    if (words.failed) return fail_memory();
-    const dfl_status found = doctor_find(d, CHECK_PLAN, DFL_ERROR,
-                                         "%s\nchoose the number of steps, the times, the grid or "
-                                         "the solver as that sentence says",
-                                         words.data);
-    text_free(&words);
-    return found;
+    return doctor_find(d, CHECK_PLAN, DFL_ERROR,
+                       "%s\nchoose the number of steps, the times, the grid or the solver as that "
+                       "sentence says",
+                       dfl_last_message());
 }
 
 static dfl_status examine(dfl_doctor *d, const char *options, const char *spec) {

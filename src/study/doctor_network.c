@@ -99,16 +99,10 @@ static dfl_status judge(probe *p, dfl_status status, double t, bool *go) {
     *go = status == DFL_OK;
     if (status == DFL_OK || status == DFL_E_MEMORY) return status;
     if (p->no_plan) return DFL_OK;
-    text words = {0};
-    text_add(&words, "%s", dfl_last_message());
-    if (words.failed) return fail_memory();
-    const dfl_status found = doctor_find(
-        p->doctor, CHECK_OUTPUT, DFL_ERROR,
-        "an evaluation at t = %.6g failed: %s\ntry precision f32; else compare process, "
-        "time_map and prediction_type of the card with how it was trained",
-        t, words.data);
-    text_free(&words);
-    return found;
+    return doctor_find(p->doctor, CHECK_OUTPUT, DFL_ERROR,
+                       "an evaluation at t = %.6g failed: %s\ntry precision f32; else compare "
+                       "process, time_map and prediction_type of the card with how it was trained",
+                       t, dfl_last_message());
 }
 
 /* ---- the checks -------------------------------------------------------------------------------- */
