@@ -66,7 +66,8 @@ void text_free(text *t);
 /* Appends `words` broken at blanks so that no line passes 80 columns; the cursor stands in
    column `column`, further lines start in column `indent`. Ends the line. */
 void text_wrap(text *out, const char *words, size_t column, size_t indent);
-char *text_copy(const char *s); /* NULL: no memory */
+void text_add_choice(text *out, const char *choices, int index); /* that word of "a|b|c" */
+char *text_copy(const char *s);                                  /* NULL: no memory */
 
 /* Overwrites by "?" what a terminal or a reader of UTF-8 could be fooled with: control characters
    (but line ends), invisible and direction-changing characters, bytes that are not UTF-8. */

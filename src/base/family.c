@@ -46,7 +46,8 @@ static dfl_status unknown(const family *f, const char *name) {
    rows come first. */
 static dfl_status expand(const family *f, const char *name, const char *body, char **out) {
     *out = NULL;
-    for (size_t i = 0; i < f->naliases && !row_named(f, name); i++) {
+    if (row_named(f, name)) return DFL_OK;
+    for (size_t i = 0; i < f->naliases; i++) {
         if (!same_name(name, f->aliases[i].name)) continue;
         const char *spec = f->aliases[i].spec;
         text full = {0};

@@ -82,6 +82,10 @@ bool json_has(const json_in *in, const char *key) {
     return json_object_get(in->object, key) != NULL;
 }
 
+bool json_has_value(const json_in *in, const char *key) {
+    return json_has(in, key) && !json_is_null(json_object_get(in->object, key));
+}
+
 dfl_status json_get_real(const json_in *in, const char *key, double *out) {
     const json_t *value = member(in, key, "a finite number");
     if (!value) return DFL_E_KEY;

@@ -26,6 +26,7 @@ dfl_status json_open(const char *where, const char *data, size_t length, json_t 
 dfl_status json_read(const char *path, size_t limit, json_t **root, json_in *in);
 
 bool json_has(const json_in *in, const char *key);
+bool json_has_value(const json_in *in, const char *key); /* there, and not null */
 
 /* Required members. A missing one is E_KEY, another type E_FORMAT, out of range E_RANGE. */
 dfl_status json_get_real(const json_in *in, const char *key, double *out); /* finite */

@@ -18,6 +18,10 @@ const char netform_halves[] = "both|x|m";
 const char netform_matchings[] = "hsm|dsm";
 const char netform_dtypes[] = "float32|float64|float16|int32|int64";
 
+double netform_shifted(double t, double shift) {
+    return shift * t / (1 + (shift - 1) * t);
+}
+
 double netform_time(const netform *f, double t, double a, double b) {
     switch (f->map) {
     case TIME_SIGMA: return b / a;

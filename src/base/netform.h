@@ -45,6 +45,9 @@ typedef struct {
 extern const char netform_predictions[], netform_time_maps[], netform_preconds[], netform_dtypes[],
     netform_halves[], netform_matchings[];
 
+/* The shift of a flow's times in diffusers: s t/(1 + (s - 1) t). */
+double netform_shifted(double t, double shift);
+
 /* tau for a state with marginal (a, b) at time t. Scalar processes. */
 double netform_time(const netform *f, double t, double a, double b);
 

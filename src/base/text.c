@@ -84,6 +84,11 @@ dfl_status text_result(text *t, char *buf, size_t cap, size_t *need) {
     return status;
 }
 
+void text_add_choice(text *out, const char *choices, int index) {
+    for (; index > 0; index--) choices += strcspn(choices, "|") + 1;
+    text_add(out, "%.*s", (int)strcspn(choices, "|"), choices);
+}
+
 void text_free(text *t) {
     free(t->data);
     *t = (text){0};

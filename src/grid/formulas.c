@@ -124,14 +124,10 @@ static double linspace_index(const opts *o, int i, int steps) {
     return opt_bool(o, "rounded") ? nearbyint(index) : index;
 }
 
-static double shifted(double t, double shift) {
-    return shift * t / (1 + (shift - 1) * t);
-}
-
 static double flow_match_index(const opts *o, int i, int steps) {
     const double n = (double)opt_int(o, "num_train_timesteps"), shift = opt_real(o, "shift");
     const double w = steps > 1 ? (double)i / (steps - 1) : 0;
-    return n * shifted(1 + w * (shifted(1 / n, shift) - 1), shift) - 1;
+    return n * netform_shifted(1 + w * (netform_shifted(1 / n, shift) - 1), shift) - 1;
 }
 
 static double trailing_index(const opts *o, int i, int steps) {

@@ -55,20 +55,16 @@ dfl_status dfl_model_callback(const char *json, dfl_denoise_fn fn, void *user, d
     *out = NULL;
     if (!json)
         return fail(DFL_E_ARG, "dfl_model_callback: card is NULL; a card's JSON text is needed");
-    callback *m = mem_array(1, sizeof *m);
-    if (!m) return fail_memory();
-    const dfl_status status = card_parse("card", json, strlen(json), &m->base.card);
+    dfl_model *made;
+    TRY(model_function(fn, user, &made));
+    const dfl_status status = card_parse("card", json, strlen(json), &made->card);
     if (status != DFL_OK) {
-        free(m);
+        dfl_model_free(made);
         return status;
     }
-    m->base.eval = callback_eval;
-    m->base.describe = callback_describe;
-    m->base.calls = 1;
-    m->base.card_only = !fn;
-    digest_bytes(json, strlen(json), m->base.identity);
-    m->fn = fn;
-    m->user = user;
-    *out = &m->base;
+    made->mixed_times = false; /* until dfl_model_mixed_times */
+    made->card_only = !fn;
+    digest_bytes(json, strlen(json), made->identity);
+    *out = made;
     return DFL_OK;
 }

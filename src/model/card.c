@@ -54,12 +54,11 @@ static dfl_status read_classes(const json_in *top, card *c) {
     json_in in;
     long long number;
     c->null_class = -1;
-    if (!json_has(top, "classes") || json_is_null(json_object_get(top->object, "classes")))
-        return DFL_OK;
+    if (!json_has_value(top, "classes")) return DFL_OK;
     TRY(json_get_object(top, "classes", &in));
     TRY(json_get_int(&in, "count", 1, CLASSES_MAX, &number));
     c->classes = number;
-    if (json_has(&in, "null") && !json_is_null(json_object_get(in.object, "null"))) {
+    if (json_has_value(&in, "null")) {
         TRY(json_get_int(&in, "null", 0, c->classes, &number));
         c->null_class = number;
     }
@@ -404,6 +403,19 @@ dfl_status card_read_classifier(const char *folder, card *out) {
     if (!own) return fail(DFL_E_COMBINATION, "%s/model.json has no \"classifier\"", folder);
     *out = *own;
     free(own);
+    return DFL_OK;
+}
+
+dfl_status card_check_labels(const card *c, const int64_t *labels, size_t count) {
+    if (labels && !c->classes)
+        return fail(DFL_E_COMBINATION, "labels are given, but the model has no classes");
+    for (size_t i = 0; labels && i < count; i++) {
+        const bool known = labels[i] >= 0 && labels[i] < c->classes;
+        if (!known && !(c->null_class >= 0 && labels[i] == c->null_class))
+            return fail(DFL_E_RANGE, "label %lld of sample %zu: the model has classes 0 to %lld%s",
+                        (long long)labels[i], i, (long long)c->classes - 1,
+                        c->null_class >= 0 ? " and a null class" : "");
+    }
     return DFL_OK;
 }
 

@@ -128,11 +128,11 @@ static void add_real(text *out, const char *key, double value) {
     text_real(out, value);
 }
 
-/* The index-th word of "a|b|c". */
 static void add_choice(text *out, const char *key, const char *choices, int index) {
-    for (; index > 0; index--) choices += strcspn(choices, "|") + 1;
     add_key(out, key);
-    text_add(out, "\"%.*s\"", (int)strcspn(choices, "|"), choices);
+    text_add(out, "\"");
+    text_add_choice(out, choices, index);
+    text_add(out, "\"");
 }
 
 /* As a card names it: relative to its folder. */

@@ -64,23 +64,16 @@ static dfl_status weigh(const guide *m, const dfl_request *rq, double weight[2][
     return DFL_OK;
 }
 
-static double number(int dtype, const void *from, size_t i) {
-    return dtype == DFL_FLOAT64 ? ((const double *)from)[i] : (double)((const float *)from)[i];
-}
-
 static void correct(const guide *m, const dfl_request *rq, size_t sample, double weight[2][2]) {
     const size_t half = rq->input_dim / (size_t)rq->components;
     const size_t in = sample * rq->input_dim, out = sample * rq->output_dim;
     for (size_t i = 0; i < (size_t)rq->output_components; i++) {
         for (size_t d = 0; d < half; d++) {
             const size_t at = out + i * half + d;
-            double y = number(rq->dtype, rq->output, at);
+            double y = request_number(rq, rq->output, at);
             for (size_t k = 0; k < (size_t)rq->components; k++)
-                y += weight[i][k] * number(rq->dtype, m->answer, in + k * half + d);
-            if (rq->dtype == DFL_FLOAT64)
-                ((double *)rq->output)[at] = y;
-            else
-                ((float *)rq->output)[at] = (float)y;
+                y += weight[i][k] * request_number(rq, m->answer, in + k * half + d);
+            request_set_number(rq, rq->output, at, y);
         }
     }
 }

@@ -109,19 +109,15 @@ static void add_network(const network *n, text *out) {
 /* optimum exports a scalar, other exporters [1] or [batch]; of these, [1] is opened as [batch] and
    then refused by the graph if it means it. */
 static dfl_status add_time_map(const char *folder, const network *n, const text *head, text *out) {
-    static const char *const types[] = {[NET_FLOAT32] = "float32",
-                                        [NET_FLOAT64] = "float64",
-                                        [NET_FLOAT16] = "float16",
-                                        [NET_INT32] = "int32",
-                                        [NET_INT64] = "int64"};
     const net_port *port = &n->role[ROLE_TIME]->port;
     if (port->type < 0)
         return fail(DFL_E_MODEL,
                     "%s/%s: the input 'timestep' has no type that is supported; float32, float64, "
                     "float16, int32 or int64 is needed",
                     folder, network_file);
-    text_add(out, ", \"time_map\": {%s, \"dtype\": \"%s\", \"rank\": %d}", head->data,
-             types[port->type], port->rank == 0 ? 0 : 1);
+    text_add(out, ", \"time_map\": {%s, \"dtype\": \"", head->data);
+    text_add_choice(out, netform_dtypes, port->type);
+    text_add(out, "\", \"rank\": %d}", port->rank == 0 ? 0 : 1);
     return DFL_OK;
 }
 
@@ -131,8 +127,7 @@ static dfl_status config_size(const json_in *in, int i, long long *out) {
     enum { SIZE_MAX_ = 1 << 24 };
     *out = 0;
     const char *key = i == 0 ? "in_channels" : "sample_size";
-    if (!in->object || !json_has(in, key) || json_is_null(json_object_get(in->object, key)))
-        return DFL_OK;
+    if (!json_has_value(in, key)) return DFL_OK;
     if (i == 0 || !json_is_array(json_object_get(in->object, key)))
         return json_get_int(in, key, 1, SIZE_MAX_, out);
     TRY(json_get_array(in, key, &list));
@@ -170,8 +165,7 @@ static dfl_status add_sample(const char *folder, const network *n, const json_in
 static dfl_status add_classes(const char *folder, const network *n, const json_in *in, text *out) {
     long long count;
     if (!n->role[ROLE_CLASS]) return DFL_OK;
-    if (!in->object || !json_has(in, "num_class_embeds") ||
-        json_is_null(json_object_get(in->object, "num_class_embeds")))
+    if (!json_has_value(in, "num_class_embeds"))
         return fail(DFL_E_KEY,
                     "%s/%s: the network takes class_labels, but \"num_class_embeds\" does not say "
                     "how many there are",

@@ -125,16 +125,7 @@ static void posterior(const mixture *m, const dfl_request *rq, int64_t label) {
 
 static void load(const mixture *m, const dfl_request *rq, size_t sample) {
     const size_t at = sample * rq->input_dim;
-    for (size_t d = 0; d < rq->input_dim; d++)
-        m->u[d] = rq->dtype == DFL_FLOAT64 ? ((const double *)rq->input)[at + d]
-                                           : (double)((const float *)rq->input)[at + d];
-}
-
-static void put(const dfl_request *rq, size_t at, double y) {
-    if (rq->dtype == DFL_FLOAT64)
-        ((double *)rq->output)[at] = y;
-    else
-        ((float *)rq->output)[at] = (float)y;
+    for (size_t d = 0; d < rq->input_dim; d++) m->u[d] = request_number(rq, rq->input, at + d);
 }
 
 /* y = cx E[x_0|u] + cn E[n|u], component by component. */
@@ -146,7 +137,7 @@ static void store(const mixture *m, const dfl_request *rq, size_t sample) {
         for (size_t d = 0; d < m->dim; d++) {
             double y = cx * m->clean[d] + cn[0] * m->noise[d];
             if (rq->components == 2) y += cn[1] * m->noise[m->dim + d];
-            put(rq, at + d, y);
+            request_set_number(rq, rq->output, at + d, y);
         }
     }
 }
@@ -238,7 +229,8 @@ static int classifier_eval(dfl_model *self, const dfl_request *rq) {
         weigh(m, &own, rq->labels[i]);
         memset(m->noise, 0, 2 * m->dim * sizeof *m->noise);
         for (size_t k = 0; k < m->K; k++) add_pull(m, &own, k, m->r[k] - c->all[k]);
-        for (size_t d = 0; d < rq->output_dim; d++) put(&own, i * rq->output_dim + d, m->noise[d]);
+        for (size_t d = 0; d < rq->output_dim; d++)
+            request_set_number(rq, rq->output, i * rq->output_dim + d, m->noise[d]);
     }
     return DFL_OK;
 }

@@ -35,13 +35,16 @@ typedef struct card {
     text warnings; /* unknown keys, one per line */
 } card;
 
-/* Reads a card from a folder (its model.json, or what diffusers left there) / from JSON text (`where` names it in messages). */
+/* Reads a card from a folder (its model.json, or what diffusers left there) / from JSON text (`where`
+   names it in messages). */
 dfl_status card_read(const char *folder, card *out);
 dfl_status card_parse(const char *where, const char *json, size_t length, card *out);
 /* The classifier of a folder's card alone; E_COMBINATION where it has none. */
 dfl_status card_read_classifier(const char *folder, card *out);
 void card_free(card *c);
 size_t card_dim(const card *c);
+/* E_COMBINATION or E_RANGE if the card does not have such labels; NULL is fine. */
+dfl_status card_check_labels(const card *c, const int64_t *labels, size_t count);
 int card_output_components(const card *c); /* of the network's output: 1, or 2 for both halves */
 /* The card as a jansson-written JSON object text appended to out. */
 dfl_status card_print(const card *c, text *out);
@@ -73,6 +76,20 @@ struct dfl_request {
 
 /* The request as sample i sees it: its own time in t, tau, at and gives. */
 dfl_request request_of(const dfl_request *rq, size_t i);
+
+/* Number i of an array of the request's type. */
+static inline double request_number(const dfl_request *rq, const void *numbers, size_t i) {
+    if (rq->dtype == DFL_FLOAT64) return ((const double *)numbers)[i];
+    return (double)((const float *)numbers)[i];
+}
+
+static inline void request_set_number(const dfl_request *rq, void *numbers, size_t i,
+                                      double value) {
+    if (rq->dtype == DFL_FLOAT64)
+        ((double *)numbers)[i] = value;
+    else
+        ((float *)numbers)[i] = (float)value;
+}
 
 /* A denoiser. `eval` answers for all samples of the request, on the calling thread; returns 0 or
    the code to end the run with. An implementation embeds this as its first member. */

@@ -141,12 +141,7 @@ static dfl_status check_request(const card *c, const dfl_request *rq) {
         return fail(DFL_E_COMBINATION,
                     rq->labels ? "dfl_model_answer: the request has labels, the model no classes"
                                : "dfl_model_answer: the model has classes, the request no labels");
-    for (size_t i = 0; rq->labels && i < rq->count; i++)
-        if (rq->labels[i] < 0 || (rq->labels[i] >= c->classes && rq->labels[i] != c->null_class))
-            return fail(DFL_E_RANGE,
-                        "dfl_model_answer: label %lld; the model has classes 0 to %lld",
-                        (long long)rq->labels[i], (long long)c->classes - 1);
-    return DFL_OK;
+    return card_check_labels(c, rq->labels, rq->count);
 }
 
 dfl_status dfl_model_answer(dfl_model *model, const dfl_request *request) {

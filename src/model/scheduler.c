@@ -1,7 +1,7 @@
 /* scheduler_config.json of diffusers. Keys that say what the network was trained for are kept
  * exactly or refused; keys that say how it was sampled become the card's "sampler", and what that
- * leaves out stands in "sampler_differs" (scheduler_sampler.c). A key that is missing has the default of its class, as in
- * diffusers 0.42. */
+ * leaves out stands in "sampler_differs" (scheduler_sampler.c). A key that is missing has the default
+ * of its class, as in diffusers 0.42. */
 #include "model/scheduler.h"
 
 #include <math.h>
@@ -10,32 +10,34 @@
 
 /* ---- keys with defaults; null is no value ---------------------------------------------------- */
 
-bool config_has(const config *c, const char *key) {
-    return json_has(&c->in, key) && !json_is_null(json_object_get(c->in.object, key));
-}
-
 dfl_status config_real(const config *c, const char *key, double fallback, double *out) {
     *out = fallback;
-    return config_has(c, key) ? json_get_real(&c->in, key, out) : DFL_OK;
+    return json_has_value(&c->in, key) ? json_get_real(&c->in, key, out) : DFL_OK;
 }
 
 dfl_status config_int(const config *c, const char *key, long long fallback, long long most,
                       long long *out) {
     *out = fallback;
-    return config_has(c, key) ? json_get_int(&c->in, key, 0, most, out) : DFL_OK;
+    return json_has_value(&c->in, key) ? json_get_int(&c->in, key, 0, most, out) : DFL_OK;
 }
 
 dfl_status config_word(const config *c, const char *key, const char *fallback, const char **out) {
     *out = fallback;
-    return config_has(c, key) ? json_get_text(&c->in, key, out) : DFL_OK;
+    return json_has_value(&c->in, key) ? json_get_text(&c->in, key, out) : DFL_OK;
 }
 
 bool config_flag(const config *c, const char *key, bool fallback) {
-    return config_has(c, key) ? json_is_true(json_object_get(c->in.object, key)) : fallback;
+    return json_has_value(&c->in, key) ? json_is_true(json_object_get(c->in.object, key))
+                                       : fallback;
 }
 
 bool word_is(const char *word, const char *other) {
     return strcmp(word, other) == 0;
+}
+
+void scheduler_add_real(text *out, const char *before, double value) {
+    text_add(out, "%s", before);
+    text_real(out, value);
 }
 
 dfl_status config_refuse(const config *c, const char *key, const char *value) {
@@ -150,12 +152,13 @@ static dfl_status check_quirks(const config *c) {
                         quirks[i].why);
         config_differs(c, quirks[i].why);
     }
-    if (c->is->kind == BETAS && (config_has(c, "sigma_min") || config_has(c, "sigma_max")))
+    if (c->is->kind == BETAS &&
+        (json_has_value(&c->in, "sigma_min") || json_has_value(&c->in, "sigma_max")))
         config_differs(c, "a grid between sigma_min and sigma_max");
     if (json_array_size(json_object_get(c->in.object, "disable_corrector")) > 0)
         config_differs(c, "disable_corrector");
     if (config_flag(c, "clip_sample", c->is->clips)) config_differs(c, "clip_sample");
-    if (config_has(c, "lambda_min_clipped") &&
+    if (json_has_value(&c->in, "lambda_min_clipped") &&
         json_is_number(json_object_get(c->in.object, "lambda_min_clipped")))
         config_differs(c, "lambda_min_clipped");
     return DFL_OK;
@@ -175,11 +178,6 @@ static const char known[] =
 
 /* ---- the parts of the card -------------------------------------------------------------------- */
 
-static void add_real(text *out, const char *before, double value) {
-    text_add(out, "%s", before);
-    text_real(out, value);
-}
-
 static dfl_status add_betas(config *c, text *out) {
     const char *schedule;
     double first, last, *trained = NULL;
@@ -189,10 +187,11 @@ static dfl_status add_betas(config *c, text *out) {
     TRY(config_real(c, "beta_end", c->is->beta_end, &last));
     const bool zero = config_flag(c, "rescale_betas_zero_snr", false);
     text_add(out, ", \"process\": {\"type\": \"vp_discrete\", ");
-    if (config_has(c, "trained_betas")) {
+    if (json_has_value(&c->in, "trained_betas")) {
         TRY(json_get_reals(&c->in, "trained_betas", LENGTH_MAX, &trained, &n));
         c->length = (long long)n;
-        for (size_t i = 0; i < n; i++) add_real(out, i ? ", " : "\"trained_betas\": [", trained[i]);
+        for (size_t i = 0; i < n; i++)
+            scheduler_add_real(out, i ? ", " : "\"trained_betas\": [", trained[i]);
         text_add(out, "]");
         free(trained);
     } else {
@@ -202,8 +201,8 @@ static dfl_status add_betas(config *c, text *out) {
         text_add(out, "\"num_train_timesteps\": %lld, \"beta_schedule\": \"%s\"", c->length,
                  schedule);
         if (!word_is(schedule, "squaredcos_cap_v2")) {
-            add_real(out, ", \"beta_start\": ", first);
-            add_real(out, ", \"beta_end\": ", last);
+            scheduler_add_real(out, ", \"beta_start\": ", first);
+            scheduler_add_real(out, ", \"beta_end\": ", last);
         }
     }
     text_add(out, "%s}", zero ? ", \"rescale_betas_zero_snr\": true" : "");
@@ -225,7 +224,7 @@ static dfl_status add_prediction(const config *c, bool flow, text *out) {
 static dfl_status add_discrete(config *c, text *out, text *clock) {
     TRY(add_betas(c, out));
     TRY(add_prediction(c, false, out));
-    add_real(out, ", \"t_min\": ", 1 / (double)c->length);
+    scheduler_add_real(out, ", \"t_min\": ", 1 / (double)c->length);
     text_add(out, ", \"t_max\": 1");
     text_add(clock, "\"type\": \"linear\", \"scale\": %lld, \"offset\": -1", c->length);
     return DFL_OK;
@@ -241,12 +240,13 @@ static dfl_status add_edm(config *c, text *out, text *clock) {
     TRY(config_real(c, "sigma_data", 0.5, &data));
     TRY(config_word(c, "prediction_type", "epsilon", &type));
     if (!word_is(type, "epsilon")) return config_refuse(c, "prediction_type", type);
-    add_real(out, ", \"process\": {\"type\": \"edm\", \"sigma_max\": ", hi);
-    add_real(out,
-             "}, \"prediction_type\": \"sample\", \"preconditioning\": {\"type\": \"edm\", "
-             "\"sigma_data\": ",
-             data);
-    add_real(out, "}, \"t_min\": ", lo / hi);
+    scheduler_add_real(out, ", \"process\": {\"type\": \"edm\", \"sigma_max\": ", hi);
+    scheduler_add_real(
+        out,
+        "}, \"prediction_type\": \"sample\", \"preconditioning\": {\"type\": \"edm\", "
+        "\"sigma_data\": ",
+        data);
+    scheduler_add_real(out, "}, \"t_min\": ", lo / hi);
     text_add(out, ", \"t_max\": 1");
     text_add(clock, "\"type\": \"log_sigma\"");
     return DFL_OK;
@@ -257,16 +257,12 @@ static dfl_status add_ve(config *c, text *out, text *clock) {
     TRY(config_real(c, "sigma_min", 0.01, &lo));
     TRY(config_real(c, "sigma_max", 1348, &hi));
     TRY(config_real(c, "sampling_eps", 1e-5, &least));
-    add_real(out, ", \"process\": {\"type\": \"ve\", \"sigma_min\": ", lo);
-    add_real(out, ", \"sigma_max\": ", hi);
-    add_real(out, "}, \"prediction_type\": \"score\", \"t_min\": ", least);
+    scheduler_add_real(out, ", \"process\": {\"type\": \"ve\", \"sigma_min\": ", lo);
+    scheduler_add_real(out, ", \"sigma_max\": ", hi);
+    scheduler_add_real(out, "}, \"prediction_type\": \"score\", \"t_min\": ", least);
     text_add(out, ", \"t_max\": 1");
     text_add(clock, "\"type\": \"sigma\"");
     return DFL_OK;
-}
-
-static double shifted(double t, double shift) {
-    return shift * t / (1 + (shift - 1) * t);
 }
 
 dfl_status config_shift(const config *c, double *shift) {
@@ -280,7 +276,7 @@ static dfl_status add_flow(config *c, text *out, text *clock) {
     TRY(config_shift(c, &shift));
     text_add(out, ", \"process\": \"flow\"");
     TRY(add_prediction(c, true, out));
-    add_real(out, ", \"t_min\": ", shifted(1 / (double)c->length, shift));
+    scheduler_add_real(out, ", \"t_min\": ", netform_shifted(1 / (double)c->length, shift));
     text_add(out, ", \"t_max\": 1");
     text_add(clock, "\"type\": \"linear\", \"scale\": %lld, \"offset\": 0", c->length);
     return DFL_OK;

@@ -46,7 +46,6 @@ typedef struct {
 enum { LENGTH_MAX = 100000 };
 
 /* Values by key, with the class's default where the key is missing or null. */
-bool config_has(const config *c, const char *key);
 dfl_status config_real(const config *c, const char *key, double fallback, double *out);
 dfl_status config_int(const config *c, const char *key, long long fallback, long long most,
                       long long *out);
@@ -61,6 +60,7 @@ dfl_status config_shift(const config *c, double *shift); /* of a flow's times */
 dfl_status config_refuse(const config *c, const char *key, const char *value);
 void config_differs(const config *c, const char *what);
 bool word_is(const char *word, const char *other);
+void scheduler_add_real(text *out, const char *before, double value); /* behind the text `before` */
 
 /* The members "sampler" and "sampler_differs" of the card, each begun with ", ", if there are any. */
 dfl_status scheduler_sampler(const config *c, text *out);

@@ -10,11 +10,6 @@
 
 #include <string.h>
 
-static void add_real(text *out, const char *before, double value) {
-    text_add(out, "%s", before);
-    text_real(out, value);
-}
-
 /* ---- the solver -------------------------------------------------------------------------------- */
 
 static dfl_status solver_ddpm(const config *c, text *out) {
@@ -99,11 +94,15 @@ static dfl_status add_solver(const config *c, text *out) {
 
 /* ---- the grid and its end ---------------------------------------------------------------------- */
 
+static dfl_status read_spacing(const config *c, const char **spacing, long long *offset) {
+    TRY(config_word(c, "timestep_spacing", c->is->spacing, spacing));
+    return config_int(c, "steps_offset", 0, 1000, offset);
+}
+
 static dfl_status add_index_grid(const config *c, text *out) {
     const char *spacing;
     long long offset;
-    TRY(config_word(c, "timestep_spacing", c->is->spacing, &spacing));
-    TRY(config_int(c, "steps_offset", 0, 1000, &offset));
+    TRY(read_spacing(c, &spacing, &offset));
     if (!word_is(spacing, "leading") && !word_is(spacing, "linspace") &&
         !word_is(spacing, "trailing"))
         return config_refuse(c, "timestep_spacing", spacing);
@@ -123,14 +122,14 @@ static dfl_status add_grid(const config *c, text *out) {
         text_real(out, shift);
         return DFL_OK;
     }
-    if (c->kind ==
-        FLOW) { /* 1 - i(1 - 1/N)/steps for UniPC, for the others (1 - 1/N)(1 - i/steps) */
+    if (c->kind == FLOW) {
+        /* 1 - i(1 - 1/N)/steps for UniPC, for the others (1 - 1/N)(1 - i/steps) */
         if (shift != 1) config_differs(c, "flow_shift");
         if (c->is->solver == BY_UNIPC)
             text_add(out, " grid=linspace:num_train_timesteps=%lld,endpoint=0,rounded=0",
                      c->length);
         else
-            add_real(out, " grid=uniform t_start=", 1 - 1 / (double)c->length);
+            scheduler_add_real(out, " grid=uniform t_start=", 1 - 1 / (double)c->length);
         return DFL_OK;
     }
     if (config_at(c, "use_exponential_sigmas", NULL) || config_at(c, "use_lu_lambdas", NULL) ||
@@ -139,7 +138,7 @@ static dfl_status add_grid(const config *c, text *out) {
         return DFL_OK;
     }
     if (c->kind == EDM || config_at(c, "use_karras_sigmas", NULL)) {
-        add_real(out, " grid=karras:rho=", rho);
+        scheduler_add_real(out, " grid=karras:rho=", rho);
         return DFL_OK;
     }
     return add_index_grid(c, out);
@@ -150,8 +149,7 @@ static dfl_status add_grid(const config *c, text *out) {
 static dfl_status stands_still(const config *c, bool *still) {
     const char *spacing;
     long long offset;
-    TRY(config_word(c, "timestep_spacing", c->is->spacing, &spacing));
-    TRY(config_int(c, "steps_offset", 0, 1000, &offset));
+    TRY(read_spacing(c, &spacing, &offset));
     const bool from_first =
         word_is(spacing, "linspace") || (word_is(spacing, "leading") && offset == 0);
     *still = c->kind == BETAS && c->is->endpoint && from_first;
@@ -181,7 +179,7 @@ static dfl_status add_end(const config *c, text *out) {
     if (zero)
         text_add(out, " t_end=0");
     else
-        add_real(out, " t_end=", c->kind == EDM ? lo / hi : 1 / (double)c->length);
+        scheduler_add_real(out, " t_end=", c->kind == EDM ? lo / hi : 1 / (double)c->length);
     return DFL_OK;
 }
 

@@ -166,19 +166,6 @@ double dfl_run_model_seconds(const dfl_run *run) {
     return run->model_seconds;
 }
 
-dfl_status run_check_labels(const card *c, const int64_t *labels, size_t count) {
-    if (labels && !c->classes)
-        return fail(DFL_E_COMBINATION, "labels are given, but the model has no classes");
-    for (size_t i = 0; labels && i < count; i++) {
-        const bool known = labels[i] >= 0 && labels[i] < c->classes;
-        if (!known && !(c->null_class >= 0 && labels[i] == c->null_class))
-            return fail(DFL_E_RANGE, "label %lld of sample %zu: the model has classes 0 to %lld%s",
-                        (long long)labels[i], i, (long long)c->classes - 1,
-                        c->null_class >= 0 ? " and a null class" : "");
-    }
-    return DFL_OK;
-}
-
 /* A sample without a label gets class i mod C. */
 static void set_labels(const dfl_run *run, const int64_t *labels) {
     const int64_t classes = run->model->card.classes;
@@ -236,7 +223,7 @@ dfl_status dfl_run_begin(dfl_run *run, uint64_t first, size_t count, const int64
     run->order.open = false; /* whatever was in progress is abandoned */
     if (first > UINT64_MAX - count)
         return fail(DFL_E_RANGE, "first + count of the samples to draw is above 2^64 - 1");
-    TRY(run_check_labels(&run->model->card, labels, count));
+    TRY(card_check_labels(&run->model->card, labels, count));
     atomic_store(&run->cancelled, 0);
     TRY(prepare(run));
     run->order = (run_order){.open = true,

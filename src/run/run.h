@@ -56,9 +56,6 @@ typedef struct {
 
 dfl_status run_read_settings(const char *text_options, run_settings *out);
 
-/* E_COMBINATION or E_RANGE if the model's card does not have them; NULL is fine. */
-dfl_status run_check_labels(const card *c, const int64_t *labels, size_t count);
-
 /* A batch of samples in the middle of a plan: all that the executor goes on from. */
 typedef struct {
     uint64_t first;

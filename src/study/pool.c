@@ -229,7 +229,7 @@ dfl_status dfl_ode_sample(dfl_ode *ode, uint64_t first, size_t count, const int6
         return fail(DFL_E_ARG, "dfl_ode_sample: ode and samples must not be NULL");
     if (first > UINT64_MAX - count)
         return fail(DFL_E_RANGE, "dfl_ode_sample: first + count is above 2^64 - 1");
-    TRY(run_check_labels(&ode->model->card, labels, count));
+    TRY(card_check_labels(&ode->model->card, labels, count));
     call c = {first, count, 0, labels, start, samples, nfe};
     atomic_store(&ode->cancelled, 0);
     ode->live = 0;
