@@ -48,5 +48,6 @@ extern const command command_solvers, command_grids, command_processes;
 extern const command command_manual, command_complete;
 extern const command *const commands[];
 extern const size_t ncommands;
+const command *command_named(const char *name); /* NULL: there is none */
 
 #endif

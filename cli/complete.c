@@ -162,12 +162,6 @@ static void offer_operands(const place *p, const command *c) {
 
 /* ---- the command --------------------------------------------------------------------------------- */
 
-static const command *command_named(const char *name) {
-    for (size_t i = 0; i < ncommands; i++)
-        if (strcmp(commands[i]->name, name) == 0) return commands[i];
-    return NULL;
-}
-
 /* word[0] names the command; word[n - 1] is to be completed. */
 static void complete(const char *const *word, int n, text *out) {
     const place whole = {word[n - 1], 0, out};

@@ -97,15 +97,17 @@ dfl_status print_text(text *t) {
     return status;
 }
 
+const command *command_named(const char *name) {
+    for (size_t i = 0; i < ncommands; i++)
+        if (strcmp(commands[i]->name, name) == 0) return commands[i];
+    return NULL;
+}
+
 static dfl_status find_command(const char *name, const command **out) {
     const char *names[COMMANDS];
-    for (int i = 0; i < COMMANDS; i++) {
-        names[i] = commands[i]->name;
-        if (strcmp(names[i], name) == 0) {
-            *out = commands[i];
-            return DFL_OK;
-        }
-    }
+    *out = command_named(name);
+    if (*out) return DFL_OK;
+    for (int i = 0; i < COMMANDS; i++) names[i] = commands[i]->name;
     const char *close = text_closest(name, names, COMMANDS);
     if (close)
         return fail(DFL_E_ARG, "there is no command \"%s\"; did you mean \"%s\"?", name, close);

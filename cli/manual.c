@@ -93,7 +93,7 @@ static void add_command(text *out, const command *c) {
     text_free(&usage);
     text_add(out, ".Pp\n");
     add_words(out, c->about);
-    if (c->rows->name[0] != 'h') { /* more than --help */
+    if (strcmp(c->rows->name, "help") != 0) {
         text_add(out, ".Bl -tag -width Ds\n");
         for (const arg_row *option = c->rows; option->name; option++) add_option(out, option);
         text_add(out, ".El\n");

@@ -14,7 +14,10 @@ static const char *const words[] = {
     "process",         "t-start", "t-end", "dynamic-thresholding-ratio",
     "sample-max-value"};
 
-enum { WORDS = sizeof words / sizeof *words };
+/* Options without a value: "key=1" in a specification. */
+static const char *const flags[] = {"denoise", "published", "thresholding"};
+
+enum { WORDS = sizeof words / sizeof *words, FLAGS = sizeof flags / sizeof *flags };
 
 /* A blank that no quotes or brackets enclose would begin another key of the specification. */
 static bool has_loose_blank(const char *s) {
@@ -56,9 +59,8 @@ dfl_status spec_make(const args *a, text *out) {
     if (arg_given(a, "steps") && arg_given(a, "nfe"))
         return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
     TRY(spec_add(a, words, WORDS, true, out));
-    if (arg_given(a, "denoise")) text_add(out, "%sdenoise=1", out->len ? " " : "");
-    if (arg_given(a, "published")) text_add(out, "%spublished=1", out->len ? " " : "");
-    if (arg_given(a, "thresholding")) text_add(out, "%sthresholding=1", out->len ? " " : "");
+    for (int i = 0; i < FLAGS; i++)
+        if (arg_given(a, flags[i])) text_add(out, "%s%s=1", out->len ? " " : "", flags[i]);
     return out->failed ? fail_memory() : DFL_OK;
 }
 
@@ -82,17 +84,15 @@ dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text 
     return status;
 }
 
+static dfl_status refuse(const args *a, const char *option) {
+    if (!arg_given(a, option)) return DFL_OK;
+    return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it", option);
+}
+
 dfl_status spec_refuse(const args *a) {
-    for (int i = 0; i < WORDS; i++)
-        if (arg_given(a, words[i]))
-            return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
-                        words[i]);
-    static const char *const more[] = {"denoise", "published", "thresholding", "tuned"};
-    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
-        if (arg_given(a, more[i]))
-            return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it",
-                        more[i]);
-    return DFL_OK;
+    for (int i = 0; i < WORDS; i++) TRY(refuse(a, words[i]));
+    for (int i = 0; i < FLAGS; i++) TRY(refuse(a, flags[i]));
+    return refuse(a, "tuned");
 }
 
 dfl_status plan_load(const char *path, dfl_plan **out) {
