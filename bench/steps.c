@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/base.h"
 #include "driftless/driftless.h"
 
 enum { FEW = 10, MANY = 50 };
@@ -34,12 +34,6 @@ static int copy(void *user, const dfl_request *request) {
     return 0;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Seconds of one run of that many steps, or a negative number. */
 static double seconds(dfl_model *model, const char *solver, const shape *s, int steps, buffers b) {
     char spec[128], options[64];
@@ -52,10 +46,10 @@ static double seconds(dfl_model *model, const char *solver, const shape *s, int 
     double spent = -1;
     if (!status) status = dfl_run_sample(run, 0, s->count, NULL, b.start, b.samples);
     if (!status) {
-        const double began = now();
+        const double began = seconds_now();
         for (int i = 0; i < s->loops && !status; i++)
             status = dfl_run_sample(run, 0, s->count, NULL, b.start, b.samples);
-        spent = (now() - began) / s->loops;
+        spent = (seconds_now() - began) / s->loops;
     }
     if (status) fprintf(stderr, "%s: %s\n", spec, dfl_last_message());
     dfl_run_free(run);

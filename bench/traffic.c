@@ -6,31 +6,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "run/run.h"
 
 enum { SOURCES = 5 };
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static double time_sum(const lin_job *job, int loops) {
-    const double began = now();
+    const double began = seconds_now();
     for (int i = 0; i < loops; i++) lin_run(job);
-    return (now() - began) / loops;
+    return (seconds_now() - began) / loops;
 }
 
 static double time_copy(char *dst, const char *src, size_t bytes, int loops) {
-    const double began = now();
+    const double began = seconds_now();
     for (int i = 0; i < loops; i++) {
         memcpy(dst, src, bytes);
         __asm__ volatile("" : : "r"(dst) : "memory"); /* a repeated copy must not be left out */
     }
-    return (now() - began) / loops;
+    return (seconds_now() - began) / loops;
 }
 
 static void measure(size_t n, int loops, int passes, float *all, char *copied) {

@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
+matplotlib.rcParams["svg.hashsalt"] = "driftless"  # the same file every time
 import matplotlib.pyplot as plt  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,8 +31,11 @@ class Cells:
     def __init__(self, path):
         with open(path, newline="") as file:
             self.rows = {(r["solver"], r["grid"], int(r["nfe"])): r for r in csv.DictReader(file)}
-        self.budgets = sorted({n for s, _, n in self.rows if not s.startswith("(")})
-        self.keys = list(dict.fromkeys((s, g) for s, g, _ in self.rows if not s.startswith("(")))
+        # The reference from other starts stands among the cells, with a name in brackets.
+        self.floor = next((row for key, row in self.rows.items() if key[0].startswith("(")), None)
+        cells = [key for key in self.rows if not key[0].startswith("(")]
+        self.budgets = sorted({nfe for _, _, nfe in cells})
+        self.keys = list(dict.fromkeys((solver, grid) for solver, grid, _ in cells))
 
     def value(self, key, nfe, column):
         text = self.rows.get((*key, nfe), {}).get(column)
@@ -71,9 +75,10 @@ class Cells:
                                            for v, (s, g) in ranked[:first]) + " |"
 
     def refusals(self):
-        for (solver, grid, nfe), row in self.rows.items():
-            if row["note"]:
-                yield f"- `{solver}`, `{grid}`, {nfe}: {row['note']}"
+        """The end of a page: what was refused and why; nothing where nothing was."""
+        refused = [f"- `{solver}`, `{grid}`, {nfe}: {row['note']}"
+                   for (solver, grid, nfe), row in self.rows.items() if row["note"]]
+        return ["", "Refused:", "", *refused] if refused else []
 
 
 def label(key):
@@ -105,7 +110,7 @@ def plot_stochastic(cells, path):
     figure, axes = plt.subplots(1, 2, figsize=(13, 6), layout="constrained")
     columns = {"sliced_wasserstein": "sliced Wasserstein distance to converged samples",
                "feature_distance": "Fréchet distance of features to the test images"}
-    floor = next((r for (s, *_), r in cells.rows.items() if s.startswith("(")), None)
+    floor = cells.floor
     for axis, (column, title) in zip(axes, columns.items()):
         for i, key in enumerate(cells.keys):
             axis.loglog(*cells.curve(key, column), ("-", "--")[i // 10], marker="o", markersize=3,
@@ -141,15 +146,13 @@ def distance_page(cells, folder):
     yield from cells.winners("rms", 3)
     yield from ["", "## All", ""]
     yield from cells.lines("rms", 3)
-    refusals = list(cells.refusals())
-    if refusals:
-        yield from ["", "Refused:", "", *refusals]
+    yield from cells.refusals()
 
 
 def stochastic_page(cells, folder):
     samples = next(iter(cells.rows.values()))["samples"]
     plot_stochastic(cells, folder / "solvers-stochastic")
-    floor = next((r for (s, *_), r in cells.rows.items() if s.startswith("(")), None)
+    floor = cells.floor
     yield from ["# Stochastic solvers on the shipped network", "",
                 "Made by `scripts/solver_table.py stochastic` and `scripts/solver_page.py`; the numbers are in "
                 f"`solvers-stochastic.csv`. `models/fashion-vp`, from t = 1 to 0.001, {samples} samples with labels i "
@@ -164,9 +167,7 @@ def stochastic_page(cells, folder):
     yield from cells.lines("sliced_wasserstein", 3)
     yield from ["", "## Fréchet distance of features", ""]
     yield from cells.lines("feature_distance", 3)
-    refusals = list(cells.refusals())
-    if refusals:
-        yield from ["", "Refused:", "", *refusals]
+    yield from cells.refusals()
 
 
 def time_page(cells):
