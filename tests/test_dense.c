@@ -1,0 +1,125 @@
+/* Dense algebra: the calls of LAPACK and BLAS mean what base/dense.h says, rows and triangles included. */
+#include "check.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/dense.h"
+
+enum { N = 5, ROWS = 7 };
+
+/* Numbers without structure, the same every time. */
+static void draw(size_t n, uint64_t key, double *out) {
+    noise_normals(key, DFL_DRAW_START, 0, 0, 0, n, out);
+}
+
+static void gram(double s[N * N]) {
+    double x[ROWS * N];
+    draw(ROWS * N, 1, x);
+    memset(s, 0, N * N * sizeof *s);
+    assert_ok(dense_gram(N, ROWS, x, s));
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            double sum = 0;
+            for (int r = 0; r < ROWS; r++) sum += x[r * N + i] * x[r * N + j];
+            assert_true(fabs(s[i * N + j] - sum) < 1e-13);
+        }
+    double twice[N * N];
+    memcpy(twice, s, sizeof twice);
+    assert_ok(dense_gram(N, ROWS, x, twice)); /* adds */
+    for (int i = 0; i < N * N; i++) assert_true(fabs(twice[i] - 2 * s[i]) < 1e-12);
+}
+
+static void test_gram(void **state) {
+    (void)state;
+    double s[N * N];
+    gram(s);
+}
+
+static void test_eigen(void **state) {
+    (void)state;
+    double s[N * N], v[N * N], values[N], alone[N];
+    gram(s);
+    memcpy(v, s, sizeof v);
+    assert_ok(dense_eigen(N, v, true, values));
+    for (int k = 0; k < N; k++) {
+        double length = 0;
+        if (k) assert_true(values[k - 1] <= values[k]);
+        for (int i = 0; i < N; i++) {
+            double image = 0; /* of the k-th row */
+            for (int j = 0; j < N; j++) image += s[i * N + j] * v[k * N + j];
+            assert_true(fabs(image - values[k] * v[k * N + i]) < 1e-12);
+            length += v[k * N + i] * v[k * N + i];
+        }
+        assert_true(fabs(length - 1) < 1e-13);
+    }
+    memcpy(v, s, sizeof v);
+    assert_ok(dense_eigen(N, v, false, alone));
+    for (int k = 0; k < N; k++) assert_true(fabs(alone[k] - values[k]) < 1e-12);
+    s[3] = NAN;
+    refused(dense_eigen(N, s, true, values), DFL_E_NONFINITE, "(0, 3)");
+    refused(dense_eigen(0, s, true, values), DFL_E_RANGE, "side 0");
+}
+
+static void test_cholesky(void **state) {
+    (void)state;
+    double s[N * N], l[N * N], x[2 * N], y[2 * N];
+    gram(s);
+    memcpy(l, s, sizeof l);
+    assert_ok(dense_cholesky(N, l));
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            double sum = 0;
+            for (int k = 0; k < N; k++) sum += l[i * N + k] * l[j * N + k];
+            assert_true(fabs(sum - s[i * N + j]) < 1e-12);
+            if (j > i) assert_true(l[i * N + j] == 0);
+        }
+    draw(2 * N, 2, x);
+    for (int transposed = 0; transposed < 2; transposed++) {
+        memcpy(y, x, sizeof y);
+        assert_ok(dense_solve_lower(N, l, transposed, 2, y));
+        for (int r = 0; r < 2; r++)
+            for (int i = 0; i < N; i++) {
+                double sum = 0;
+                for (int k = 0; k < N; k++)
+                    sum += (transposed ? l[k * N + i] : l[i * N + k]) * y[r * N + k];
+                assert_true(fabs(sum - x[r * N + i]) < 1e-12);
+            }
+    }
+    s[0] = -1;
+    refused(dense_cholesky(N, s), DFL_E_RANGE, "pivot 1");
+}
+
+static void test_multiply(void **state) {
+    (void)state;
+    enum { M = 2, C = 3, K = 4 };
+    double a[M * K], b[K * C], c[M * C], before[M * C];
+    draw(M * K, 3, a);
+    draw(K * C, 4, b);
+    draw(M * C, 5, before);
+    for (int form = 0; form < 4; form++) {
+        const bool ta = form & 1, tb = form & 2;
+        const dense_product p = {M, C, K, ta, tb, 0.5, -2};
+        memcpy(c, before, sizeof c);
+        assert_ok(dense_multiply(&p, a, b, c));
+        for (int i = 0; i < M; i++)
+            for (int j = 0; j < C; j++) {
+                double sum = -2 * before[i * C + j];
+                for (int k = 0; k < K; k++)
+                    sum += 0.5 * (ta ? a[k * M + i] : a[i * K + k]) *
+                           (tb ? b[j * K + k] : b[k * C + j]);
+                assert_true(fabs(c[i * C + j] - sum) < 1e-13);
+            }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gram),
+        cmocka_unit_test(test_eigen),
+        cmocka_unit_test(test_cholesky),
+        cmocka_unit_test(test_multiply),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
