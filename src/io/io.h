@@ -66,6 +66,19 @@ dfl_status png_write(const char *path, size_t height, size_t width, int channels
                      const uint8_t *pixels, const char *const *keys, const char *const *values,
                      int ntext);
 
+/* A picture in memory, [height][width][channels], channels 1 or 3; pixels are the holder's. */
+typedef struct {
+    size_t height, width;
+    int channels;
+    uint8_t *pixels;
+} bitmap;
+
+/* Reads a PNG of a stranger: grey or RGB of up to 8 bits, or a palette, becomes 8-bit grey or RGB.
+   16 bits and transparency are refused, and so are more than 2^14 pixels a side or 2^26 in all.
+   E_IO, E_FORMAT. */
+dfl_status png_read(const char *path, bitmap *out);
+void bitmap_free(bitmap *b);
+
 /* Values of samples [n][C][H][W] (float or double, C in {1, 3}) to bytes, range lo..hi to 0..255,
    rounded, clamped. dst is [n][H][W][C]. */
 void image_bytes(array_type type, const void *samples, size_t n, size_t channels, size_t height,
@@ -75,5 +88,18 @@ void image_bytes(array_type type, const void *samples, size_t n, size_t channels
  *grid is to be freed; *gh, *gw its size. */
 dfl_status image_grid(const uint8_t *images, size_t n, size_t height, size_t width, int channels,
                       size_t columns, uint8_t **grid, size_t *gh, size_t *gw);
+
+/* ---- idx.c: pictures of bytes in MNIST's format, plain or gzipped --------------------------- */
+
+typedef struct {
+    size_t count, height, width; /* as the file claims */
+} idx_shape;
+
+typedef struct idx_reader idx_reader;
+dfl_status idx_open(const char *path, idx_reader **out);
+idx_shape idx_size(const idx_reader *r);
+/* Pictures first .. first + n - 1, [n][height][width]; forward is fast. E_FORMAT: cut off. */
+dfl_status idx_read(idx_reader *r, size_t first, size_t n, uint8_t *dst);
+void idx_close(idx_reader *r); /* NULL is fine */
 
 #endif
