@@ -46,6 +46,13 @@ dfl_status npy_append(npy_writer *w, const void *rows, size_t nrows);
 dfl_status npy_commit(npy_writer *w); /* E_IO if rows are missing; frees w in every case */
 void npy_discard(npy_writer *w);      /* NULL is fine */
 
+/* Rows of a regular file, read where they stand. The shape's data is NULL, its rank 1 or more. */
+typedef struct npy_rows npy_rows;
+dfl_status npy_rows_open(const char *path, npy_rows **out);
+const array *npy_rows_shape(const npy_rows *r);
+dfl_status npy_rows_read(const npy_rows *r, size_t first, size_t n, void *dst);
+void npy_rows_close(npy_rows *r); /* NULL is fine */
+
 /* ---- npz.c: several named arrays (zip of .npy, deflated; libzip) ----------------------------- */
 
 typedef struct {
