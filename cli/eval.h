@@ -32,8 +32,7 @@ typedef struct {
     progress bar;
     double saved, saving; /* when the last checkpoint was written, how long that took */
     size_t begun, shown;  /* pictures there at the start; on the bar */
-    metric_row row[METRIC_ROWS];
-    size_t nrows;
+    metric_list list;
     text notes; /* lines about what a reader should know */
     double seconds;
 } eval_job;

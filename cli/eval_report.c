@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "eval.h"
+#include "model/model.h"
 
 enum { BIASED = 2048 }; /* below so many pictures the distance says more about their number */
 
@@ -86,13 +87,13 @@ static void add_number(text *out, double x) {
 }
 
 static void add_rows(const eval_job *j, text *out) {
-    if (j->nrows == 0) return;
+    if (j->list.n == 0) return;
     text_add(out, "\n%-28s %12s %12s %12s\n", "metric", "value", "std. error", "real/real");
-    for (size_t i = 0; i < j->nrows; i++) {
-        text_add(out, "%-28s", j->row[i].name);
-        add_number(out, j->row[i].value);
-        add_number(out, j->row[i].error);
-        add_number(out, j->row[i].floor);
+    for (size_t i = 0; i < j->list.n; i++) {
+        text_add(out, "%-28s", j->list.row[i].name);
+        add_number(out, j->list.row[i].value);
+        add_number(out, j->list.row[i].error);
+        add_number(out, j->list.row[i].floor);
         text_add(out, "\n");
     }
     const uint64_t n = count_of(&j->real);
@@ -185,8 +186,8 @@ static dfl_status add_plan(const eval_job *j, text *out) {
 
 static void add_metrics(const eval_job *j, text *out) {
     text_add(out, ",\n \"metrics\": {");
-    for (size_t i = 0; i < j->nrows; i++) {
-        const metric_row *const r = &j->row[i];
+    for (size_t i = 0; i < j->list.n; i++) {
+        const metric_row *const r = &j->list.row[i];
         text_add(out, "%s\n  \"%s\": {", i ? "," : "", r->key);
         add_real(out, "value", r->value);
         text_add(out, ", ");

@@ -371,13 +371,13 @@ static dfl_status borrow_features(evaluated *e, bool halves) {
 static dfl_status make_side(evaluated *e, bool halves) {
     side *const s = &e->result;
     moments total;
-    s->divergence = NAN;
+    s->inception = NAN;
     if (e->foreign.d) {
         s->g = e->foreign;
         e->foreign = (gaussian){0};
         return DFL_OK;
     }
-    TRY(statistics_total(&e->sums, &total, &s->divergence));
+    TRY(statistics_total(&e->sums, &total, &s->inception));
     s->n = total.n;
     dfl_status status = gaussian_of(&total, &s->g);
     moments_free(&total);
@@ -387,18 +387,21 @@ static dfl_status make_side(evaluated *e, bool halves) {
     return status;
 }
 
+static int still(void *user, size_t done, size_t total) {
+    (void)user, (void)done, (void)total;
+    return stop_requested() ? WATCH_STOPPED : 0;
+}
+
 dfl_status eval_compare(eval_job *j) {
+    const metric_watch watching = {still, NULL};
     if (j->wanted == 0) return DFL_OK;
     TRY(make_side(&j->made, false));
     if (j->reference) TRY(make_side(&j->real, j->real.features != NULL));
-    for (int m = 0; m < METRICS; m++) {
-        size_t n = 0;
-        if (!wants(j, m)) continue;
-        TRY(metric_compare(m, &j->made.result, j->reference ? &j->real.result : NULL,
-                           &j->row[j->nrows], &n));
-        j->nrows += n;
-    }
-    return DFL_OK;
+    const dfl_status status = compare(j->wanted, &j->made.result,
+                                      j->reference ? &j->real.result : NULL, &watching, &j->list);
+    if (status != WATCH_STOPPED) return status;
+    return fail(DFL_E_STOPPED, "interrupted while the metrics were computed%s",
+                j->part.len > 0 ? "; the same command goes on from there" : "");
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ enum { METRIC_ROWS = 9 }; /* pr and dc are two numbers each */
 typedef struct {
     uint64_t n; /* 0: not known */
     gaussian g;
-    double divergence; /* of class probabilities; NaN: none */
+    double inception; /* score; NaN: none */
     features x;
     gaussian half[2];
     features half_x[2];
@@ -27,11 +27,17 @@ typedef struct {
     double value, error, floor; /* NaN: none */
 } metric_row;
 
+typedef struct {
+    metric_row row[METRIC_ROWS];
+    size_t n;
+} metric_list;
+
 /* Whether a metric needs features, not only moments. */
 bool metric_needs_features(int metric);
 
-/* The rows of metric `which`, 1 or 2; *n their number. `real` is NULL where it has none (is). */
-dfl_status metric_compare(int which, const side *made, const side *real, metric_row row[2],
-                          size_t *n);
+/* The rows of the metrics whose bits are set in `wanted`; `real` is NULL where there is none, and only
+   the inception score can be had. */
+dfl_status compare(unsigned wanted, const side *made, const side *real, const metric_watch *watch,
+                   metric_list *out);
 
 #endif

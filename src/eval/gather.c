@@ -137,25 +137,24 @@ dfl_status features_statistics(const feature_source *s, statistics *out) {
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static dfl_status read_ready(feature_source *s, size_t from, size_t n, float *features) {
+static dfl_status read_ready(feature_source *s, size_t from, size_t n, float *x) {
     const bool wide = npy_rows_shape(s->rows)->type == ARRAY_F64;
-    TRY(npy_rows_read(s->rows, from, n, wide ? s->raw : features));
+    TRY(npy_rows_read(s->rows, from, n, wide ? s->raw : x));
     for (size_t i = 0; i < n * s->width; i++) {
-        if (wide) features[i] = (float)((const double *)s->raw)[i];
-        if (!isfinite(features[i]))
+        if (wide) x[i] = (float)((const double *)s->raw)[i];
+        if (!isfinite(x[i]))
             return fail(DFL_E_NONFINITE, "feature vector %zu holds no finite number",
                         from + i / s->width);
     }
     return DFL_OK;
 }
 
-static dfl_status read_features(feature_source *s, size_t from, size_t n, float *features,
-                                float *logits) {
-    if (s->rows) return read_ready(s, from, n, features);
+static dfl_status read_features(feature_source *s, size_t from, size_t n, float *x, float *logits) {
+    if (s->rows) return read_ready(s, from, n, x);
     for (size_t done = 0; done < n;) {
         picture_set set;
         TRY(pictures_read(s->pictures, from + done, n - done, &set));
-        TRY(extractor_run(s->extractor, &set, features + done * s->width,
+        TRY(extractor_run(s->extractor, &set, x + done * s->width,
                           logits ? logits + done * s->classes : NULL));
         done += set.n;
     }

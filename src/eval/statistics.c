@@ -94,23 +94,20 @@ static dfl_status place(statistics *s, tally_block *b) {
 
 /* ---- class probabilities --------------------------------------------------------------------- */
 
-/* Adds softmax(logits) and its sum p log p; log p = logit - log sum exp, so that p = 0 is no
-   trouble. */
-static void add_guess(const float *logits, size_t classes, double *guess) {
-    double most = (double)logits[0], sum = 0, entropy = 0;
-    for (size_t k = 1; k < classes; k++)
-        if ((double)logits[k] > most) most = (double)logits[k];
-    for (size_t k = 0; k < classes; k++) sum += exp((double)logits[k] - most);
-    const double level = most + log(sum);
-    for (size_t k = 0; k < classes; k++) {
-        const double log_p = (double)logits[k] - level, p = exp(log_p);
-        guess[k] += p;
-        entropy += p * log_p;
+/* Sums of one shard's class probabilities, as metrics.h has them for a single split. */
+static dfl_status add_guess(const float *logits, size_t n, size_t classes, double *guess) {
+    inception one;
+    TRY(inception_new(classes, 1, n, &one));
+    const dfl_status status = inception_add(&one, 0, logits, n);
+    if (status == DFL_OK) {
+        memcpy(guess, one.sum, classes * sizeof *guess);
+        guess[classes] = one.entropy[0];
     }
-    guess[classes] += entropy;
+    inception_free(&one);
+    return status;
 }
 
-dfl_status statistics_add(statistics *s, uint64_t first, size_t n, const float *features,
+dfl_status statistics_add(statistics *s, uint64_t first, size_t n, const float *x,
                           const float *logits) {
     tally_block b = {.first = first, .count = n};
     dfl_status status = moments_new(s->d, &b.m);
@@ -118,14 +115,11 @@ dfl_status statistics_add(statistics *s, uint64_t first, size_t n, const float *
         b.guess = mem_array(s->classes + 1, sizeof *b.guess);
         if (!b.guess) status = fail_memory();
     }
-    if (status == DFL_OK) status = moments_add(&b.m, features, n);
-    if (status != DFL_OK) {
-        free_block(&b);
-        return status;
-    }
-    for (size_t i = 0; i < n && b.guess; i++)
-        add_guess(logits + i * s->classes, s->classes, b.guess);
-    return place(s, &b);
+    if (status == DFL_OK) status = moments_add(&b.m, x, n);
+    if (status == DFL_OK && b.guess) status = add_guess(logits, n, s->classes, b.guess);
+    if (status == DFL_OK) return place(s, &b);
+    free_block(&b);
+    return status;
 }
 
 /* ---- origins --------------------------------------------------------------------------------- */
@@ -181,27 +175,29 @@ void statistics_cut(statistics *s) {
 
 /* ---- one out of many ------------------------------------------------------------------------- */
 
-/* mean of KL(p(y|x) || p(y)): what the inception score is the exponential of. */
-static double mean_divergence(const double *guess, size_t classes, uint64_t n) {
-    double result = guess[classes] / (double)n;
-    for (size_t k = 0; k < classes; k++) {
-        const double p = guess[k] / (double)n;
-        if (p > 0) result -= p * log(p);
+/* The inception score of all, in one split. */
+static dfl_status score(const statistics *s, double *out) {
+    inception all;
+    inception_result result;
+    *out = NAN;
+    if (s->classes == 0) return DFL_OK;
+    TRY(inception_new(s->classes, 1, statistics_count(s), &all));
+    all.count[0] = all.total;
+    for (size_t i = 0; i < s->n; i++) {
+        for (size_t k = 0; k < s->classes; k++) all.sum[k] += s->block[i].guess[k];
+        all.entropy[0] += s->block[i].guess[s->classes];
     }
-    return result;
+    const dfl_status status = inception_score(&all, &result);
+    if (status == DFL_OK) *out = result.mean;
+    inception_free(&all);
+    return status;
 }
 
-dfl_status statistics_total(const statistics *s, moments *total, double *divergence) {
-    double *const guess = mem_array(s->classes + 1, sizeof *guess);
-    if (!guess) return fail_memory();
-    dfl_status status = moments_new(s->d, total);
-    for (size_t i = 0; i < s->n && status == DFL_OK; i++) {
+dfl_status statistics_total(const statistics *s, moments *total, double *inception_mean) {
+    TRY(moments_new(s->d, total));
+    dfl_status status = score(s, inception_mean);
+    for (size_t i = 0; i < s->n && status == DFL_OK; i++)
         status = moments_merge(total, &s->block[i].m);
-        for (size_t k = 0; k <= s->classes && s->block[i].guess; k++)
-            guess[k] += s->block[i].guess[k];
-    }
-    *divergence = s->classes > 0 ? mean_divergence(guess, s->classes, statistics_count(s)) : NAN;
-    free(guess);
     if (status != DFL_OK) moments_free(total);
     return status;
 }

@@ -8,7 +8,7 @@
 #ifndef DFL_STATISTICS_H
 #define DFL_STATISTICS_H
 
-#include "eval/moments.h"
+#include "eval/metrics.h"
 
 enum { SHARD = 512 };
 
@@ -42,17 +42,17 @@ dfl_status statistics_new(size_t d, size_t classes, const char *name, const char
 void statistics_free(statistics *s);
 uint64_t statistics_count(const statistics *s);
 
-/* Features [n][d] and logits [n][classes] (NULL without classes) of pictures first .. first + n - 1,
+/* Features x [n][d] and logits [n][classes] (NULL without classes) of pictures first .. first + n - 1,
    which lie in one shard. */
-dfl_status statistics_add(statistics *s, uint64_t first, size_t n, const float *features,
+dfl_status statistics_add(statistics *s, uint64_t first, size_t n, const float *x,
                           const float *logits);
 dfl_status statistics_origin(statistics *s, const char *digest, const char *what, uint64_t first,
                              uint64_t count);
 /* Forgets the incomplete shard at the end, which more pictures would continue. */
 void statistics_cut(statistics *s);
 
-/* All of it: *total is to be freed; the inception score's mean KL, or NaN without classes. */
-dfl_status statistics_total(const statistics *s, moments *total, double *divergence);
+/* All of it: *total is to be freed; the inception score (one split), or NaN without classes. */
+dfl_status statistics_total(const statistics *s, moments *total, double *inception_mean);
 
 /* Takes everything of `from`, read from `path`. E_COMBINATION: another extractor, or the same
    pictures twice. */

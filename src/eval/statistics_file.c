@@ -90,9 +90,9 @@ static void fill_block(const statistics *s, size_t i, named_array *a) {
 
 static dfl_status fill(const statistics *s, named_array *a) {
     moments total;
-    double divergence;
+    double score;
     for (size_t i = 0; i < s->n; i++) fill_block(s, i, a);
-    TRY(statistics_total(s, &total, &divergence));
+    TRY(statistics_total(s, &total, &score));
     const double n = (double)total.n;
     double *const mu = a[MU].value.data, *const sigma = a[SIGMA].value.data;
     memcpy(mu, total.mean, s->d * sizeof *mu);
@@ -288,21 +288,6 @@ static dfl_status as_double(const char *path, const char *name, array *a) {
     return DFL_OK;
 }
 
-/* A covariance: symmetric up to the rounding of what wrote it, no negative variance. */
-static dfl_status check_sigma(const char *path, const double *sigma, size_t d) {
-    double most = 0;
-    for (size_t i = 0; i < d; i++) {
-        if (sigma[i * d + i] < 0)
-            return fail(DFL_E_FORMAT, "%s: variance %zu of 'sigma' is negative", path, i);
-        if (sigma[i * d + i] > most) most = sigma[i * d + i];
-    }
-    for (size_t i = 0; i < d; i++)
-        for (size_t k = 0; k < i; k++)
-            if (fabs(sigma[i * d + k] - sigma[k * d + i]) > 1e-6 * most)
-                return fail(DFL_E_FORMAT, "%s: 'sigma' is not symmetric at (%zu, %zu)", path, i, k);
-    return DFL_OK;
-}
-
 static dfl_status take_gaussian(const char *path, array *a, gaussian *out) {
     TRY(as_double(path, names[MU], &a[0]));
     TRY(as_double(path, names[SIGMA], &a[1]));
@@ -311,18 +296,13 @@ static dfl_status take_gaussian(const char *path, array *a, gaussian *out) {
         return fail(DFL_E_FORMAT,
                     "%s: 'mu' and 'sigma' are not of shapes [d] and [d][d], d from 1 to %d", path,
                     WIDTH_MAX);
-    if (!all_finite(&a[0]) || !all_finite(&a[1]))
-        return fail(DFL_E_NONFINITE, "%s: holds a value that is no finite number", path);
-    double *const sigma = a[1].data;
-    TRY(check_sigma(path, sigma, d));
-    for (size_t i = 0; i < d; i++)
-        for (size_t k = 0; k < i; k++)
-            sigma[i * d + k] = sigma[k * d + i] = (sigma[i * d + k] + sigma[k * d + i]) / 2;
-    out->d = d;
-    out->mean = a[0].data;
-    out->cov = sigma;
+    *out = (gaussian){d, 0, a[0].data, a[1].data};
     a[0].data = a[1].data = NULL;
-    return DFL_OK;
+    const dfl_status status = gaussian_check(out);
+    if (status == DFL_OK) return DFL_OK;
+    gaussian_free(out);
+    *out = (gaussian){0};
+    return fail_in(status, "%s", path);
 }
 
 dfl_status statistics_gaussian(const char *path, gaussian *out) {
