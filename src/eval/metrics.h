@@ -24,10 +24,11 @@ typedef struct {
 
 /* Kernel (x'y/d + 1)^3; unbiased, so that it may be negative. */
 typedef struct {
-    double mean;  /* over subsets */
-    double std;   /* over subsets, as torch-fidelity reports it (divided by their number) */
-    double error; /* standard error of the mean: std/sqrt(subsets); where a subset is all of
-                           a set, there is one subset, and it is that of mmd() */
+    double mean;         /* over subsets */
+    double std;          /* over subsets, divided by their number, as torch-fidelity reports it */
+    double subset_error; /* std/sqrt(subsets): how well the mean over all subsets is known */
+    double error;        /* of the mean, for the samples being what they are: std divided by the
+                            root of how many disjoint subsets there are; see the documentation */
     size_t subsets, subset_size; /* used */
 } kid_result;
 
