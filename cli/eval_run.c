@@ -406,12 +406,17 @@ dfl_status eval_compare(eval_job *j) {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* Finished statistics say nothing of the features that were kept beside them. */
 dfl_status eval_finish(eval_job *j) {
     const char *const stats = arg(j->args, "stats-out")->text;
     const char *const out = arg(j->args, "features-out")->text;
     if (out) TRY(matrix_rename(j->made.kept, out));
-    if (stats && access(j->part.data, F_OK) == 0 && rename(j->part.data, stats) != 0)
-        return fail(DFL_E_IO, "cannot write '%s': %s", stats, strerror(errno));
+    if (stats && access(j->part.data, F_OK) == 0) {
+        *j->made.sums.tail = 0;
+        TRY(statistics_write(&j->made.sums, stats));
+        if (unlink(j->part.data) != 0)
+            return fail(DFL_E_IO, "%s: %s", j->part.data, strerror(errno));
+    }
     if (!out) matrix_remove(j->made.kept);
     return DFL_OK;
 }
