@@ -96,6 +96,14 @@ static void test_interrupted(void **state) {
     memcpy(kept.m2, part.m2, D * D * sizeof(double));
     assert_ok(moments_add(&kept, x + MOMENTS_BLOCK * D, N - MOMENTS_BLOCK));
     assert_same(&kept, &whole);
+    moments_clear(&part); /* from the 300th row on, cut at a multiple or not at all */
+    moments_clear(&kept);
+    assert_ok(moments_add(&part, x, 300));
+    assert_ok(moments_add(&part, x + 300 * D, N - 300));
+    assert_ok(moments_add(&kept, x, 300));
+    assert_ok(moments_add(&kept, x + 300 * D, 2 * MOMENTS_BLOCK - 300));
+    assert_ok(moments_add(&kept, x + 2 * MOMENTS_BLOCK * D, N - 2 * MOMENTS_BLOCK));
+    assert_same(&kept, &part);
     const features f = {N, D, x};
     for (uint32_t i = 0; i < N; i++) index[i] = i;
     moments_clear(&part);

@@ -30,6 +30,12 @@ static void test_inception_limits(void **state) {
     assert_ok(inception_score(&b, &r));
     assert_near(r.mean, C, 1e-14);
     assert_near(r.std, 0, 1e-14);
+    for (int i = 0; i < SAMPLES * C; i++)
+        sure[i] = i % C == 2 ? 1000 : 0; /* all are of one class */
+    inception_free(&b);
+    b = scored(C, 10, sure, SAMPLES);
+    assert_ok(inception_score(&b, &r));
+    assert_near(r.mean, 1, 1e-14);
     inception_free(&a);
     inception_free(&b);
 }

@@ -69,15 +69,37 @@ static double all_pairs(const features *a, const features *b, kernel_fn *k, doub
     return aa / (m * (m - 1)) + bb / (n * (n - 1)) - 2 * ab / (m * n);
 }
 
-/* Sizes on both sides of a tile's, and unequal ones. */
+/* 4/n times the variance of f over the rows of a. */
+static double share(const features *a, const features *b, kernel_fn *k, double sigma) {
+    const double n = (double)a->n;
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        double f = 0;
+        for (size_t j = 0; j < a->n; j++)
+            if (i != j) f += k(a, i, a, j, sigma) / (n - 1);
+        for (size_t j = 0; j < b->n; j++) f -= k(a, i, b, j, sigma) / (double)b->n;
+        sum += f;
+        squares += f * f;
+    }
+    return 4 / n * (squares - sum * sum / n) / (n - 1);
+}
+
+/* Sizes on both sides of a tile's, and unequal ones; far from the origin in one feature. */
 static void test_mmd(void **state) {
     (void)state;
-    static const size_t sizes[][2] = {{2, 2}, {5, 3}, {256, 257}, {300, 120}};
-    for (size_t s = 0; s < LENGTH(sizes); s++) {
-        features a = drawn(sizes[s][0], 5, 1, 0, false), b = drawn(sizes[s][1], 5, 2, 0.3, false);
+    static const struct {
+        size_t m, n;
+        float origin;
+    } cases[] = {{2, 2, 0}, {5, 3, 0}, {256, 257, 0}, {300, 120, 0}, {280, 30, 1e5}};
+    for (size_t s = 0; s < LENGTH(cases); s++) {
+        features a = drawn(cases[s].m, 5, 1, 0, false), b = drawn(cases[s].n, 5, 2, 0.3, false);
+        for (size_t i = 0; i < a.n; i++) ((float *)a.x)[5 * i] += cases[s].origin;
+        for (size_t i = 0; i < b.n; i++) ((float *)b.x)[5 * i] += cases[s].origin;
         mmd_result r;
         assert_ok(mmd(&a, &b, &(mmd_options){.bandwidth = 1.7}, NULL, &r));
         assert_near(r.squared, all_pairs(&a, &b, bell, 1.7), 1e-14);
+        const double error = sqrt(share(&a, &b, bell, 1.7) + share(&b, &a, bell, 1.7));
+        assert_near(r.error, error, 1e-7 * (error + 1));
         assert_true(r.bandwidth == 1.7);
         drop(&a);
         drop(&b);
@@ -107,24 +129,18 @@ static void test_bandwidth(void **state) {
     drop(&many);
 }
 
-/* Reported errors against the spread over fresh data: right where the sets differ; not too small,
-   and at most as much too large as documented, where they do not. */
-static void check_error(double shift, bool polynomial, double least, double most) {
-    enum { DRAWS = 120, M = 120 };
+/* Reported errors against the spread over fresh data. `size`: of KID's subsets; 0: MMD. */
+static double error_ratio(size_t n, size_t size, double shift) {
+    enum { DRAWS = 120 };
     double sum = 0, squares = 0, reported = 0;
     for (uint64_t s = 0; s < DRAWS; s++) {
-        features a = drawn(M, 3, 100 + 2 * s, 0, false);
-        features b = drawn(M - 20, 3, 101 + 2 * s, shift, false);
-        double value, error;
-        if (polynomial) {
-            kid_result r;
-            assert_ok(kid(&a, &b, &(kid_options){.seed = s}, NULL, &r));
-            value = r.mean, error = r.error;
-        } else {
-            mmd_result r;
-            assert_ok(mmd(&a, &b, &(mmd_options){.bandwidth = 2}, NULL, &r));
-            value = r.squared, error = r.error;
-        }
+        features a = drawn(n, 3, 100 + 2 * s, 0, false);
+        features b = drawn(n - n / 6, 3, 101 + 2 * s, shift, false);
+        mmd_result m = {0};
+        kid_result k = {0};
+        if (size) assert_ok(kid(&a, &b, &(kid_options){50, size, s}, NULL, &k));
+        if (!size) assert_ok(mmd(&a, &b, &(mmd_options){.bandwidth = 2}, NULL, &m));
+        const double value = size ? k.mean : m.squared, error = size ? k.error : m.error;
         sum += value;
         squares += value * value;
         reported += error * error / DRAWS;
@@ -133,15 +149,27 @@ static void check_error(double shift, bool polynomial, double least, double most
     }
     const double mean = sum / DRAWS;
     const double ratio = sqrt(reported / (squares / DRAWS - mean * mean));
-    print_message("shift %g: mean %.3g, reported error %.3g of the true one\n", shift, mean, ratio);
-    assert_true(ratio > least && ratio < most);
+    print_message("n=%zu, subsets of %zu, shift %g: reported error %.3g of the true one\n", n, size,
+                  shift, ratio);
+    return ratio;
 }
 
+/* Right where the sets differ (the spread is known within 7 %); where they do not, not too small, and
+   at most as much too large as documented: sqrt 2, and sqrt(n/size) with subsets. */
 static void test_errors(void **state) {
     (void)state;
-    check_error(1, false, 0.85, 1.2); /* the spread is known within 7 % */
-    check_error(0, false, 1.15, 1.75);
-    check_error(1, true, 0.8, 1.3);
+    static const struct {
+        size_t n, size;
+        double shift, least, most;
+    } cases[] = {{120, 0, 1, 0.85, 1.25},
+                 {120, 0, 0, 1.15, 1.75},
+                 {120, 100, 1, 0.8, 1.4},
+                 {360, 30, 0.7, 0.8, 1.35},
+                 {360, 30, 0, 1.0, 4.0}};
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const double ratio = error_ratio(cases[i].n, cases[i].size, cases[i].shift);
+        assert_true(ratio > cases[i].least && ratio < cases[i].most);
+    }
 }
 
 static void test_kid(void **state) {
@@ -251,6 +279,9 @@ static void test_prdc(void **state) {
     assert_prdc(&a, &b, (prdc_options){0});
     assert_prdc(&b, &a, (prdc_options){0});
     assert_prdc(&a, &b, (prdc_options){5, 2});
+    for (size_t i = 0; i < 120; i++) /* points of both sets: each stands on an edge of balls */
+        memcpy((float *)b.x + 4 * i, a.x + 8 * i, 4 * sizeof *a.x);
+    assert_prdc(&a, &b, (prdc_options){0});
     drop(&a);
     drop(&b);
     for (double origin = 0; origin < 2e4; origin += 1e4) {
