@@ -418,6 +418,7 @@ dfl_status eval_finish(eval_job *j) {
             return fail(DFL_E_IO, "%s: %s", j->part.data, strerror(errno));
     }
     if (!out) matrix_remove(j->made.kept);
+    j->finished = true;
     return DFL_OK;
 }
 
@@ -434,7 +435,10 @@ static void close_side(evaluated *e) {
     gaussian_free(&e->result.g);
 }
 
+/* Features are of use to the next run only if it finds statistics that say how far they go. */
 void eval_close(eval_job *j) {
+    const bool begun = j->part.len > 0 && access(j->part.data, F_OK) == 0;
+    if (!j->finished && !begun) matrix_remove(j->made.kept);
     close_side(&j->made);
     close_side(&j->real);
     dfl_plan_free(j->plan);
