@@ -13,7 +13,7 @@
 
 #include <math.h>
 
-#include "eval/affine.h"
+#include "eval/recursion.h"
 
 /* Between what times, and from what spread. */
 typedef struct {
@@ -49,7 +49,7 @@ static double variance_at(const marginal *m, int components, double l) {
     return m->a[0] * m->a[0] * l + m->b[0] * m->b[0] + second;
 }
 
-static double spread_of(const affine_result *r) {
+static double spread_of(const recursion_result *r) {
     double v = r->noise[0][0];
     for (int j = 0; j < 2; j++) v += r->start[0][j] * r->start[0][j];
     return sqrt(fmax(v, 0));
@@ -59,7 +59,8 @@ static double square(double x) {
     return x * x;
 }
 
-static void add_direction(const journey *j, const affine_result *r, double l, double mu, sums *s) {
+static void add_direction(const journey *j, const recursion_result *r, double l, double mu,
+                          sums *s) {
     const double end = sqrt(variance_at(&j->to, j->components, l));
     s->mean += square(mu * (r->unit[0] - j->to.a[0]));
     s->spread += square(spread_of(r) - end);
@@ -80,16 +81,16 @@ static dfl_status finish(const journey *j, const sums *s, size_t n, forecast *ou
 
 dfl_status forecast_plan(const dfl_plan *plan, const spectrum *data, forecast *out) {
     const size_t n = data->classes * data->modes;
-    affine *a = NULL;
+    recursion *a = NULL;
     journey j = {0};
     sums s = {0};
     TRY(find_journey(plan, &j));
-    TRY(affine_new(plan, &a));
+    TRY(recursion_new(plan, &a));
     for (size_t i = 0; i < n; i++) {
-        affine_result r;
-        affine_run(a, data->variance[i], &r);
+        recursion_result r;
+        recursion_run(a, data->variance[i], &r);
         add_direction(&j, &r, data->variance[i], data->mean[i], &s);
     }
-    affine_free(a);
+    recursion_free(a);
     return finish(&j, &s, n, out);
 }

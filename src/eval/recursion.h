@@ -3,8 +3,8 @@
    each coordinate is a recursion of its own over the plan's values, of one number, or in phase space of
    two. It depends on the data through the variance along that direction alone; the mean enters as a
    factor. */
-#ifndef DFL_AFFINE_H
-#define DFL_AFFINE_H
+#ifndef DFL_RECURSION_H
+#define DFL_RECURSION_H
 
 #include "plan/plan.h"
 
@@ -15,16 +15,16 @@ typedef struct {
     double unit[2];
     double start[2][2];
     double noise[2][2];
-} affine_result;
+} recursion_result;
 
-typedef struct affine affine;
+typedef struct recursion recursion;
 
 /* Refuses plans that are not affine maps of start and noise: E_COMBINATION names the row. The plan is
    borrowed. */
-dfl_status affine_new(const dfl_plan *plan, affine **out);
-void affine_free(affine *a);
+dfl_status recursion_new(const dfl_plan *plan, recursion **out);
+void recursion_free(recursion *a);
 
 /* In a direction in which the data have this variance, >= 0. */
-void affine_run(affine *a, double variance, affine_result *out);
+void recursion_run(recursion *a, double variance, recursion_result *out);
 
 #endif

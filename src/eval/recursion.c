@@ -10,7 +10,7 @@
  *
  * Covariances of live slots take the place of a column for each draw: a thousand draws cost no more
  * than one. */
-#include "eval/affine.h"
+#include "eval/recursion.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ typedef struct {
     double constant;
 } linear;
 
-struct affine {
+struct recursion {
     const dfl_plan *plan;
     size_t width, n;         /* components of a slot; numbers in all slots */
     double (*lead)[COLUMNS]; /* [n] */
@@ -96,12 +96,12 @@ static dfl_status check_row(const program *code, size_t i) {
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-static size_t place(const affine *a, val v) {
+static size_t place(const recursion *a, val v) {
     return (size_t)a->plan->slot[v] * a->width;
 }
 
 /* row <- the new value's covariance with all slots; own <- with itself. */
-static void covariances(const affine *a, size_t m, double own[2][2]) {
+static void covariances(const recursion *a, size_t m, double own[2][2]) {
     for (size_t i = 0; i < m; i++) {
         const linear *g = &a->map[i];
         double *to = a->row + i * a->n;
@@ -118,7 +118,7 @@ static void covariances(const affine *a, size_t m, double own[2][2]) {
     }
 }
 
-static void put_covariances(const affine *a, size_t dst, size_t m, double own[2][2]) {
+static void put_covariances(const recursion *a, size_t dst, size_t m, double own[2][2]) {
     for (size_t i = 0; i < m; i++)
         for (size_t k = 0; k < a->n; k++)
             a->cov[(dst + i) * a->n + k] = a->cov[k * a->n + dst + i] = a->row[i * a->n + k];
@@ -127,7 +127,7 @@ static void put_covariances(const affine *a, size_t dst, size_t m, double own[2]
 }
 
 /* The value becomes what the maps say; its slot may be that of a source. */
-static void assign(affine *a, val v) {
+static void assign(recursion *a, val v) {
     const size_t dst = place(a, v), m = a->plan->code.comp[v];
     double lead[2][COLUMNS] = {{0}}, own[2][2];
     for (size_t i = 0; i < m; i++) {
@@ -143,7 +143,7 @@ static void assign(affine *a, val v) {
 }
 
 /* The value becomes fresh normals of this variance, independent of all others. */
-static void draw(affine *a, val v, double variance) {
+static void draw(recursion *a, val v, double variance) {
     const size_t dst = place(a, v), m = a->plan->code.comp[v];
     double own[2][2] = {{variance, 0}, {0, variance}};
     memset(a->lead[dst], 0, m * sizeof *a->lead);
@@ -151,7 +151,7 @@ static void draw(affine *a, val v, double variance) {
     put_covariances(a, dst, m, own);
 }
 
-static void clear_maps(affine *a) {
+static void clear_maps(recursion *a) {
     for (int i = 0; i < 2; i++) {
         a->map[i].n = 0;
         a->map[i].constant = 0;
@@ -163,7 +163,7 @@ static void add_to_map(linear *g, size_t at, double c) {
     g->c[g->n++] = c;
 }
 
-static void combine(affine *a, const row *r) {
+static void combine(recursion *a, const row *r) {
     clear_maps(a);
     for (size_t s = 0; s < r->nsrc; s++) {
         const term *t = &a->plan->code.terms[r->src + s];
@@ -208,7 +208,7 @@ static gains pair_gains(const marginal *at, double l) {
     return g;
 }
 
-static void evaluate(affine *a, const row *r, double l) {
+static void evaluate(recursion *a, const row *r, double l) {
     const int C = a->plan->code.components;
     const gains g = C == 1 ? single_gains(&r->at, l) : pair_gains(&r->at, l);
     const size_t at = place(a, a->plan->code.terms[r->src].v);
@@ -226,7 +226,7 @@ static void evaluate(affine *a, const row *r, double l) {
     assign(a, r->dst);
 }
 
-static void set_start(affine *a) {
+static void set_start(recursion *a) {
     const plan_input *in = &a->plan->code.inputs[0];
     const size_t at = place(a, in->id), m = a->plan->code.comp[in->id];
     for (size_t i = 0; i < m; i++)
@@ -235,10 +235,10 @@ static void set_start(affine *a) {
                 in->scale.m ? in->scale.v[i * in->scale.n + j] : (i == j ? in->scale.v[0] : 0);
 }
 
-static void collect(const affine *a, affine_result *out) {
+static void collect(const recursion *a, recursion_result *out) {
     const val v = a->plan->code.outputs[0];
     const size_t at = place(a, v), m = a->plan->code.comp[v];
-    *out = (affine_result){.components = (int)m};
+    *out = (recursion_result){.components = (int)m};
     for (size_t i = 0; i < m; i++) {
         out->unit[i] = a->lead[at + i][0];
         for (size_t j = 0; j < 2; j++) out->start[i][j] = a->lead[at + i][1 + j];
@@ -247,7 +247,7 @@ static void collect(const affine *a, affine_result *out) {
     }
 }
 
-void affine_run(affine *a, double variance, affine_result *out) {
+void recursion_run(recursion *a, double variance, recursion_result *out) {
     const program *code = &a->plan->code;
     memset(a->lead, 0, a->n * sizeof *a->lead);
     if (a->cov) memset(a->cov, 0, a->n * a->n * sizeof *a->cov);
@@ -264,7 +264,7 @@ void affine_run(affine *a, double variance, affine_result *out) {
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-dfl_status affine_new(const dfl_plan *plan, affine **out) {
+dfl_status recursion_new(const dfl_plan *plan, recursion **out) {
     const program *code = &plan->code;
     *out = NULL;
     if (code->ninputs != 1 || code->noutputs != 1)
@@ -273,7 +273,7 @@ dfl_status affine_new(const dfl_plan *plan, affine **out) {
                     "predicted",
                     code->ninputs, code->noutputs);
     for (size_t i = 0; i < code->nrows; i++) TRY(check_row(code, i));
-    affine *a = mem_array(1, sizeof *a);
+    recursion *a = mem_array(1, sizeof *a);
     if (!a) return fail_memory();
     a->plan = plan;
     a->width = (size_t)plan->widest;
@@ -283,14 +283,14 @@ dfl_status affine_new(const dfl_plan *plan, affine **out) {
     a->row = mem_array(2 * a->n, sizeof *a->row);
     a->cov = draws ? mem_array(mem_product(a->n, a->n, 1), sizeof *a->cov) : NULL;
     if (!a->lead || !a->row || (draws && !a->cov)) {
-        affine_free(a);
+        recursion_free(a);
         return fail_memory();
     }
     *out = a;
     return DFL_OK;
 }
 
-void affine_free(affine *a) {
+void recursion_free(recursion *a) {
     if (!a) return;
     free(a->lead);
     free(a->cov);
