@@ -17,7 +17,7 @@
     {0, "grids", NULL, "LIST", "usual",                                                            \
      "with --predict: time grids for each of them, apart by blanks; usual: what a solver is "      \
      "mostly run on", ARG_TEXT, 0, 0},                                                             \
-    {0, "rank-by", NULL, "flow|data", "flow",                                                      \
+    {0, "rank-by", NULL, "flow|data", "flow; data if a plan draws noise",                                                      \
      "with --predict: by the distance to the exact flow from the same start, or to the data's law",\
      ARG_CHOICE, 0, 0}
 /* clang-format on */
