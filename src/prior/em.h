@@ -14,6 +14,7 @@ typedef struct {
     double shrink;        /* share of the covariance that is put equal in all directions */
     double concentration; /* dp: gamma */
     double tail;          /* dp: prior covariance is this times the data's; 0: scikit-learn's 1/d */
+    size_t whole_side;    /* ppca, fa: largest d whose covariance is summed up whole; 0: 1024 */
 } em_settings;
 
 typedef struct em em;

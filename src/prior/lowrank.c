@@ -19,7 +19,8 @@ enum { SPARE = 8, WHOLE_SIDE = 1024 };
 #define WHOLE_BYTES ((size_t)1 << 29)
 
 int lowrank_sums(const em_settings *set, size_t d, size_t *width) {
-    const bool fits = d <= WHOLE_SIDE && mem_product(set->k, d * d, sizeof(double)) <= WHOLE_BYTES;
+    const bool fits = d <= (set->whole_side ? set->whole_side : WHOLE_SIDE) &&
+                      mem_product(set->k, d * d, sizeof(double)) <= WHOLE_BYTES;
     *width = fits ? 0 : set->q + SPARE < d ? set->q + SPARE : d;
     return fits ? SUM_WHOLE : SUM_ALONG;
 }
