@@ -6,7 +6,7 @@
 #include "base/dense.h"
 #include "prior/form.h"
 
-enum { LANES = 8 };
+enum { LANES = 8, SMALL = 24 }; /* below this side BLAS is not worth the call */
 
 dfl_status form_work_new(const prior *p, form_work *w) {
     const size_t d = p->d > p->q ? p->d : p->q;
@@ -56,7 +56,7 @@ static void plain_product(size_t rows, size_t m, const double *g, const double *
 }
 
 static dfl_status solve(bool fast, size_t m, const double *l, size_t n, double *x) {
-    if (fast) return dense_solve_lower(m, l, false, n, x);
+    if (fast && m > SMALL) return dense_solve_lower(m, l, false, n, x);
     double *const t = mem_array(mem_product(m, LANES, 1), sizeof *t);
     if (!t) return fail_memory();
     for (size_t at = 0; at < n; at += LANES) {
@@ -75,7 +75,7 @@ static dfl_status product(bool fast, const size_t size[2], const double *g, size
                           const double *x, double *out) {
     const size_t rows = size[0], m = size[1];
     const dense_product by = {n, rows, m, false, true, 1, 0};
-    if (fast) return dense_multiply(&by, x, g, out);
+    if (fast && m > SMALL) return dense_multiply(&by, x, g, out);
     double *const t = mem_array(mem_product(m + rows, LANES, 1), sizeof *t);
     if (!t) return fail_memory();
     for (size_t at = 0; at < n; at += LANES) {

@@ -15,6 +15,7 @@
 #include "base/dense.h"
 
 #define NEGLIGIBLE 1e-15
+enum { SMALL = 24 }; /* up to this side BLAS is not worth the call */
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
@@ -112,13 +113,26 @@ static dfl_status add_along(em *e, size_t k, size_t n) {
     return dense_multiply(&up, e->image, e->part, e->along + k * w * d);
 }
 
+/* s += part' part, of few dimensions. */
+static void small_gram(size_t d, size_t n, const double *part, double *s) {
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            for (size_t l = 0; l < d; l++) s[j * d + l] += part[i * d + j] * part[i * d + l];
+}
+
+static dfl_status add_whole(size_t d, size_t n, const double *part, double *s) {
+    if (d > SMALL) return dense_gram(d, n, part, s);
+    small_gram(d, n, part, s);
+    return DFL_OK;
+}
+
 static dfl_status add_block(em *e, size_t n, const double *r) {
     const size_t d = e->data->d;
     for (size_t k = 0; k < e->p->k; k++) {
         const size_t taken = gather(e, k, n, r);
         if (taken == 0) continue;
         if (e->sums == SUM_WHOLE) {
-            TRY(dense_gram(d, taken, e->part, e->second + form_cov_of(e->p, k) * d * d));
+            TRY(add_whole(d, taken, e->part, e->second + form_cov_of(e->p, k) * d * d));
             continue;
         }
         for (size_t i = 0; i < taken; i++)

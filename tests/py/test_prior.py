@@ -108,13 +108,14 @@ def test_classes(run, files, data):
 def test_gate_rejects_noise(run, files):
     np.save(files / "x.npy", np.random.default_rng(1).normal(size=(2000, 4)).astype(np.float32))
     for kind in ("gauss", "full", "diag"):
-        done = fit(run, "--kind", kind, *(["-k", 3] if kind != "gauss" else []), ok=False)
+        few = ["-k", 3, "--restarts", 1, "--iterations", 30] if kind != "gauss" else []
+        done = fit(run, "--kind", kind, *few, ok=False)
         assert done.returncode == 1 and "the gate rejects this prior" in done.stderr
         assert done.stdout.count("failed") == 3 and not (files / "p.npz").exists()
 
 
 def test_fit_at_a_time_is_good_there_only(run, files):
-    fit(run, "--kind", "full", "-k", 2, "--at", 0.2)
+    fit(run, "--kind", "full", "-k", 2, "--at", 0.2, "--iterations", 30, "--restarts", 1)
     with np.load(files / "p.npz") as p:
         state = p["state"]
         assert np.linalg.eigvalsh(p["covariances"]).min() >= state[1] ** 2 * (1 - 1e-9)
@@ -123,7 +124,8 @@ def test_fit_at_a_time_is_good_there_only(run, files):
     assert refused.returncode == 2 and "good there only" in refused.stderr
     # samples that are already at T are not noised again
     run("prior", "sample", "p.npz", "-n", 3000, "-o", "x.npy")
-    run("prior", "from-samples", "x.npy", "--at", 0.2, "--kind", "full", "-k", 2, "-o", "q.npz")
+    run("prior", "from-samples", "x.npy", "--at", 0.2, "--kind", "full", "-k", 2, "-o", "q.npz",
+        "--restarts", 1)
     with np.load(files / "p.npz") as p, np.load(files / "q.npz") as q:
         order = np.argsort(p["means"][:, 0]), np.argsort(q["means"][:, 0])
         assert np.abs(p["means"][order[0]] - q["means"][order[1]]).max() < 0.1
