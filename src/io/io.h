@@ -76,4 +76,17 @@ void image_bytes(array_type type, const void *samples, size_t n, size_t channels
 dfl_status image_grid(const uint8_t *images, size_t n, size_t height, size_t width, int channels,
                       size_t columns, uint8_t **grid, size_t *gh, size_t *gw);
 
+/* ---- idx.c: pictures of bytes in MNIST's format, plain or gzipped --------------------------- */
+
+typedef struct {
+    size_t count, height, width; /* as the file claims */
+} idx_shape;
+
+typedef struct idx_reader idx_reader;
+dfl_status idx_open(const char *path, idx_reader **out);
+idx_shape idx_size(const idx_reader *r);
+/* Pictures first .. first + n - 1, [n][height][width]; forward is fast. E_FORMAT: cut off. */
+dfl_status idx_read(idx_reader *r, size_t first, size_t n, uint8_t *dst);
+void idx_close(idx_reader *r); /* NULL is fine */
+
 #endif

@@ -16,6 +16,7 @@ void prior_free(prior *p); /* NULL is fine */
 
 size_t prior_dim(const prior *p);
 size_t prior_components(const prior *p);
+size_t prior_rank(const prior *p);      /* coordinates or factors; 0: the kind has none */
 const char *prior_kind(const prior *p); /* gauss, diag, full, tied, pcagmm, ppca, fa */
 /* The data were [C][H][W], or whatever shape the samples have: rank 0 if that is not known. */
 int prior_shape(const prior *p, const size_t **shape);
