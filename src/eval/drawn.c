@@ -19,8 +19,8 @@ typedef struct {
 static int observe(void *user, size_t step, size_t steps, double t, uint64_t first, size_t count,
                    const void *state) {
     const drawn_source *const s = user;
-    (void)step, (void)steps, (void)t, (void)first, (void)count, (void)state;
-    return s->wish.watch(s->wish.user);
+    (void)step, (void)t, (void)first, (void)state;
+    return s->wish.watch(s->wish.user, (double)count / (double)(steps + 1));
 }
 
 static dfl_status drawn_read(picture_source *self, size_t from, size_t n, picture_set *out) {
@@ -83,9 +83,11 @@ static dfl_status prepare(drawn_source *s) {
     text_free(&options);
     TRY(status);
     if (s->wish.watch) dfl_run_observe(s->run, observe, s);
-    text_add(&s->base.what, "%zu samples of model %s, %zu evaluations each", s->base.count,
+    text_add(&s->base.what, "samples of model %s, %zu evaluations each",
              c->name ? c->name : "without a name", dfl_plan_nfe(s->wish.plan));
-    return s->base.what.failed ? fail_memory() : DFL_OK;
+    if (s->base.what.failed) return fail_memory();
+    text_tame(s->base.what.data);
+    return DFL_OK;
 }
 
 dfl_status pictures_drawn(const drawn_wish *wish, picture_source **out) {

@@ -38,8 +38,10 @@ static dfl_status take_part(picture_source *s, const picture_wish *w, size_t the
 }
 
 static dfl_status name_source(picture_source *s, const char *kind, const char *path) {
-    text_add(&s->what, "%zu pictures of %s %s", s->count, kind, path);
-    return s->what.failed ? fail_memory() : DFL_OK;
+    text_add(&s->what, "%s %s", kind, path);
+    if (s->what.failed) return fail_memory();
+    text_tame(s->what.data); /* it goes into JSON, which must be UTF-8 */
+    return DFL_OK;
 }
 
 /* ---- a folder of PNG files ------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ typedef struct {
 /* Where pictures come from; implementations embed this as their first member. */
 typedef struct picture_source picture_source;
 struct picture_source {
-    text what;      /* for people: "300 PNG files of DIR" */
+    text what;      /* for people: "folder DIR" */
     uint64_t first; /* index of picture 0 */
     size_t count;
     char digest[DIGEST_HEX]; /* of what is read, so that another folder is not taken for it */
@@ -46,7 +46,7 @@ typedef struct {
     const dfl_plan *plan;
     uint64_t seed, first;
     size_t count, batch;
-    int (*watch)(void *user); /* asked at every step; not 0 ends the run with that value */
+    int (*watch)(void *user, double pictures); /* told how far each step came; not 0 ends the run */
     void *user;
 } drawn_wish;
 dfl_status pictures_drawn(const drawn_wish *wish, picture_source **out);

@@ -64,6 +64,8 @@ typedef struct {
    E_FORMAT. The size a member claims is checked against its header and `limit` before inflating. */
 dfl_status npz_read(const char *path, const char *const *names, int n, bool optional, size_t limit,
                     array *out);
+/* Whether there is an array of each name, without unpacking any. */
+dfl_status npz_has(const char *path, const char *const *names, int n, bool *there);
 dfl_status npz_write(const char *path, const named_array *arrays, int n);
 
 /* ---- png.c: pictures ------------------------------------------------------------------------- */
