@@ -107,12 +107,12 @@ static dfl_status put_model(builder *b, json_t *root, const sweep *s) {
 }
 
 static void put_measure(builder *b, json_t *root, const sweep *s) {
-    json_t *features = json_object(), *reference = json_object();
-    put(b, root, "features", features);
-    put(b, features, "where", words(s->extractor_where));
-    put(b, features, "name", words(extractor_name(s->extractor)));
-    put(b, features, "digest", json_string(s->frame.extractor));
-    put(b, features, "width", json_integer((json_int_t)s->measure.d));
+    json_t *seen_by = json_object(), *reference = json_object();
+    put(b, root, "features", seen_by);
+    put(b, seen_by, "where", words(s->extractor_where));
+    put(b, seen_by, "name", words(extractor_name(s->extractor)));
+    put(b, seen_by, "digest", json_string(s->frame.extractor));
+    put(b, seen_by, "width", json_integer((json_int_t)s->real.d));
     put(b, root, "reference", reference);
     put(b, reference, "where", words(s->reference_where));
     put(b, reference, "digest", json_string(s->frame.reference));
@@ -223,15 +223,15 @@ static dfl_status get_result(const json_in *in, sweep_result *r) {
 }
 
 static dfl_status get_frame(const json_in *in, sweep_frame *f) {
-    json_in model, features, reference;
+    json_in model, seen_by, reference;
     long long label = 0;
     *f = (sweep_frame){0};
     TRY(json_get_object(in, "model", &model));
-    TRY(json_get_object(in, "features", &features));
+    TRY(json_get_object(in, "features", &seen_by));
     TRY(json_get_object(in, "reference", &reference));
     TRY(get_digest(&model, "digest", f->model));
     TRY(get_digest(&model, "card_sha256", f->card));
-    TRY(get_digest(&features, "digest", f->extractor));
+    TRY(get_digest(&seen_by, "digest", f->extractor));
     TRY(get_digest(&reference, "digest", f->reference));
     TRY(get_count(&reference, "count", 0, 1LL << 40, &f->reference_count));
     TRY(get_count(in, "samples", 2, SWEEP_SAMPLES_MAX, &f->samples));
@@ -327,15 +327,15 @@ static dfl_status get_cell(const json_in *in, sweep *s) {
 }
 
 static dfl_status get_all(const json_in *in, capsule *c, sweep *s) {
-    json_in model, features, reference;
+    json_in model, seen_by, reference;
     TRY(json_check_format(in, format));
     TRY(get_frame(in, &c->frame));
     TRY(get_result(in, &c->result));
     TRY(json_get_object(in, "model", &model));
-    TRY(json_get_object(in, "features", &features));
+    TRY(json_get_object(in, "features", &seen_by));
     TRY(json_get_object(in, "reference", &reference));
     TRY(json_get_text(&model, "where", &c->model));
-    TRY(json_get_text(&features, "where", &c->features));
+    TRY(json_get_text(&seen_by, "where", &c->features));
     TRY(json_get_text(&reference, "where", &c->reference));
     TRY(json_get_text(in, "cpu", &c->cpu));
     TRY(json_get_text(in, "version", &c->version));

@@ -252,15 +252,14 @@ dfl_status sweep_frame_fill(sweep *s) {
 }
 
 /* A cell without a number is tried again: its peer may have been mended. */
-bool sweep_cell_pending(const sweep *s, const sweep_cell *c) {
-    (void)s;
+bool sweep_cell_pending(const sweep_cell *c) {
     return c->wanted && !(c->done && !*c->result.note);
 }
 
 size_t sweep_left(const sweep *s) {
     size_t n = 0;
     for (size_t i = 0; i < s->ncells; i++)
-        n += sweep_cell_pending(s, &s->cell[i]) && !*s->point[s->cell[i].point].note;
+        n += sweep_cell_pending(&s->cell[i]) && !*s->point[s->cell[i].point].note;
     return n;
 }
 
@@ -269,7 +268,7 @@ size_t sweep_evaluations(const sweep *s) {
     size_t sum = 0;
     for (size_t i = 0; i < s->ncells; i++) {
         const sweep_point *p = &s->point[s->cell[i].point];
-        if (!sweep_cell_pending(s, &s->cell[i]) || *p->note) continue;
+        if (!sweep_cell_pending(&s->cell[i]) || *p->note) continue;
         sum += s->frame.samples * (p->plan ? dfl_plan_nfe(p->plan) * calls : (size_t)p->nfe);
     }
     return sum;
@@ -281,7 +280,7 @@ void sweep_free(sweep *s) {
     free(s->point);
     free(s->cell);
     free(s->reference);
-    yardstick_free(&s->measure);
+    gaussian_root_free(&s->real);
     s->nways = s->npoints = s->ncells = 0;
     s->point = NULL;
     s->cell = NULL;

@@ -12,7 +12,7 @@
 #include <jansson.h>
 
 #include "eval/extractor.h"
-#include "eval/yardstick.h"
+#include "eval/resample.h"
 #include "model/model.h"
 
 enum {
@@ -82,9 +82,9 @@ typedef struct sweep {
     sweep_point *point; /* [nways nbudgets], by way, then by budget */
     sweep_cell *cell;   /* [npoints nseeds], by budget, way, seed: the order they are drawn in */
     size_t npoints, ncells;
-    yardstick measure;
-    float *reference; /* [reference_count][d], or NULL: only moments are known */
-    double floor;     /* distance of as many real pictures to the others; NaN: not known */
+    gaussian_root real; /* of the reference */
+    float *reference;   /* [reference_count][d], or NULL: only moments are known */
+    double floor;       /* distance of as many real pictures to the others; NaN: not known */
     size_t replicates;
     int (*watch)(void *user,
                  size_t evaluations); /* done since the last call; not 0 ends the work */
@@ -107,14 +107,14 @@ dfl_status sweep_lay_out(sweep *s);
 dfl_status sweep_frame_fill(sweep *s);
 size_t sweep_left(const sweep *s);        /* wanted cells that are to be drawn */
 size_t sweep_evaluations(const sweep *s); /* of the network, in those cells */
-bool sweep_cell_pending(const sweep *s, const sweep_cell *c);
+bool sweep_cell_pending(const sweep_cell *c);
 void sweep_free(sweep *s); /* what it owns: not model and extractor */
 
 /* ---- sweep_reference.c ------------------------------------------------------------------------ */
 
 /* Looks at pictures or statistics, for digest and count, without evaluating anything. */
 dfl_status sweep_reference_look(sweep *s, const char *path);
-/* Their features (from the folder, if it has them), the yardstick and the floor. */
+/* Their features (from the folder, if it has them), their moments and the floor. */
 dfl_status sweep_reference_load(sweep *s, const char *path);
 
 /* ---- sweep_cell.c, sweep_peer.c --------------------------------------------------------------- */

@@ -5,11 +5,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "eval/metrics.h"
 #include "eval/sweep.h"
 #include "io/io.h"
 #include "plan/plan.h"
 
-enum { PIECE = 256, BATCH = 64, PROBE_SAMPLES = 64, PROBE_TRIES = 8 };
+enum { PIECE = 256, BATCH = 64, PROBE_SAMPLES = 64, PROBE_TRIES = 8, KID_LEAST = 10, KID_PIECES = 10 };
 static const double probe_seconds = 0.3;
 
 /* Memory of a cell in the making. */
@@ -150,22 +151,41 @@ static dfl_status keep_pictures(const drawing *w, const char *path) {
 }
 
 static dfl_status keep(const drawing *w) {
-    text features = {0}, pictures = {0};
-    dfl_status status = sweep_path(w->s, "features", w->c->name, ".npy", &features);
-    if (status == DFL_OK) status = keep_features(w, &features);
+    text numbers = {0}, pictures = {0};
+    dfl_status status = sweep_path(w->s, "features", w->c->name, ".npy", &numbers);
+    if (status == DFL_OK) status = keep_features(w, &numbers);
     if (status == DFL_OK) status = sweep_path(w->s, "samples", w->c->name, ".png", &pictures);
     if (status == DFL_OK) status = keep_pictures(w, pictures.data);
-    text_free(&features);
+    text_free(&numbers);
     text_free(&pictures);
     return status;
 }
 
+static int watch_kid(void *user, size_t done, size_t total) {
+    const sweep *s = user;
+    (void)done, (void)total;
+    return s->watch ? s->watch(s->user, 0) : 0;
+}
+
+/* Kernel distances need features of the reference, and a few pictures on each side. */
+static dfl_status measure_kid(const drawing *w, const features *made) {
+    const features real = {w->s->frame.reference_count, w->d, w->s->reference};
+    const kid_options options = {.subsets = KID_PIECES};
+    kid_result found;
+    if (!real.x || made->n < KID_LEAST || real.n < KID_LEAST) return DFL_OK;
+    const metric_watch watch = {watch_kid, w->s};
+    TRY(kid(made, &real, &options, &watch, &found));
+    w->c->result.kid = found.mean;
+    w->c->result.kid_error = found.error;
+    return DFL_OK;
+}
+
 /* The same digest whether or not there is a folder. */
 static dfl_status measure(drawing *w) {
-    const size_t n = w->s->frame.samples;
-    const weighted all = {n, w->d, w->features, NULL};
-    digest_bytes(w->features, n * w->d * sizeof *w->features, w->c->result.features);
-    return yardstick_measure(&w->s->measure, &all, &w->c->result.fid);
+    const features made = {w->s->frame.samples, w->d, w->features};
+    digest_bytes(w->features, made.n * w->d * sizeof *w->features, w->c->result.features);
+    TRY(distance_to(&w->s->real, &made, NULL, &w->c->result.fid));
+    return measure_kid(w, &made);
 }
 
 static void set_note(sweep_result *r, const char *note) {

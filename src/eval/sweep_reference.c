@@ -29,12 +29,12 @@ dfl_status sweep_reference_look(sweep *s, const char *path) {
 
 /* ---- features -------------------------------------------------------------------------------- */
 
-static dfl_status extract(sweep *s, picture_source *from, float *features) {
+static dfl_status extract(sweep *s, picture_source *from, float *dst) {
     const size_t d = extractor_width(s->extractor);
     for (size_t at = 0; at < from->count;) {
         picture_set set;
         TRY(pictures_read(from, at, PIECE, &set));
-        TRY(extractor_run(s->extractor, &set, features + at * d, NULL));
+        TRY(extractor_run(s->extractor, &set, dst + at * d, NULL));
         at += set.n;
         if (s->watch) TRY(s->watch(s->user, 0));
     }
@@ -94,42 +94,49 @@ done:
 
 /* Evenly spread pictures, as many as a cell has samples, against all the others: what a perfect
    sampler of this size would reach, nearly. Needs as many again to be held against. */
-static dfl_status find_floor(sweep *s) {
-    const size_t n = s->frame.reference_count, d = s->measure.d, count = s->frame.samples;
-    s->floor = NAN;
-    if (n / 2 < count || count < 2) return DFL_OK;
-    uint16_t *in = mem_array(n, sizeof *in), *out = mem_array(n, sizeof *out);
-    double *mean = mem_array(d, sizeof *mean), *cov = mem_array(mem_product(d, d, 1), sizeof *cov);
-    yardstick others = {0};
-    dfl_status status = in && out && mean && cov ? DFL_OK : fail_memory();
-    for (size_t i = 0; status == DFL_OK && i < n; i++) out[i] = 1;
-    for (size_t i = 0; status == DFL_OK && i < count; i++) {
-        const size_t at = (size_t)((double)i * (double)n / (double)count);
-        in[at] = 1;
-        out[at] = 0;
+static void split(size_t n, size_t count, uint32_t *held, uint32_t *rest) {
+    for (size_t i = 0, taken = 0; i < n; i++) {
+        const size_t next = (size_t)((double)taken * (double)n / (double)count);
+        if (taken < count && i == next)
+            held[taken++] = (uint32_t)i;
+        else
+            rest[i - taken] = (uint32_t)i;
     }
-    const weighted held = {n, d, s->reference, in}, rest = {n, d, s->reference, out};
-    if (status == DFL_OK) status = weighted_moments(&rest, mean, cov);
-    if (status == DFL_OK) status = yardstick_new(d, mean, cov, &others);
-    if (status == DFL_OK) status = yardstick_measure(&others, &held, &s->floor);
-    yardstick_free(&others);
-    free(in);
-    free(out);
-    free(mean);
-    free(cov);
+}
+
+static dfl_status find_floor(sweep *s, const features *all) {
+    const size_t n = all->n, count = s->frame.samples;
+    moments part[2] = {{0}};
+    if (n / 2 < count || count < 2 || n > UINT32_MAX) return DFL_OK;
+    uint32_t *index = mem_array(n, sizeof *index);
+    dfl_status status = index ? moments_new(all->d, &part[0]) : fail_memory();
+    if (status == DFL_OK) status = moments_new(all->d, &part[1]);
+    if (status == DFL_OK) split(n, count, index, index + count);
+    if (status == DFL_OK) status = moments_add_index(&part[0], all, index, count);
+    if (status == DFL_OK) status = moments_add_index(&part[1], all, index + count, n - count);
+    if (status == DFL_OK) status = frechet(&part[0], &part[1], &s->floor);
+    moments_free(&part[0]);
+    moments_free(&part[1]);
+    free(index);
+    return status;
+}
+
+static dfl_status find_root(sweep *s, const features *all) {
+    moments m = {0};
+    gaussian g = {0};
+    dfl_status status = moments_new(all->d, &m);
+    if (status == DFL_OK) status = moments_add(&m, all->x, all->n);
+    if (status == DFL_OK) status = gaussian_of(&m, &g);
+    if (status == DFL_OK) status = gaussian_root_of(&g, &s->real);
+    gaussian_free(&g);
+    moments_free(&m);
     return status;
 }
 
 dfl_status sweep_reference_load(sweep *s, const char *path) {
-    const size_t d = extractor_width(s->extractor);
-    double *mean = mem_array(d, sizeof *mean), *cov = mem_array(mem_product(d, d, 1), sizeof *cov);
-    dfl_status status = mean && cov ? DFL_OK : fail_memory();
-    if (status == DFL_OK) status = find_features(s, path);
-    const weighted all = {s->frame.reference_count, d, s->reference, NULL};
-    if (status == DFL_OK) status = weighted_moments(&all, mean, cov);
-    if (status == DFL_OK) status = yardstick_new(d, mean, cov, &s->measure);
-    if (status == DFL_OK) status = find_floor(s);
-    free(mean);
-    free(cov);
-    return status;
+    s->floor = NAN;
+    TRY(find_features(s, path));
+    const features all = {s->frame.reference_count, extractor_width(s->extractor), s->reference};
+    TRY(find_root(s, &all));
+    return find_floor(s, &all);
 }

@@ -47,6 +47,8 @@ static void add_cell(const sweep *s, const sweep_cell *c, text *out) {
         text_add(out, "%zu,%zu,", r->spent, r->calls);
     text_add(out, "%llu,%zu,", (unsigned long long)c->seed, s->frame.samples);
     real(out, r->fid);
+    real(out, r->kid);
+    real(out, r->kid_error);
     real(out, r->seconds / samples);
     real(out, r->model_seconds / r->seconds);
     field(out, r->features);
@@ -58,7 +60,7 @@ static void add_cell(const sweep *s, const sweep_cell *c, text *out) {
 dfl_status sweep_write_cells(const sweep *s) {
     text t = {0};
     text_add(&t, "solver,grid,program,nfe,spent_nfe,network_calls,seed,samples,fid,"
-                 "seconds_per_sample,network_share,features_sha256,capsule,note\n");
+                 "kid,kid_error,seconds_per_sample,network_share,features_sha256,capsule,note\n");
     for (size_t i = 0; i < s->ncells && !t.failed; i++)
         if (s->cell[i].done) add_cell(s, &s->cell[i], &t);
     return save(s, "cells", &t);
@@ -76,7 +78,7 @@ static bool has_number(const sweep_cell *c) {
 }
 
 static void sum_up(const sweep *s, size_t point, sweep_row *row) {
-    double sum = 0, seconds = 0, model = 0;
+    double sum = 0, seconds = 0, model = 0, kids = 0;
     *row = (sweep_row){.point = point, .sd = NAN, .error = NAN, .difference = NAN};
     row->of_difference = (spread){NAN, NAN, NAN};
     for (size_t k = 0; k < s->nseeds; k++) {
@@ -85,10 +87,12 @@ static void sum_up(const sweep *s, size_t point, sweep_row *row) {
         row->seeds++;
         row->spent = c->result.spent;
         sum += c->result.fid;
+        kids += c->result.kid;
         seconds += c->result.seconds;
         model += c->result.model_seconds;
     }
     row->fid = sum / (double)row->seeds;
+    row->kid = kids / (double)row->seeds;
     row->seconds = seconds / (double)row->seeds / (double)s->frame.samples;
     row->share = model / seconds;
     double squares = 0;
@@ -123,8 +127,8 @@ static sweep_row *best_of(const sweep *s, sweep_row *rows, size_t point) {
 /* ---- replicates ------------------------------------------------------------------------------ */
 
 /* Adds the distances of a cell's replicates to sums [replicates], 1/nseeds each. */
-static dfl_status replicate(sweep *s, const sweep_cell *c, const uint16_t *weights, double *sums) {
-    const size_t n = s->frame.samples, d = s->measure.d;
+static dfl_status replicate(sweep *s, const sweep_cell *c, const uint32_t *index, double *sums) {
+    const size_t n = s->frame.samples, d = s->real.d;
     text path = {0};
     array a = {0};
     dfl_status status = sweep_path(s, "features", c->name, ".npy", &path);
@@ -141,9 +145,9 @@ static dfl_status replicate(sweep *s, const sweep_cell *c, const uint16_t *weigh
                           path.data, c->name);
     }
     for (size_t b = 0; status == DFL_OK && b < s->replicates; b++) {
-        const weighted w = {n, d, a.data, weights + b * n};
+        const features f = {n, d, a.data};
         double fid = 0;
-        status = yardstick_measure(&s->measure, &w, &fid);
+        status = distance_to(&s->real, &f, index + b * n, &fid);
         sums[b] += fid / (double)s->nseeds;
         if (status == DFL_OK && s->watch) status = s->watch(s->user, 0);
     }
@@ -155,15 +159,14 @@ static dfl_status replicate(sweep *s, const sweep_cell *c, const uint16_t *weigh
 /* The rows of one seed are resampled alike in all cells: that keeps them paired. */
 static dfl_status replicate_seed(sweep *s, size_t k, const sweep_row *rows, double *sums) {
     const size_t n = s->frame.samples;
-    uint16_t *weights = mem_array(mem_product(s->replicates, n, 1), sizeof *weights);
-    if (!weights) return fail_memory();
+    uint32_t *index = mem_array(mem_product(s->replicates, n, 1), sizeof *index);
+    if (!index) return fail_memory();
     dfl_status status = DFL_OK;
-    for (size_t b = 0; b < s->replicates; b++)
-        resample(s->seed[k], (uint32_t)b, n, weights + b * n);
+    for (size_t b = 0; b < s->replicates; b++) resample(s->seed[k], (uint32_t)b, n, index + b * n);
     for (size_t i = 0; status == DFL_OK && i < s->npoints; i++)
         if (rows[i].seeds == s->nseeds)
-            status = replicate(s, cell_of(s, i, k), weights, sums + i * s->replicates);
-    free(weights);
+            status = replicate(s, cell_of(s, i, k), index, sums + i * s->replicates);
+    free(index);
     return status;
 }
 
