@@ -2,8 +2,11 @@
    statistics of features that are kept, continued and merged. */
 #include "eval.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "open.h"
 #include "output.h"
@@ -94,6 +97,14 @@ static dfl_status read_range(eval_job *j) {
     return fail(DFL_E_ARG, "--range: \"%s\" is not LO,HI, two numbers that rise", given);
 }
 
+/* Features take their name by renaming, which must not get round permissions or replace a device. */
+static dfl_status check_replaced(const char *path) {
+    struct stat info;
+    if (stat(path, &info) != 0) return DFL_OK;
+    if (!S_ISREG(info.st_mode)) return fail(DFL_E_IO, "%s: is not a regular file", path);
+    return access(path, W_OK) == 0 ? DFL_OK : fail(DFL_E_IO, "%s: %s", path, strerror(errno));
+}
+
 static dfl_status check_outputs(const eval_job *j) {
     static const char *const outputs[] = {"stats-out", "features-out", "json"};
     const char *seen[3];
@@ -105,7 +116,7 @@ static dfl_status check_outputs(const eval_job *j) {
             if (seen[k] && strcmp(seen[k], seen[i]) == 0)
                 return fail(DFL_E_ARG, "--%s: %s is already another output", outputs[i], seen[i]);
     }
-    return DFL_OK;
+    return seen[1] ? check_replaced(seen[1]) : DFL_OK;
 }
 
 static dfl_status read_settings(eval_job *j) {

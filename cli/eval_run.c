@@ -406,13 +406,19 @@ dfl_status eval_compare(eval_job *j) {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* Finished statistics say nothing of the features that were kept beside them. */
 dfl_status eval_finish(eval_job *j) {
     const char *const stats = arg(j->args, "stats-out")->text;
     const char *const out = arg(j->args, "features-out")->text;
     if (out) TRY(matrix_rename(j->made.kept, out));
-    if (stats && access(j->part.data, F_OK) == 0 && rename(j->part.data, stats) != 0)
-        return fail(DFL_E_IO, "cannot write '%s': %s", stats, strerror(errno));
+    if (stats && access(j->part.data, F_OK) == 0) {
+        *j->made.sums.tail = 0;
+        TRY(statistics_write(&j->made.sums, stats));
+        if (unlink(j->part.data) != 0)
+            return fail(DFL_E_IO, "%s: %s", j->part.data, strerror(errno));
+    }
     if (!out) matrix_remove(j->made.kept);
+    j->finished = true;
     return DFL_OK;
 }
 
@@ -429,7 +435,10 @@ static void close_side(evaluated *e) {
     gaussian_free(&e->result.g);
 }
 
+/* Features are of use to the next run only if it finds statistics that say how far they go. */
 void eval_close(eval_job *j) {
+    const bool begun = j->part.len > 0 && access(j->part.data, F_OK) == 0;
+    if (!j->finished && !begun) matrix_remove(j->made.kept);
     close_side(&j->made);
     close_side(&j->real);
     dfl_plan_free(j->plan);

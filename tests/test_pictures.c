@@ -381,7 +381,7 @@ static void test_idx(void **state) {
     }
 }
 
-static void test_refused(void **state) {
+static void test_refused_arrays(void **state) {
     (void)state;
     static const double nothing[4] = {0, NAN, 0, 0};
     static const struct {
@@ -417,6 +417,12 @@ static void test_refused(void **state) {
         refused(pictures_read(s, 0, 1, &set), DFL_E_NONFINITE, "no finite number");
         pictures_free(s);
     }
+}
+
+static void test_refused_files(void **state) {
+    (void)state;
+    picture_source *s;
+    picture_set set;
     static const struct {
         const char *name;
         dfl_status status;
@@ -450,7 +456,7 @@ int main(void) {
         cmocka_unit_test(test_png_damaged),      cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_ambiguous_arrays), cmocka_unit_test(test_folder),
         cmocka_unit_test(test_folder_of_sizes),  cmocka_unit_test(test_idx),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_arrays),   cmocka_unit_test(test_refused_files),
     };
     return cmocka_run_group_tests_name("pictures", tests, make_folder, remove_folder);
 }

@@ -10,7 +10,7 @@
 #include "eval/features_card.h"
 #include "model/features.h"
 
-enum { ROWS = 16 };
+enum { ROWS = 32 };
 
 struct extractor {
     bool pixels;

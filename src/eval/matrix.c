@@ -16,7 +16,7 @@
 struct matrix {
     char *path; /* NULL: none */
     int fd;
-    bool kept;
+    bool made, kept;           /* the file was not there; it was, and is one of these */
     size_t n, d, start, bytes; /* start: of the rows; bytes: of the file */
     void *map;
 };
@@ -73,7 +73,9 @@ static dfl_status open_temporary(matrix *m) {
 static dfl_status open_named(matrix *m, const char *path) {
     m->path = text_copy(path);
     if (!m->path) return fail_memory();
+    m->made = access(path, F_OK) != 0;
     m->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+    if (m->fd < 0) m->made = false;
     return m->fd >= 0 ? DFL_OK : fail_file(m, "create");
 }
 
@@ -119,10 +121,12 @@ dfl_status matrix_open(const char *path, size_t n, size_t d, matrix **out) {
     m->n = n;
     m->d = d;
     const dfl_status status = prepare(m, path);
-    if (status == DFL_OK)
+    if (status == DFL_OK) {
         *out = m;
-    else
+    } else {
+        if (m->made) matrix_remove(m);
         matrix_free(m);
+    }
     return status;
 }
 
@@ -163,11 +167,16 @@ dfl_status matrix_map(matrix *m, const float **x) {
 
 dfl_status matrix_rename(matrix *m, const char *path) {
     TRY(matrix_sync(m));
-    if (rename(m->path, path) != 0) return fail_file(m, "rename");
-    char *const name = text_copy(path);
-    if (!name) return fail_memory();
+    char *real = realpath(path, NULL); /* through a link to the file it means */
+    if (!real && errno == ENOENT) real = text_copy(path);
+    if (!real) return errno == ENOMEM ? fail_memory() : fail_file(m, "rename");
+    if (rename(m->path, real) != 0) {
+        const dfl_status status = fail_file(m, "rename");
+        free(real);
+        return status;
+    }
     free(m->path);
-    m->path = name;
+    m->path = real;
     return DFL_OK;
 }
 

@@ -33,7 +33,8 @@ typedef struct {
     size_t norigins, origin_cap;
     tally_block *block; /* sorted */
     size_t n, cap;
-    char tail[DIGEST_HEX]; /* of the last features, where these are kept elsewhere; else "" */
+    char tail
+        [DIGEST_HEX]; /* of the last features, while these are gathered elsewhere, too; else "" */
 } statistics;
 
 /* Empty ones of an extractor. */
