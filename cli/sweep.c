@@ -20,8 +20,9 @@ static const arg_row rows[] = {
      "required: solvers apart by blanks, each SOLVER or SOLVER@GRID", ARG_TEXT, 0, 0},
     {0, "nfe", NULL, "N[,N...]", NULL, "required: budgets of network evaluations per sample",
      ARG_TEXT, 0, 0},
-    {'r', "ref", NULL, "PATH", NULL, "required: real pictures: a folder of .png, .npz, .npy, idx",
-     ARG_FILE, 0, 0},
+    {'r', "ref", NULL, "PATH", NULL,
+     "required: real pictures (a folder of .png, .npz, .npy, idx) or statistics (.npz)", ARG_FILE,
+     0, 0},
     {'f', "features", NULL, "FOLDER", NULL,
      "required: extractor: a folder with features.json, or pixels", ARG_FILE, 0, 0},
     {'o', "output", NULL, "FOLDER", NULL,
@@ -83,8 +84,13 @@ int sweep_watch(void *user, size_t evaluations) {
 }
 
 dfl_status sweep_absolute(const char *path, char **out) {
-    char *found = realpath(path, NULL);
-    *out = found ? found : text_copy(path);
+    const char *mixture = mixture_path(path);
+    char *found = realpath(mixture ? mixture : path, NULL);
+    text t = {0};
+    text_add(&t, "%s%s", mixture ? "mixture:" : "", found ? found : mixture ? mixture : path);
+    free(found);
+    if (t.failed) text_free(&t);
+    *out = t.data;
     return *out ? DFL_OK : fail_memory();
 }
 

@@ -10,7 +10,14 @@
 #include "io/io.h"
 #include "plan/plan.h"
 
-enum { PIECE = 256, BATCH = 64, PROBE_SAMPLES = 64, PROBE_TRIES = 8, KID_LEAST = 10, KID_PIECES = 10 };
+enum {
+    PIECE = 256,
+    BATCH = 64,
+    PROBE_SAMPLES = 64,
+    PROBE_TRIES = 8,
+    KID_LEAST = 10,
+    KID_PIECES = 10
+};
 static const double probe_seconds = 0.3;
 
 /* Memory of a cell in the making. */

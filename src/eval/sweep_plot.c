@@ -119,15 +119,15 @@ static dfl_status make_script(const sweep *s, const sweep_row *rows, const char 
              "set tics nomirror\nset grid ytics lt 1 lc rgb '#cccccc' lw 0.5\n"
              "set xlabel 'network evaluations per sample'\nset ylabel 'Frechet distance%s'\n",
              log_y ? " (logarithmic)" : "");
-    const size_t height = 420 + 18 * s->nways;
-    text_add(out, "set terminal svg size 760,%zu dynamic noenhanced font 'sans-serif,14'\n",
+    const size_t height = 380 + 18 * s->nways;
+    text_add(out, "set terminal svg size 640,%zu dynamic noenhanced font 'sans-serif,14'\n",
              height);
     text_add(out, "set output ");
     quoted(out, paths[0]);
     text_add(out, "\n");
     add_lines(s, rows, out);
     text_add(out,
-             "set terminal pngcairo size 1140,%zu noenhanced font 'sans-serif,11' fontscale "
+             "set terminal pngcairo size 960,%zu noenhanced font 'sans-serif,11' fontscale "
              "1.4\nset output ",
              height * 3 / 2);
     quoted(out, paths[1]);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "eval/statistics.h"
 #include "eval/sweep.h"
 #include "io/io.h"
 
@@ -17,8 +18,33 @@ static dfl_status open_pictures(const sweep *s, const char *path, picture_source
     return pictures_open(&wish, out);
 }
 
+/* Whether it is a file of mean and covariance in place of pictures. */
+static dfl_status is_statistics(const char *path, npz_kind *kind) {
+    const size_t n = strlen(path);
+    *kind = NPZ_PICTURES;
+    return n > 4 && strcmp(path + n - 4, ".npz") == 0 ? statistics_kind(path, kind) : DFL_OK;
+}
+
+/* Ours say which extractor they are of; anyone's mu and sigma only how many features. */
+static dfl_status look_at_statistics(sweep *s, const char *path, npz_kind kind) {
+    statistics ours = {0};
+    s->frame.reference_count = 0;
+    TRY(digest_file(path, s->frame.reference));
+    if (kind == NPZ_GAUSSIAN) return DFL_OK;
+    TRY(statistics_read(path, &ours));
+    s->frame.reference_count = (size_t)statistics_count(&ours);
+    const bool same = strcmp(ours.extractor, s->frame.extractor) == 0;
+    statistics_free(&ours);
+    return same ? DFL_OK
+                : fail(DFL_E_COMBINATION, "%s: statistics of another extractor than %s", path,
+                       extractor_name(s->extractor));
+}
+
 dfl_status sweep_reference_look(sweep *s, const char *path) {
     picture_source *pictures = NULL;
+    npz_kind kind;
+    TRY(is_statistics(path, &kind));
+    if (kind != NPZ_PICTURES) return look_at_statistics(s, path, kind);
     TRY(open_pictures(s, path, &pictures));
     s->frame.reference_count = pictures->count;
     memcpy(s->frame.reference, pictures->digest, DIGEST_HEX);
@@ -133,8 +159,22 @@ static dfl_status find_root(sweep *s, const features *all) {
     return status;
 }
 
+static dfl_status load_statistics(sweep *s, const char *path) {
+    gaussian g = {0};
+    dfl_status status = statistics_gaussian(path, &g);
+    if (status == DFL_OK && g.d != extractor_width(s->extractor))
+        status = fail(DFL_E_COMBINATION, "%s: statistics of %zu features; extractor %s has %zu",
+                      path, g.d, extractor_name(s->extractor), extractor_width(s->extractor));
+    if (status == DFL_OK) status = gaussian_root_of(&g, &s->real);
+    gaussian_free(&g);
+    return status;
+}
+
 dfl_status sweep_reference_load(sweep *s, const char *path) {
+    npz_kind kind;
     s->floor = NAN;
+    TRY(is_statistics(path, &kind));
+    if (kind != NPZ_PICTURES) return load_statistics(s, path);
     TRY(find_features(s, path));
     const features all = {s->frame.reference_count, extractor_width(s->extractor), s->reference};
     TRY(find_root(s, &all));

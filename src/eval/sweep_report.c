@@ -29,7 +29,8 @@ static const char style[] =
     "text-align:left}"
     "small{color:var(--soft)}code,pre{font:.85rem/1.45 ui-monospace,monospace}"
     "pre{background:var(--band);padding:.7rem;overflow-x:auto;white-space:pre-wrap}"
-    ".plot svg{display:block;width:100%;height:auto;max-width:54rem}"
+    ".plot{overflow-x:auto}"
+    ".plot svg{display:block;width:100%;height:auto;min-width:30rem;max-width:48rem}"
     ".plot svg g[color=\"black\"]{color:var(--ink)}.plot svg g[stroke=\"black\"]"
     "{stroke:var(--ink)}"
     ".plot svg text{fill:var(--ink)}"
@@ -84,6 +85,12 @@ static const sweep_row *row_of(const sweep *s, const sweep_row *rows, size_t way
     return &rows[way * s->nbudgets + budget];
 }
 
+static bool has_rows(const sweep *s, const sweep_row *rows, size_t budget) {
+    for (size_t w = 0; w < s->nways; w++)
+        if (row_of(s, rows, w, budget)->seeds > 0) return true;
+    return false;
+}
+
 /* A label whose solver and grid may stand on two lines. */
 static void label(text *out, const sweep_way *w) {
     escaped(out, w->argv ? w->label : w->solver);
@@ -108,8 +115,7 @@ static void add_head(const sweep *s, text *out) {
              s->frame.samples, s->nseeds, s->nseeds == 1 ? "" : "s");
     for (size_t i = 0; i < s->nseeds; i++)
         text_add(out, "%s%llu", i ? ", " : "", (unsigned long long)s->seed[i]);
-    text_add(out, ") to %zu pictures of the reference, on %zu features of ",
-             s->frame.reference_count, s->real.d);
+    text_add(out, ") to the reference, on %zu features of ", s->real.d);
     escaped(out, extractor_name(s->extractor));
     text_add(out,
              ". All cells of a seed start from the same noise with the same labels. Less is "
@@ -198,8 +204,9 @@ static void difference_row(const sweep *s, const sweep_row *row, text *out) {
 static void add_differences(const sweep *s, const sweep_row *rows, text *out) {
     text_add(out, "<h2>Paired differences</h2>\n");
     for (size_t b = 0; b < s->nbudgets; b++) {
+        if (!has_rows(s, rows, b)) continue;
         text_add(out,
-                 "<h3>%d evaluations</h3>\n<div class=\"wide\"><table><thead><tr><th>solver @ "
+                 "<h3>Budget %d</h3>\n<div class=\"wide\"><table><thead><tr><th>solver @ "
                  "grid</th><th>distance</th><th>difference</th><th>95 %% interval</th><th>KID "
                  "&times; 1000</th><th>spent</th><th>ms each</th><th>network</th></tr></thead>"
                  "<tbody>\n",
@@ -245,7 +252,8 @@ static dfl_status add_shots(const sweep *s, const sweep_row *rows, text *out) {
              "starts and labels everywhere.</p>\n",
              (unsigned long long)s->seed[0]);
     for (size_t b = 0; b < s->nbudgets; b++) {
-        text_add(out, "<h3>%d evaluations</h3>\n<div class=\"shots\">\n", s->nfe[b]);
+        if (!has_rows(s, rows, b)) continue;
+        text_add(out, "<h3>Budget %d</h3>\n<div class=\"shots\">\n", s->nfe[b]);
         for (size_t w = 0; w < s->nways; w++)
             if (row_of(s, rows, w, b)->seeds > 0) TRY(add_shot(s, row_of(s, rows, w, b), out));
         text_add(out, "</div>\n");
