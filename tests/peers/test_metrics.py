@@ -16,6 +16,7 @@ import scipy.stats
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ.get("DRIFTLESS", ROOT / "build/release/driftless"))
 BOUND = 1e-6  # relative; what is reached is printed by -s
 
 # Its functions of features are what is compared; only its reading of pictures needs torchvision.
@@ -45,7 +46,7 @@ CASES = {
 
 @pytest.fixture(scope="session")
 def tool():
-    build = Path(os.environ.get("DRIFTLESS", ROOT / "build/release/driftless")).parent
+    build = PROGRAM.parent
     subprocess.run(["cmake", "--build", build, "--target", "metrics_tool"], check=True, capture_output=True)
     return build / "tests/metrics_tool"
 
@@ -176,3 +177,21 @@ def test_sliced(name, results):
     found = results[name]
     assert abs(found["sliced"] - right) < 4 * np.hypot(error, found["sliced_error"])
     assert 0.8 < found["sliced_error"] * np.sqrt(2) / error < 1.25
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_program(name, results, tmp_path):
+    """`driftless eval` on the features says the same as what was compared above."""
+    for path, x in zip(("made.npy", "real.npy"), CASES[name]):
+        np.save(tmp_path / path, x)
+    subprocess.run([PROGRAM, "eval", "made.npy", "--ref", "real.npy", "--json", "found.json"], check=True,
+                   capture_output=True, cwd=tmp_path)
+    found = json.loads((tmp_path / "found.json").read_text())["metrics"]
+    for key in ("fid", "precision", "recall", "density", "coverage"):
+        agree(f"{key} {name}, program", found[key]["value"], results[name][key], 1e-12)
+    # It has the samples in another order, so that it draws others for subsets and medians: here all are taken.
+    counts = [len(x) for x in CASES[name]]
+    if max(counts) <= 500:
+        agree(f"MMD {name}, program", found["mmd_squared"]["value"], results[name]["mmd2"], 1e-9)
+    if counts[0] == counts[1] <= 1000:
+        agree(f"KID {name}, program", found["kid"]["value"], results[name]["kid"], 1e-9)
