@@ -72,6 +72,10 @@ struct dfl_request {
     /* Adaptive integration only, and only for models with mixed_times; else NULL. */
     const request_point *each; /* [count]: in place of t, tau, at, gives */
     const uint64_t *samples;   /* [count]: indices, in place of first + i */
+    /* Models with `tangents` only, else NULL: [count][input_dim], and what comes of it,
+       [count][output_dim]: the derivative of the output as the input moves along the tangent. */
+    const void *tangent;
+    void *derivative;
 };
 
 /* The request as sample i sees it: its own time in t, tau, at and gives. */
@@ -100,6 +104,7 @@ struct dfl_model {
     void (*describe)(const dfl_model *self, text *out); /* `"key": value` JSON members, or NULL */
     int calls;                                          /* network calls per evaluation */
     bool mixed_times;           /* takes requests whose samples stand at different times */
+    bool tangents;              /* takes requests with tangents; one component only */
     char identity[DIGEST_HEX];  /* of what answers, if that is no network file; else "" */
     bool card_only;             /* cannot evaluate: whoever owns the loop does */
     bool guided;                /* without a classifier; then: */
@@ -110,6 +115,8 @@ struct dfl_model {
     /* Makes the model's classifier, or NULL: it has none. The result answers a request with the
        gradient of log p(label | input), in the shape of the input; it may borrow from self. */
     dfl_status (*classifier)(dfl_model *self, dfl_model **out);
+    /* Makes a model that answers the same with `tangents`, or NULL: there is none. */
+    dfl_status (*jvp)(dfl_model *self, dfl_model **out);
 };
 
 /* Digest of what answers, whatever the guidance: the card's sha256 (checked when the model was
