@@ -35,7 +35,7 @@ static const arg_row table[] = {
     {0, "draws", NULL, "N", "1", "repetitions with other random numbers, averaged", ARG_INT, 1, 4096},
     {0, "steps", NULL, "N", "50; bound: those of the table, or 1000", "steps, or times of the bound",
      ARG_INT, 1, 1e5},
-    {0, "t-end", NULL, "T", "the card's t_min; mixtures: 1e-5", "flow: time of the data", ARG_REAL, 0,
+    {0, "t-end", NULL, "T", "flow: the card's t_min, mixtures: 1e-5", "flow: time of the data; bound: smallest time t_1", ARG_REAL, 0,
      1},
     {0, "solver", "sampling-method", "rk4|heun|ode45", "rk4", "flow: fixed steps, or adaptive ones",
      ARG_CHOICE, 0, 0},

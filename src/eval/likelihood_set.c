@@ -17,7 +17,7 @@ const opt_row likelihood_options[] = {
     {"draws", OPT_INT, "1", 1, 4096, NULL, "repetitions that are averaged"},
     {"seed", OPT_INT, "0", 0, 9e15, NULL, "of all random numbers"},
     {"steps", OPT_INT, NULL, 1, 1e5, NULL, "flow: steps; bound: times"},
-    {"t_end", OPT_REAL, NULL, 0, 1, NULL, "flow: eps, where the datum stands"},
+    {"t_end", OPT_REAL, NULL, 0, 1, NULL, "flow: eps, of the data; bound: t_1"},
     {"solver", OPT_CHOICE, "rk4", 0, 0, "rk4|heun|ode45", "flow: method"},
     {"form", OPT_CHOICE, "sigma", 0, 0, "sigma|t", "flow: variable of fixed steps"},
     {"trace", OPT_CHOICE, "auto", 0, 0, "exact|rademacher|gaussian|hadamard|auto", "flow: probes"},
@@ -40,12 +40,12 @@ const opt_row likelihood_options[] = {
 static dfl_status check_given(const opts *o, bool flow) {
     for (int i = 0; i < o->n; i++) {
         const opt_row *option = o->v[i].row;
-        const char *owner = flow ? "bound:" : "flow";
-        const bool others = strncmp(option->help, owner, strlen(owner)) == 0 &&
-                            strncmp(option->help, "flow: steps; bound", 18) != 0;
+        const char *help = option->help;
+        const bool others = flow ? strncmp(help, "bound:", 6) == 0
+                                 : strncmp(help, "flow", 4) == 0 && !strstr(help, "; bound:");
         if (o->v[i].given && others)
-            return fail(DFL_E_COMBINATION, "%s belongs to method \"%s\"; this is \"%s\"", option->key,
-                        flow ? "bound" : "flow", flow ? "flow" : "bound");
+            return fail(DFL_E_COMBINATION, "%s belongs to method \"%s\"; this is \"%s\"",
+                        option->key, flow ? "bound" : "flow", flow ? "flow" : "bound");
     }
     const bool adaptive = opt_choice(o, "solver") == FLOW_ODE45;
     static const char *const of_steps[] = {"steps", "form"};
@@ -152,36 +152,37 @@ static dfl_status set_flow(likelihood *l) {
 
 /* ---- bound ----------------------------------------------------------------------------------- */
 
-/* Rising times above 0: a grid's, without its clean end. As many as the table has, or 1000. */
+/* A grid's times as they rise from t_1 = t_end, or else those above 0 of one that ends there. As many
+   as the table has, or 1000. */
 static dfl_status set_times(likelihood *l) {
     const process *p = l->net.process;
     const netform *form = &l->model->card.form;
-    const bool whole = whole_times(&l->model->card);
+    const bool whole = whole_times(&l->model->card), open = !opt_get(&l->options, "t_end")->set;
     const opt_value *steps = opt_get(&l->options, "steps");
     const double table = p->nknots ? (double)(p->nknots - 1) : 1000;
+    const int count = steps->set ? (int)steps->number : (int)fmax(1, nearbyint(table * l->T));
+    if (!open) TRY(set_end(l));
+    if (!open && count < 2)
+        return fail(DFL_E_RANGE, "steps=1: with t_end there are at least 2 times");
     const grid_wish wish = {.spec = opt_text(&l->options, "grid"),
                             .start = l->T,
-                            .end = 0,
+                            .end = open ? 0 : l->eps,
                             .model_start = l->T,
-                            .model_end = 0,
-                            .steps = steps->set ? (int)steps->number : 0,
-                            .default_steps = (int)fmax(1, nearbyint(table * l->T)),
+                            .model_end = l->eps,
+                            .steps = steps->set ? count - !open : 0,
+                            .default_steps = count - !open,
                             .unit = whole ? 1 / form->scale : 0,
                             .origin = whole ? -form->offset / form->scale : 0};
     double *falling = NULL;
     int n = 0;
     TRY(grid_new(p, &wish, &falling, &n));
-    dfl_status status = DFL_OK;
-    if (!(l->times = mem_array((size_t)n, sizeof *l->times))) status = fail_memory();
-    for (int i = 0; status == DFL_OK && i < n; i++) l->times[i] = falling[n - 1 - i];
-    if (status == DFL_OK && falling[n] != 0)
-        status = fail(DFL_E_COMBINATION,
-                      "grid=%s ends at t=%g; the bound needs a grid that ends at clean data",
-                      wish.spec, falling[n]);
-    l->bound.S = n;
-    if (status == DFL_OK) l->T = falling[0];
+    const int from = falling[n] > 0 ? n : n - 1;
+    l->times = mem_array((size_t)from + 1, sizeof *l->times);
+    for (int i = 0; l->times && i <= from; i++) l->times[i] = falling[from - i];
+    l->bound.S = from + 1;
+    l->T = falling[0];
     free(falling);
-    return status;
+    return l->times ? DFL_OK : fail_memory();
 }
 
 static dfl_status set_bound(likelihood *l) {
