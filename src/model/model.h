@@ -16,9 +16,10 @@ typedef struct card {
     char *network_file;      /* absolute path, inside the folder; NULL: none */
     char sha256[DIGEST_HEX]; /* "" if the card has none */
     char *input_sample, *input_time, *input_class, *output; /* graph names; NULL: first guess */
-    char *process; /* as option text: "vp_linear:beta_min=0.1,beta_max=20" */
-    netform form;  /* prediction type, time map, preconditioning */
-    int time_rank; /* 0: scalar, 1: [batch] */
+    char *input_tangent, *derivative; /* of a graph with tangents, whose card this is; else NULL */
+    char *process;                    /* as option text: "vp_linear:beta_min=0.1,beta_max=20" */
+    netform form;                     /* prediction type, time map, preconditioning */
+    int time_rank;                    /* 0: scalar, 1: [batch] */
     double t_min, t_max;
     int components; /* of the state: 1, or 2 in phase space (channels of x, then of m) */
     size_t shape[CARD_RANK_MAX]; /* of one sample */
@@ -32,6 +33,8 @@ typedef struct card {
     /* The gradient graph of a classifier, as the card of a network by itself: its output is of the
        size of the state. Its classes are the card's, or its own where the card has none. */
     struct card *classifier;
+    /* The network with its derivative along a tangent of the sample, likewise; NULL: none. */
+    struct card *jvp;
     text warnings; /* unknown keys, one per line */
 } card;
 
@@ -41,6 +44,7 @@ dfl_status card_read(const char *folder, card *out);
 dfl_status card_parse(const char *where, const char *json, size_t length, card *out);
 /* The classifier of a folder's card alone; E_COMBINATION where it has none. */
 dfl_status card_read_classifier(const char *folder, card *out);
+dfl_status card_read_jvp(const char *folder, card *out); /* likewise */
 void card_free(card *c);
 size_t card_dim(const card *c);
 /* E_COMBINATION or E_RANGE if the card does not have such labels; NULL is fine. */
