@@ -1,6 +1,7 @@
 /* Likelihoods in tests; see the header. */
 #include "support/evidence.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 size_t numbers_of(const json_t *list, double *out, size_t cap) {
@@ -33,6 +34,22 @@ json_t *stored(void) {
 dfl_model *public_mixture(void) {
     dfl_model *m;
     assert_ok(dfl_model_open("mixture:" DFL_TEST_DATA "/mixture2d.json", NULL, &m));
+    return m;
+}
+
+/* A mixture in four dimensions, whose Jacobian is full. */
+dfl_model *mixture4d(void) {
+    dfl_model *m;
+    write_bytes(
+        in_folder("four.json"),
+        "{\"format\":\"driftless-mixture/1\",\"weights\":[0.4,0.6],"
+        "\"means\":[[1,0.2,-0.5,0.3],[-0.4,0.1,0.6,-1]],"
+        "\"stds\":[[0.5,0.3,0.4,0.6],[0.7,0.5,0.3,0.4]],\"card\":{\"process\":\"vp_linear\","
+        "\"prediction_type\":\"v_prediction\",\"sample\":{\"shape\":[4],"
+        "\"range\":[-1,1]}}}");
+    char where[PATH + 16];
+    snprintf(where, sizeof where, "mixture:%s", in_folder("four.json"));
+    assert_ok(dfl_model_open(where, NULL, &m));
     return m;
 }
 

@@ -16,6 +16,8 @@ double number_of(const json_t *object, const char *key);
 json_t *stored(void);
 
 dfl_model *public_mixture(void);
+/* In four dimensions; its Jacobian is full. Writes a file into the folder. */
+dfl_model *mixture4d(void);
 
 /* Values [n][dim] as data of a computation; `dim` 0: two numbers. */
 likelihood_data values_of(double *numbers, size_t n, size_t dim);
