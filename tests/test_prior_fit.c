@@ -361,6 +361,8 @@ static void test_refusals(void **state) {
     wish.em.q = 60;
     refuses(wish, &data, DFL_E_RANGE, "rank 60");
     refuses(wish_for(KIND_DIAG), &few, DFL_E_RANGE, "held out");
+    const rows vast = {.n = 20, .d = (size_t)1 << 40, .get = data.get};
+    refuses(wish, &vast, DFL_E_RANGE, "at most 262144");
     const double flat[40] = {0};
     const rows same = rows_memory(flat, 20, 2);
     wish = wish_for(KIND_DIAG);
