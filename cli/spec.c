@@ -55,13 +55,29 @@ dfl_status spec_add(const args *a, const char *const *options, size_t n, bool qu
     return out->failed ? fail_memory() : DFL_OK;
 }
 
-dfl_status spec_make(const args *a, text *out) {
-    if (arg_given(a, "steps") && arg_given(a, "nfe"))
-        return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
-    TRY(spec_add(a, words, WORDS, true, out));
+static dfl_status add_flags(const args *a, text *out) {
     for (int i = 0; i < FLAGS; i++)
         if (arg_given(a, flags[i])) text_add(out, "%s%s=1", out->len ? " " : "", flags[i]);
     return out->failed ? fail_memory() : DFL_OK;
+}
+
+static dfl_status refuse_both(const args *a) {
+    if (arg_given(a, "steps") && arg_given(a, "nfe"))
+        return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
+    return DFL_OK;
+}
+
+dfl_status spec_make(const args *a, text *out) {
+    TRY(refuse_both(a));
+    TRY(spec_add(a, words, WORDS, true, out));
+    return add_flags(a, out);
+}
+
+dfl_status spec_make_rest(const args *a, text *out) {
+    enum { CELL = 4 }; /* the words before are those of a cell */
+    TRY(refuse_both(a));
+    TRY(spec_add(a, words + CELL, WORDS - CELL, true, out));
+    return add_flags(a, out);
 }
 
 dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text *spec) {
