@@ -29,11 +29,10 @@ const command command_plan = {
     run_plan};
 
 /* A plan needs the card alone, so the network stays on disk. */
-static dfl_status plan_from_card(const args *a, card *c, text *spec, dfl_plan **out) {
+static dfl_status plan_from_card(const args *a, card *c, spec_made *made) {
     struct dfl_model model = {.card = *c, .calls = 1};
     tell_warnings(c->warnings.data);
-    dfl_status status = spec_resolve(a, &model, false, spec);
-    if (status == DFL_OK) status = dfl_plan_new(&model, spec->data, out);
+    const dfl_status status = spec_compile(a, &model, made);
     card_free(c);
     return status;
 }
@@ -50,13 +49,12 @@ static dfl_status card_of_process(const char *process, card *out) {
     return status;
 }
 
-static dfl_status plan_of_mixture(const args *a, text *spec, dfl_plan **out, int *code) {
+static dfl_status plan_of_mixture(const args *a, spec_made *made, int *code) {
     dfl_model *model = NULL;
     *code = CODE_MODEL;
     TRY(dfl_model_open(a->operand[0], NULL, &model));
     *code = CODE_BY_STATUS;
-    dfl_status status = spec_resolve(a, model, false, spec);
-    if (status == DFL_OK) status = dfl_plan_new(model, spec->data, out);
+    const dfl_status status = spec_compile(a, model, made);
     dfl_model_free(model);
     return status;
 }
@@ -73,25 +71,26 @@ static dfl_status refuse_adaptive(const args *a) {
 /* *code is the exit code that a failure at that point means. */
 static dfl_status make_plan(const args *a, dfl_plan **out, int *code) {
     const char *where = a->operand[0], *process = arg(a, "process")->text;
-    text spec = {0};
+    spec_made made = {0};
     card c = {0};
     dfl_status status = refuse_adaptive(a);
-    if (status == DFL_OK) status = spec_make(a, &spec);
+    if (status == DFL_OK) status = spec_make(a, &made.spec);
     if (status != DFL_OK) goto done;
     if (!where && !process) {
         status = fail(DFL_E_ARG, "usage: driftless plan %s", a->command->operands);
         goto done;
     }
     if (where && mixture_path(where)) {
-        status = plan_of_mixture(a, &spec, out, code);
+        status = plan_of_mixture(a, &made, code);
         goto done;
     }
     *code = where ? CODE_MODEL : CODE_BY_STATUS;
     TRY_GOTO(where ? card_read(where, &c) : card_of_process(process, &c), done);
     *code = CODE_BY_STATUS;
-    status = plan_from_card(a, &c, &spec, out);
+    status = plan_from_card(a, &c, &made);
 done:
-    text_free(&spec);
+    *out = made.plan;
+    spec_free(&made);
     return status;
 }
 
