@@ -123,7 +123,7 @@ static dfl_status write_meta(const fit *f, const char *command, plan_meta *meta)
              opt_text(&f->spec, "constraint"));
     text_add(&t[1], "%s", opt_text(&f->spec, "grid"));
     family_print(&f->process->row->is, &f->process->options, &t[2]);
-    text_add(&t[3], "%s", f->model->card.name ? f->model->card.name : "");
+    if (f->model->card.name) text_add(&t[3], "%s", f->model->card.name);
     text_add(&t[4], "%s", dfl_version());
     text_add(&t[5], "%s", hex[0]);
     text_add(&t[6], "%s", hex[1]);
@@ -135,6 +135,7 @@ static dfl_status write_meta(const fit *f, const char *command, plan_meta *meta)
     dfl_status status = DFL_OK;
     for (int i = 0; i < PLAN_META; i++) {
         const char *key;
+        if (!t[i].data && !t[i].failed) continue;
         const dfl_status one = keep(&t[i], plan_meta_at(meta, i, &key));
         if (status == DFL_OK) status = one;
     }
