@@ -118,7 +118,7 @@ static dfl_status finish(const args *a, fit *f) {
     command_line(a, &line);
     dfl_status status = line.failed ? fail_memory() : fit_json(f, line.data, &json);
     if (status == DFL_OK) status = write_text(arg(a, "output")->text, json.data);
-    if (status == DFL_OK && !arg_given(a, "work")) fit_forget(f);
+    if (status == DFL_OK && !arg_given(a, "work")) status = fit_forget(f);
     if (status == DFL_OK && !arg_given(a, "quiet")) {
         fit_print(f, &page);
         status = page.failed ? fail_memory() : print_page(page.data);

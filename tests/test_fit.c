@@ -223,7 +223,7 @@ static void test_teacher_is_kept(void **state) {
     assert_ok(fit_costs(other, &cost));
     assert_int_equal(cost.teacher, 100 * 20);
     fit_free(other);
-    fit_forget(f);
+    assert_ok(fit_forget(f));
     assert_int_equal(access(work, F_OK), -1);
     fit_free(f);
     fit_free(plain);
@@ -256,7 +256,7 @@ static void test_false_block(void **state) {
     find_file(work, "-0-16.npy", path[1]);
     assert_int_equal(rename(path[0], path[1]), 0);
     refused(fit_run(f, NULL, NULL), DFL_E_FORMAT, "delete it");
-    fit_forget(f);
+    assert_ok(fit_forget(f));
     fit_free(less);
     fit_free(f);
     dfl_model_free(model);

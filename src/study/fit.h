@@ -75,7 +75,7 @@ void fit_print(const fit *f, text *out);
 /* fit_teacher.c: fills f->target, from the folder where it can; and removes what was kept. */
 dfl_status fit_teach(fit *f);
 dfl_status fit_teacher_missing(const fit *f, size_t *samples);
-void fit_forget(const fit *f);
+dfl_status fit_forget(const fit *f);
 
 /* fit_steps.c: all steps, one after the other. */
 dfl_status fit_steps(fit *f);

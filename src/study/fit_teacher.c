@@ -145,18 +145,23 @@ dfl_status fit_teacher_missing(const fit *f, size_t *samples) {
     *samples = 0;
     for (size_t first = 0; first < samples_of(f); first += BLOCK) {
         text path = {0};
-        if (f->work) TRY(block_path(f, first, &path));
-        if (!f->work || access(path.data, F_OK) != 0) *samples += block_count(f, first);
+        const dfl_status status = f->work ? block_path(f, first, &path) : DFL_OK;
+        if (status == DFL_OK && (!f->work || access(path.data, F_OK) != 0))
+            *samples += block_count(f, first);
         text_free(&path);
+        TRY(status);
     }
     return DFL_OK;
 }
 
-void fit_forget(const fit *f) {
+dfl_status fit_forget(const fit *f) {
     for (size_t first = 0; f->work && first < samples_of(f); first += BLOCK) {
         text path = {0};
-        if (block_path(f, first, &path) == DFL_OK) unlink(path.data);
+        const dfl_status status = block_path(f, first, &path);
+        if (status == DFL_OK) unlink(path.data);
         text_free(&path);
+        TRY(status);
     }
     if (f->work) rmdir(f->work);
+    return DFL_OK;
 }

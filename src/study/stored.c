@@ -21,8 +21,8 @@ dfl_status stored_check(const dfl_plan *plan, const dfl_model *model, bool *othe
         return fail(DFL_E_COMBINATION,
                     "the plan was fitted to another network (%s%.40s%sdigest %.12s; this one's is "
                     "%.12s), and its coefficients mean nothing here",
-                    m->network ? "\"" : "", m->network ? m->network : "",
-                    m->network ? "\", " : "", m->model, *hex ? hex : "unknown");
+                    m->network ? "\"" : "", m->network ? m->network : "", m->network ? "\", " : "",
+                    m->model, *hex ? hex : "unknown");
     TRY(model_identify(model, hex));
     *other_guidance = m->identity && strcmp(hex, m->identity) != 0;
     return DFL_OK;
