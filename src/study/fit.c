@@ -125,12 +125,14 @@ static void meet_teacher(fit *f) {
 }
 
 /* Which of its two predictions an output tells best at a time: where there is little signal, and
-   hardly anything of the noise in the output, it is x_0 (flow, v, sample, EDM). */
+   hardly anything of the noise in the output, it is x_0 (flow, v, sample, EDM): some of the first
+   steps. */
 static void choose_predictions(fit *f) {
     const rows r = {.process = f->process, .form = &f->model->card.form};
     for (size_t k = 0; k < f->steps; k++) {
         const scalar_at at = process_at(f->process, f->t[k]);
-        f->clean[k] = at.a < at.b && fabs(rows_split_at(&r, f->t[k]).n_y) < 0.1;
+        f->clean[k] = (k == 0 || f->clean[k - 1]) && at.a < at.b &&
+                      fabs(rows_split_at(&r, f->t[k]).n_y) < 0.1;
     }
 }
 

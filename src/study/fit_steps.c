@@ -110,9 +110,8 @@ static size_t basis_of(const fit *f, size_t n, double *basis) {
         basis[k * unknowns + j] = 1;
         if (!bound) continue;
         const bool same = f->clean[n - (k - 1)] == f->clean[n];
-        const double state = same ? 0 : f->clean[n] ? -1 / at.b : -1 / at.a;
-        basis[j] = state;
-        basis[unknowns + j] = same ? -1 : -(f->clean[n] ? at.a : at.b) * state;
+        basis[j] = same ? 0 : -1 / at.a; /* an x_0 before noise predictions */
+        basis[unknowns + j] = same ? -1 : at.b / at.a;
     }
     return unknowns;
 }
