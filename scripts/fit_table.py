@@ -8,8 +8,9 @@ Tables, each a CSV in FOLDER (docs/results):
 distance    fitted.csv: the plans MODEL/plans/fitted-N.json; distance of 256 samples to the converged solution
             from the same starts that solvers.csv has (seed 1; plans are fitted on seed 1000), and beside it
             the best classical solver of the same budget there
-features    fitted-features.csv: Frechet distance of classifier features to the test images, 1000 samples of
-            seed 1: the fitted plan, the classical solvers named below, and the teacher
+features    fitted-features.csv: Frechet distance of classifier features to the test images, --samples of
+            seed 1: the fitted plan and the classical solvers named below; and of as many of the teacher's
+            own samples in the folder --states (driftless fit --work), which are of the fit's seed
 
 Finished cells are in the CSV and are not measured again. Needs what scripts/solver_table.py needs.
 """
@@ -26,7 +27,7 @@ import numpy as np
 
 from solver_table import CONVERGED, POWER, ROOT, SEED, Features, Program, Table, flat
 
-BESIDE = [("dpm:order=2,method=singlestep", "logsnr"), ("deis:kind=lograb,order=2", "logsnr"), ("ddim", POWER)]
+BESIDE = [("dpm:order=2,method=singlestep", "logsnr"), ("ddim", POWER)]
 TEACHER = ("deis:order=3", POWER, 60)
 
 
@@ -76,17 +77,27 @@ def measure_distance(program, arguments):
                       "classical_rms": best["rms"]} if best else {}))
 
 
+def states_of_teacher(arguments):
+    """The last states in the blocks [samples][steps + 1][numbers] of one teacher, in their order."""
+    blocks = {int(p.stem.split("-")[2]): p for p in Path(arguments.states).glob("teacher-*.npy")}
+    x = np.concatenate([np.load(blocks[first], mmap_mode="r")[:, -1] for first in sorted(blocks)])
+    return x[:arguments.samples].reshape(-1, 1, 28, 28).astype(np.float32)
+
+
 def measure_features(program, arguments):
     cells = [(s, g or grid_of(program, n), n) for n in arguments.nfe for s, g in [("fitted", None)] + BESIDE]
     table = Table(arguments.output, "fitted-features.csv", ["spent", "samples", "feature_distance"],
-                  cells + [TEACHER])
+                  [TEACHER] * bool(arguments.states) + cells)
     features = Features(arguments.features)
     for cell in table.cells:
-        x, record = draw(program, cell, 1000)
+        if cell is TEACHER:
+            x, record = states_of_teacher(arguments), {"run": {"nfe": cell[2]}}
+        else:
+            x, record = draw(program, cell, arguments.samples)
         if x is None:
             table.add(cell, note=record)
             continue
-        table.add(cell, spent=record["run"]["nfe"], samples=1000,
+        table.add(cell, spent=record["run"]["nfe"], samples=len(x),
                   feature_distance=f"{features.distance(x):.2f}")
 
 
@@ -99,6 +110,8 @@ def main():
     parser.add_argument("--model", default=str(ROOT / "models" / "fashion-vp"))
     parser.add_argument("--features", default=str(ROOT / "models" / "fashion-classifier"))
     parser.add_argument("--program", default=str(ROOT / "build" / "release" / "driftless"))
+    parser.add_argument("--samples", type=int, default=1000, help="for features")
+    parser.add_argument("--states", help="for features: a folder of driftless fit --work")
     parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all")
     parser.add_argument("--nfe", default="2,3,4,5,6,8,10",
                         type=lambda text: [int(n) for n in text.split(",")])
