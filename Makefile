@@ -22,7 +22,7 @@ help:
 	@echo 'make test        every test: two compilers, sanitizers, lint, C and Python tests'
 	@echo 'make test-quick  the C and Python tests of the release build'
 	@echo 'make test-train  the tests of the training code; installs PyTorch'
-	@echo 'make test-peers  the samplers against those of diffusers; installs it and PyTorch'
+	@echo 'make test-peers  against other programs; installs those and PyTorch'
 	@echo 'make bench       timings against PyTorch and diffusers to docs/benchmarks.md; a quiet machine'
 	@echo 'make lint        formatting, layers and sizes of the sources'
 	@echo 'make format      format the C sources'

@@ -28,6 +28,7 @@ static dfl_status open_run(job *j) {
     text_add(&options, "seed=%llu,dtype=%s", (unsigned long long)j->seed,
              j->dtype == DFL_FLOAT64 ? "float64" : "float32");
     if (arg_given(j->args, "batch")) text_add(&options, ",batch=%s", job_text(j, "batch"));
+    start_options(j, &options);
     if (options.failed)
         status = fail_memory();
     else

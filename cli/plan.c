@@ -1,63 +1,37 @@
-/* "driftless plan": compiles a plan and shows it, or saves it as JSON. */
+/* "driftless plan": compiles a plan and shows it, saves it as JSON, or predicts its error. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "cli.h"
 #include "output.h"
+#include "planner.h"
+#include "predict.h"
 #include "spec.h"
 #include "study/study.h"
 
 static int run_plan(const args *a);
 
 static const arg_row rows[] = {
-    SPEC_ROWS,
+    SPEC_ROWS_WITH(SPEC_BUDGETS),
     {0, "plan", NULL, "FILE", NULL, "show this plan (JSON) in place of a new one", ARG_FILE, 0, 0},
     {0, "json", NULL, "FILE", NULL, "save the plan as JSON; - writes it to standard output",
      ARG_FILE, 0, 0},
+    PREDICT_ROWS,
     ROWS_END};
 
 const command command_plan = {
     "plan",
     "MODEL | --process TEXT | --plan FILE [options]",
     "Compiles a sampler for a model, or for a process alone (noise prediction, times 1 to 0.001), "
-    "and prints it as a table: steps, times, coefficients. No network is loaded.",
-    "example:\n  driftless plan --process vp_linear --solver deis:order=2 --steps 8\n",
+    "and prints it as a table: steps, times, coefficients. With --predict, says how far off its "
+    "samples would be if the data were Gaussian, and ranks solvers by that. No network is loaded.",
+    "examples:\n  driftless plan --process vp_linear --solver deis:order=2 --steps 8\n"
+    "  driftless plan models/fashion-vp --predict models/fashion-vp/moments.npz \\\n"
+    "      --solvers all --nfe 5,8,10\n",
     0,
     1,
     rows,
     run_plan};
-
-/* A plan needs the card alone, so the network stays on disk. */
-static dfl_status plan_from_card(const args *a, card *c, spec_made *made) {
-    struct dfl_model model = {.card = *c, .calls = 1};
-    tell_warnings(c->warnings.data);
-    const dfl_status status = spec_compile(a, &model, made);
-    card_free(c);
-    return status;
-}
-
-static dfl_status card_of_process(const char *process, card *out) {
-    text t = {0};
-    text_add(&t, "{\"format\": \"driftless-model/1\", \"prediction_type\": \"epsilon\", "
-                 "\"sample\": {\"shape\": [1]}, \"process\": ");
-    json_add_text(&t, process);
-    text_add(&t, "}");
-    const dfl_status status =
-        t.failed ? fail_memory() : card_parse("--process", t.data, t.len, out);
-    text_free(&t);
-    return status;
-}
-
-static dfl_status plan_of_mixture(const args *a, spec_made *made, int *code) {
-    dfl_model *model = NULL;
-    *code = CODE_MODEL;
-    TRY(dfl_model_open(a->operand[0], NULL, &model));
-    *code = CODE_BY_STATUS;
-    const dfl_status status = spec_compile(a, model, made);
-    dfl_model_free(model);
-    return status;
-}
 
 static dfl_status refuse_adaptive(const args *a) {
     const char *solver = arg(a, "solver")->text;
@@ -70,27 +44,15 @@ static dfl_status refuse_adaptive(const args *a) {
 
 /* *code is the exit code that a failure at that point means. */
 static dfl_status make_plan(const args *a, dfl_plan **out, int *code) {
-    const char *where = a->operand[0], *process = arg(a, "process")->text;
-    spec_made made = {0};
-    card c = {0};
+    planner p = {0};
+    text spec = {0};
     dfl_status status = refuse_adaptive(a);
-    if (status == DFL_OK) status = spec_make(a, &made.spec);
-    if (status != DFL_OK) goto done;
-    if (!where && !process) {
-        status = fail(DFL_E_ARG, "usage: driftless plan %s", a->command->operands);
-        goto done;
-    }
-    if (where && mixture_path(where)) {
-        status = plan_of_mixture(a, &made, code);
-        goto done;
-    }
-    *code = where ? CODE_MODEL : CODE_BY_STATUS;
-    TRY_GOTO(where ? card_read(where, &c) : card_of_process(process, &c), done);
-    *code = CODE_BY_STATUS;
-    status = plan_from_card(a, &c, &made);
-done:
-    *out = made.plan;
-    spec_free(&made);
+    if (status == DFL_OK) status = budgets_check(a);
+    if (status == DFL_OK) status = spec_make(a, &spec);
+    if (status == DFL_OK) status = planner_open(a, &p, code);
+    if (status == DFL_OK) status = planner_plan(a, &p, spec.data, out);
+    planner_close(&p);
+    text_free(&spec);
     return status;
 }
 
@@ -122,6 +84,8 @@ static int run_plan(const args *a) {
     dfl_status status = DFL_OK;
     int code = CODE_BY_STATUS;
     if (path && strcmp(path, "-") != 0) status = output_check_folder(path);
+    if (status == DFL_OK && arg_given(a, "predict")) return run_predict(a);
+    if (status == DFL_OK) status = refuse_ranking(a);
     if (status == DFL_OK)
         status = arg_given(a, "plan") ? load_plan(a, &plan) : make_plan(a, &plan, &code);
     if (status == DFL_OK) {

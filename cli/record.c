@@ -169,7 +169,7 @@ static dfl_status add_file(void *user, const char *path) {
 }
 
 static dfl_status put_files(builder *b, json_t *root, const job *j) {
-    static const char *const inputs[] = {"init", "noise"};
+    static const char *const inputs[] = {"init", "noise", "prior", "data-moments"};
     static const char *const outputs[] = {"trajectory", "save-noise"};
     file_list in = {b, json_array(), NULL}, out = {b, json_array(), "samples"};
     put(b, root, "inputs", in.list);
@@ -195,6 +195,9 @@ static dfl_status fill(builder *b, json_t *root, const job *j) {
     TRY(put_model(b, root, j));
     put_plan(b, root, j);
     put_run(b, root, j);
+    json_t *start = NULL;
+    TRY(start_record(j, &start));
+    put(b, root, "start", start);
     TRY(put_files(b, root, j));
     put_seconds(b, root, j);
     return DFL_OK;

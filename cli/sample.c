@@ -38,6 +38,13 @@ static const arg_row rows[] = {
     {0, "microbatch", NULL, "B", "16", "samples per network call", ARG_INT, 1, 4096},
     {0, "model-cache", NULL, "DIR", NULL, "keep compiled networks in this folder", ARG_FILE, 0, 0},
     {0, "init", NULL, "FILE", NULL, "start from the states in this .npy", ARG_FILE, 0, 0},
+    {0, "prior", NULL, "FILE", "noise", "density that starts come from, for --t-start below 1",
+     ARG_FILE, 0, 0},
+    {0, "prior-map", NULL, "draw|flow", "draw",
+     "draw from it, or map noise by the flow of one Gaussian", ARG_CHOICE, 0, 0},
+    {0, "data-moments", NULL, "FILE", NULL,
+     "mean mu and covariance sigma of the data, .npz: to measure the start, or to map by", ARG_FILE,
+     0, 0},
     {0, "noise", NULL, "FILE", NULL, "take random numbers from this .npz", ARG_FILE, 0, 0},
     {0, "save-noise", NULL, "FILE", NULL, "save the random numbers as .npz", ARG_FILE, 0, 0},
     {0, "trajectory", NULL, "FILE", NULL, "save the states of all steps as .npz", ARG_FILE, 0, 0},
@@ -80,6 +87,7 @@ static dfl_status read_settings(job *j) {
     const char *dtype = job_text(j, "dtype");
     j->dtype = dtype && strcmp(dtype, "float64") == 0 ? DFL_FLOAT64 : DFL_FLOAT32;
     j->type = j->dtype == DFL_FLOAT64 ? ARRAY_F64 : ARRAY_F32;
+    TRY(start_refuse(j->args));
     if (arg_given(j->args, "plan")) return spec_refuse(j->args);
     if (arg_given(j->args, "force"))
         return fail(DFL_E_ARG, "--force is for a plan that --plan names");
@@ -122,8 +130,7 @@ static dfl_status read_inputs(job *j) {
     return DFL_OK;
 }
 
-/* A value in quotes; a single quote within goes into double ones. */
-static void add_quoted(text *out, const char *s) {
+void add_quoted(text *out, const char *s) {
     while (*s) {
         const size_t n = strcspn(s, "'");
         if (n > 0) text_add(out, "'%.*s'", (int)n, s);
@@ -292,8 +299,9 @@ static const struct {
               {read_inputs, CODE_FAILURE},     {check_model_options, CODE_BY_STATUS},
               {load_model, CODE_MODEL},        {choose_class, CODE_BY_STATUS},
               {make_plan, CODE_BY_STATUS},     {job_prepare, CODE_BY_STATUS},
-              {job_draw, CODE_BY_STATUS},      {write_outputs, CODE_FAILURE},
-              {write_record, CODE_FAILURE},    {print_summary, CODE_FAILURE}};
+              {start_tell, CODE_BY_STATUS},    {job_draw, CODE_BY_STATUS},
+              {write_outputs, CODE_FAILURE},   {write_record, CODE_FAILURE},
+              {print_summary, CODE_FAILURE}};
 
 static void job_free(job *j) {
     sink_free(j->sink);

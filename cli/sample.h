@@ -70,6 +70,16 @@ dfl_status adaptive_summary(const job *j, text *out);
 int job_components(const job *j);
 double job_model_seconds(const job *j);
 
+/* start.c: options of the start that contradict others; those for the run; what is known of the
+   mismatch, on standard error, and its part of the record. */
+dfl_status start_refuse(const args *a);
+void start_options(const job *j, text *out);
+dfl_status start_tell(job *j);
+dfl_status start_record(const job *j, json_t **out);
+
+/* A value in quotes; a single quote within goes into double ones. */
+void add_quoted(text *out, const char *s);
+
 /* "images" or "samples". */
 const char *job_noun(const job *j);
 

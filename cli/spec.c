@@ -56,19 +56,35 @@ dfl_status spec_add(const args *a, const char *const *options, size_t n, bool qu
     return out->failed ? fail_memory() : DFL_OK;
 }
 
-dfl_status spec_make(const args *a, text *out) {
-    if (arg_given(a, "steps") && arg_given(a, "nfe"))
-        return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
-    dfl_status status;
-    spec_is_auto(a, &status);
-    TRY(status);
-    TRY(spec_add(a, words, WORDS, true, out));
+static dfl_status add_flags(const args *a, text *out) {
     for (int i = 0; i < FLAGS; i++)
         if (arg_given(a, flags[i])) text_add(out, "%s%s=1", out->len ? " " : "", flags[i]);
     return out->failed ? fail_memory() : DFL_OK;
 }
 
-static dfl_status resolve(const args *a, const dfl_model *model, bool quiet, text *spec) {
+static dfl_status refuse_both(const args *a) {
+    dfl_status status;
+    spec_is_auto(a, &status);
+    TRY(status);
+    if (arg_given(a, "steps") && arg_given(a, "nfe"))
+        return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
+    return DFL_OK;
+}
+
+dfl_status spec_make(const args *a, text *out) {
+    TRY(refuse_both(a));
+    TRY(spec_add(a, words, WORDS, true, out));
+    return add_flags(a, out);
+}
+
+dfl_status spec_make_rest(const args *a, text *out) {
+    enum { CELL = 4 }; /* the words before are those of a cell */
+    TRY(refuse_both(a));
+    TRY(spec_add(a, words + CELL, WORDS - CELL, true, out));
+    return add_flags(a, out);
+}
+
+dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text *spec) {
     char note[NOTE_MAX];
     const char *store = arg(a, "tuned")->text;
     size_t need;
@@ -106,9 +122,20 @@ bool spec_is_auto(const args *a, dfl_status *status) {
     return true;
 }
 
+/* Without a budget, 10 steps; a list of budgets is for --predict. */
+static dfl_status read_budget(const args *a, int *nfe) {
+    const char *option = arg_given(a, "nfe") ? "nfe" : "steps", *given = arg(a, option)->text;
+    long long n = 10;
+    if (given && (!text_to_int(given, &n) || n < 1 || n > 100000))
+        return fail(DFL_E_ARG, "--%s: \"%s\" is not one whole number from 1 to 100000", option,
+                    given);
+    *nfe = (int)n;
+    return DFL_OK;
+}
+
 static dfl_status choose(const args *a, const dfl_model *model, spec_made *made) {
-    const char *budget = arg_given(a, "nfe") ? "nfe" : "steps";
-    const int nfe = arg_given(a, budget) ? (int)arg(a, budget)->integer : 10;
+    int nfe = 10;
+    TRY(read_budget(a, &nfe));
     stored_choice c;
     dfl_status status = stored_choose(model, nfe, arg(a, "tuned")->text, &c);
     if (status == DFL_OK && !made->quiet && c.note.len) {
@@ -135,7 +162,7 @@ dfl_status spec_compile(const args *a, const dfl_model *model, spec_made *made) 
         TRY(status);
         return choose(a, model, made);
     }
-    TRY(resolve(a, model, made->quiet, &made->spec));
+    TRY(spec_resolve(a, model, made->quiet, &made->spec));
     return dfl_plan_new(model, made->spec.data, &made->plan);
 }
 

@@ -7,13 +7,20 @@
 
 /* Rows of the option table. */
 /* clang-format off */
-#define SPEC_ROWS                                                                                  \
+#define SPEC_BUDGET                                                                                \
+    {0, "nfe", NULL, "N", NULL, "budget of network evaluations per sample, in place of --steps",   \
+     ARG_INT, 1, 1e5}
+#define SPEC_BUDGETS                                                                               \
+    {0, "nfe", NULL, "N[,N...]", NULL,                                                             \
+     "budget of network evaluations per sample, in place of --steps; several with --predict",      \
+     ARG_TEXT, 0, 0}
+#define SPEC_ROWS SPEC_ROWS_WITH(SPEC_BUDGET)
+#define SPEC_ROWS_WITH(BUDGET)                                                                     \
     {0, "solver", "sampling-method", "TEXT", "deis", "solver and its options, e.g. deis:order=2; " \
      "auto: the best plan kept in MODEL/plans for the budget, else the best solver known",         \
      ARG_TEXT, 0, 0},                                                                              \
     {0, "steps", NULL, "N", "10", "number of steps", ARG_INT, 1, 1e5},                             \
-    {0, "nfe", NULL, "N", NULL, "budget of network evaluations per sample, in place of --steps",   \
-     ARG_INT, 1, 1e5},                                                                             \
+    BUDGET,                                                                                        \
     {0, "grid", "scheduler", "TEXT", "power:kappa=2", "time grid and its options", ARG_TEXT, 0, 0},\
     {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0}, \
     {0, "t-start", NULL, "T", "the card's t_max", "time to start from", ARG_REAL, 0, 1},           \
@@ -38,6 +45,11 @@ dfl_status spec_add(const args *a, const char *const *options, size_t n, bool qu
 /* The text that dfl_plan_new reads. E_ARG where the options contradict each other. */
 dfl_status spec_make(const args *a, text *out);
 
+/* The same without what --solvers, --grids and a list of budgets say cell by cell. */
+dfl_status spec_make_rest(const args *a, text *out);
+
+/* Puts tuned values in place of auto, and says so on stderr unless `quiet`. */
+dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text *spec);
 /* --solver auto, beside which only --steps, --nfe and --tuned may stand: E_ARG in *status. */
 bool spec_is_auto(const args *a, dfl_status *status);
 

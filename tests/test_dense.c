@@ -62,6 +62,27 @@ static void test_eigen(void **state) {
     refused(dense_eigen(0, s, true, values), DFL_E_RANGE, "side 0");
 }
 
+/* Their squares are the eigenvalues of both products with the transpose; either shape. */
+static void test_singular(void **state) {
+    (void)state;
+    enum { M = 3 };
+    double x[M * N], turned[M * N], s[N * N] = {0}, values[M], others[M], squares[N];
+    draw(M * N, 6, x);
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++) turned[j * M + i] = x[i * N + j];
+    assert_ok(dense_gram(N, M, x, s));
+    assert_ok(dense_eigen(N, s, false, squares));
+    assert_ok(dense_singular(M, N, x, values));
+    assert_ok(dense_singular(N, M, turned, others));
+    for (int k = 0; k < M; k++) {
+        assert_true(fabs(values[k] * values[k] - squares[N - 1 - k]) < 1e-12);
+        assert_true(fabs(values[k] - others[k]) < 1e-13 && values[k] >= 0);
+    }
+    x[N + 1] = INFINITY;
+    refused(dense_singular(M, N, x, values), DFL_E_NONFINITE, "(1, 1)");
+    refused(dense_singular(M, 0, x, values), DFL_E_RANGE, "side 0");
+}
+
 static void test_cholesky(void **state) {
     (void)state;
     double s[N * N], l[N * N], x[2 * N], y[2 * N];
@@ -182,9 +203,10 @@ static void test_least_squares(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gram),     cmocka_unit_test(test_eigen),
-        cmocka_unit_test(test_cholesky), cmocka_unit_test(test_multiply),
-        cmocka_unit_test(test_triangle), cmocka_unit_test(test_least_squares),
+        cmocka_unit_test(test_gram),          cmocka_unit_test(test_eigen),
+        cmocka_unit_test(test_singular),      cmocka_unit_test(test_cholesky),
+        cmocka_unit_test(test_multiply),      cmocka_unit_test(test_triangle),
+        cmocka_unit_test(test_least_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -230,8 +230,18 @@ typedef int (*dfl_noise_fn)(void *user, int kind, uint32_t draw, uint64_t first,
 
 /* Prepares a run; plan and model are borrowed until dfl_run_free. `options` is text, may be NULL;
    keys, separated by commas: seed (default 0), dtype (float32 | float64), batch (samples held in
-   memory at once, default 64; results do not depend on it).
-   Errors: E_KEY, E_RANGE, E_COMBINATION (plan and model do not go together), E_MEMORY. */
+   memory at once, default 64; results do not depend on it), and for starts at a time T below 1, where
+   noise is not the law of x_T (docs/diffusion-times.md):
+     prior=FILE            the auxiliary density (docs/prior-format.md) that start states are drawn
+                           from, brought to the plan's first time if it is of clean data; a sample
+                           gets its own class where it has classes, the null class all of them
+     prior_map=draw|flow   draw (default), or the probability-flow map from noise at the model's last
+                           time to T, for a prior of one Gaussian: one seed stays one sample
+     data_moments=FILE     .npz of the data's mean mu and covariance sigma: what the mismatch is
+                           measured against, and the map's moments if there is no prior
+   Not in phase space.
+   Errors: E_KEY, E_RANGE, E_COMBINATION (plan and model, or a prior and they, do not go together),
+   E_IO, E_FORMAT, E_MEMORY. */
 DFL_API dfl_status dfl_run_new(const dfl_plan *plan, dfl_model *model, const char *options,
                                dfl_run **out);
 
@@ -249,7 +259,9 @@ DFL_API void dfl_run_cancel(dfl_run *run);
 
 /* Draws samples first .. first + count - 1 of the run's seed.
      labels   [count], each in 0 .. classes or the null class; NULL: sample i gets i mod classes
-     start    [count][state_dim] of the run's dtype, states at the plan's start; NULL: drawn
+     start    [count][state_dim] of the run's dtype, states at the plan's start; NULL: drawn, from
+              the run's prior if it has one (seed and index alone decide, whatever dfl_run_noise
+              has; a flow map takes its normals from there)
      samples  [count][sample dim] of the run's dtype, filled by the call
    Sample i depends only on (plan, model, seed, i, its label), never on batch, threads or first. */
 DFL_API dfl_status dfl_run_sample(dfl_run *run, uint64_t first, size_t count, const int64_t *labels,
@@ -276,6 +288,10 @@ DFL_API dfl_status dfl_run_begin(dfl_run *run, uint64_t first, size_t count, con
                                  const void *start, void *samples);
 DFL_API dfl_status dfl_run_next(dfl_run *run, const dfl_request **request);
 
+/* Where samples begin, and how far that is from the law of the data at that time, as far as it is
+   known: a JSON object (docs/cli.md). Known before anything is sampled. */
+DFL_API dfl_status dfl_run_start(const dfl_run *run, char *buf, size_t cap, size_t *need);
+
 /* Seconds that dfl_run_sample has spent inside the model since dfl_run_new. */
 DFL_API double dfl_run_model_seconds(const dfl_run *run);
 
@@ -293,7 +309,7 @@ typedef struct dfl_ode dfl_ode;
    in dfl_plan_new; t_end must be above 0, and denoise costs no evaluation here. `options`: as in
    dfl_run_new; states are double inside whatever dtype says, and `batch` samples are evaluated
    together where the model takes mixed times.
-   Errors: E_KEY, E_RANGE, E_COMBINATION, E_MEMORY. */
+   Errors: E_KEY, E_RANGE, E_COMBINATION, E_IO, E_FORMAT, E_MEMORY. */
 DFL_API dfl_status dfl_ode_new(dfl_model *model, const char *spec, const char *options,
                                dfl_ode **out);
 
@@ -313,9 +329,11 @@ DFL_API void dfl_ode_cancel(dfl_ode *ode);
 DFL_API dfl_status dfl_ode_sample(dfl_ode *ode, uint64_t first, size_t count, const int64_t *labels,
                                   const void *start, void *samples, size_t *nfe);
 
-/* Components of a state (1, or 2 in phase space), seconds spent inside the model, and the solver
+/* Components of a state (1, or 2 in phase space), the start as dfl_run_start tells it, seconds spent
+   inside the model, and the solver
    with all its options as text. */
 DFL_API int dfl_ode_components(const dfl_ode *ode);
+DFL_API dfl_status dfl_ode_start(const dfl_ode *ode, char *buf, size_t cap, size_t *need);
 DFL_API double dfl_ode_model_seconds(const dfl_ode *ode);
 DFL_API dfl_status dfl_ode_text(const dfl_ode *ode, char *buf, size_t cap, size_t *need);
 

@@ -15,21 +15,17 @@ static dfl_status check_size(size_t n) {
     return DFL_OK;
 }
 
-static dfl_status check_entries(size_t rows, size_t n, const double *a) {
-    for (size_t i = 0; i < rows * n; i++)
+static dfl_status check_finite(size_t m, size_t n, const double *a) {
+    for (size_t i = 0; i < m * n; i++)
         if (!isfinite(a[i]))
             return fail(DFL_E_NONFINITE, "entry (%zu, %zu) of a matrix is not finite", i / n,
                         i % n);
     return DFL_OK;
 }
 
-static dfl_status check_finite(size_t n, const double *a) {
-    return check_entries(n, n, a);
-}
-
 dfl_status dense_eigen(size_t n, double *a, bool vectors, double *values) {
     TRY(check_size(n));
-    TRY(check_finite(n, a));
+    TRY(check_finite(n, n, a));
     const char job = vectors ? 'V' : 'N';
     const lapack_int side = (lapack_int)n;
     double length;
@@ -53,9 +49,37 @@ dfl_status dense_eigen(size_t n, double *a, bool vectors, double *values) {
     return status;
 }
 
+dfl_status dense_singular(size_t m, size_t n, double *a, double *values) {
+    TRY(check_size(m));
+    TRY(check_size(n));
+    TRY(check_finite(m, n, a));
+    const lapack_int rows = (lapack_int)n, columns = (lapack_int)m; /* of a' */
+    double length, none;
+    lapack_int *const iwork = mem_array(8 * (m < n ? m : n), sizeof *iwork);
+    if (!iwork) return fail_memory();
+    lapack_int info = LAPACKE_dgesdd_work(LAPACK_COL_MAJOR, 'N', rows, columns, a, rows, values,
+                                          &none, 1, &none, 1, &length, -1, iwork);
+    dfl_status status = DFL_OK;
+    if (info != 0 || length > INT_MAX)
+        status =
+            fail(DFL_E_RANGE, "a matrix of %zu by %zu is too large for its singular values", m, n);
+    double *const work = status == DFL_OK ? mem_array((size_t)length, sizeof *work) : NULL;
+    if (status == DFL_OK && !work) status = fail_memory();
+    if (status == DFL_OK) {
+        info = LAPACKE_dgesdd_work(LAPACK_COL_MAJOR, 'N', rows, columns, a, rows, values, &none, 1,
+                                   &none, 1, work, (lapack_int)length, iwork);
+        if (info != 0)
+            status = fail(DFL_E_NONFINITE,
+                          "the singular values of a matrix of %zu by %zu were not found", m, n);
+    }
+    free(work);
+    free(iwork);
+    return status;
+}
+
 dfl_status dense_cholesky(size_t n, double *a) {
     TRY(check_size(n));
-    TRY(check_finite(n, a));
+    TRY(check_finite(n, n, a));
     const lapack_int side = (lapack_int)n;
     const lapack_int info = LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', side, a, side);
     if (info != 0)
@@ -125,7 +149,7 @@ static dfl_status take_rows(size_t n, size_t count, const double *x, double *r, 
 dfl_status dense_triangle(size_t n, size_t count, const double *x, double *r) {
     TRY(check_size(n));
     if (count > INT_MAX - n) return fail(DFL_E_RANGE, "%zu rows are more than %d", count, INT_MAX);
-    TRY(check_entries(count, n, x));
+    TRY(check_finite(count, n, x));
     double *const a = mem_array(mem_product(n, n + ROWS_AT_ONCE + 2, 1), sizeof *a);
     dfl_status status = a ? DFL_OK : fail_memory();
     for (size_t i = 0; i < count && status == DFL_OK; i += ROWS_AT_ONCE) {
@@ -146,8 +170,8 @@ dfl_status dense_least_squares(const dense_squares *p, double *x, size_t *rank) 
     TRY(check_size(p->n));
     if (p->m < p->n)
         return fail(DFL_E_RANGE, "%zu equations are fewer than %zu unknowns", p->m, p->n);
-    TRY(check_entries(p->m, p->n, p->a));
-    TRY(check_entries(p->m, 1, p->b));
+    TRY(check_finite(p->m, p->n, p->a));
+    TRY(check_finite(p->m, 1, p->b));
     const lapack_int m = (lapack_int)p->m, n = (lapack_int)p->n;
     lapack_int found = 0;
     double length = 0;

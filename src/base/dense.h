@@ -10,6 +10,10 @@
    that is not finite; E_NONFINITE also if the iteration does not converge. */
 dfl_status dense_eigen(size_t n, double *a, bool vectors, double *values);
 
+/* Singular values of a [m][n], descending, into values [min(m, n)]; a is destroyed. Failures as of
+   dense_eigen(). */
+dfl_status dense_singular(size_t m, size_t n, double *a, double *values);
+
 /* a [n][n], symmetric and positive definite, becomes its lower Cholesky factor L with zeros above
    the diagonal, a = L L'. E_RANGE if it is not positive definite: the message names the pivot. */
 dfl_status dense_cholesky(size_t n, double *a);

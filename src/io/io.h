@@ -46,6 +46,13 @@ dfl_status npy_append(npy_writer *w, const void *rows, size_t nrows);
 dfl_status npy_commit(npy_writer *w); /* E_IO if rows are missing; frees w in every case */
 void npy_discard(npy_writer *w);      /* NULL is fine */
 
+/* Rows of a regular file, read where they stand. The shape's data is NULL, its rank 1 or more. */
+typedef struct npy_rows npy_rows;
+dfl_status npy_rows_open(const char *path, npy_rows **out);
+const array *npy_rows_shape(const npy_rows *r);
+dfl_status npy_rows_read(const npy_rows *r, size_t first, size_t n, void *dst);
+void npy_rows_close(npy_rows *r); /* NULL is fine */
+
 /* ---- npz.c: several named arrays (zip of .npy, deflated; libzip) ----------------------------- */
 
 typedef struct {
@@ -57,6 +64,8 @@ typedef struct {
    E_FORMAT. The size a member claims is checked against its header and `limit` before inflating. */
 dfl_status npz_read(const char *path, const char *const *names, int n, bool optional, size_t limit,
                     array *out);
+/* Whether there is an array of each name, without unpacking any. */
+dfl_status npz_has(const char *path, const char *const *names, int n, bool *there);
 dfl_status npz_write(const char *path, const named_array *arrays, int n);
 
 /* ---- png.c: pictures ------------------------------------------------------------------------- */
@@ -65,6 +74,19 @@ dfl_status npz_write(const char *path, const named_array *arrays, int n);
 dfl_status png_write(const char *path, size_t height, size_t width, int channels,
                      const uint8_t *pixels, const char *const *keys, const char *const *values,
                      int ntext);
+
+/* A picture in memory, [height][width][channels], channels 1 or 3; pixels are the holder's. */
+typedef struct {
+    size_t height, width;
+    int channels;
+    uint8_t *pixels;
+} bitmap;
+
+/* Reads a PNG of a stranger: grey or RGB of up to 8 bits, or a palette, becomes 8-bit grey or RGB.
+   16 bits and transparency are refused, and so are more than 2^14 pixels a side or 2^26 in all.
+   E_IO, E_FORMAT. */
+dfl_status png_read(const char *path, bitmap *out);
+void bitmap_free(bitmap *b);
 
 /* Values of samples [n][C][H][W] (float or double, C in {1, 3}) to bytes, range lo..hi to 0..255,
    rounded, clamped. dst is [n][H][W][C]. */
@@ -75,5 +97,18 @@ void image_bytes(array_type type, const void *samples, size_t n, size_t channels
  *grid is to be freed; *gh, *gw its size. */
 dfl_status image_grid(const uint8_t *images, size_t n, size_t height, size_t width, int channels,
                       size_t columns, uint8_t **grid, size_t *gh, size_t *gw);
+
+/* ---- idx.c: pictures of bytes in MNIST's format, plain or gzipped --------------------------- */
+
+typedef struct {
+    size_t count, height, width; /* as the file claims */
+} idx_shape;
+
+typedef struct idx_reader idx_reader;
+dfl_status idx_open(const char *path, idx_reader **out);
+idx_shape idx_size(const idx_reader *r);
+/* Pictures first .. first + n - 1, [n][height][width]; forward is fast. E_FORMAT: cut off. */
+dfl_status idx_read(idx_reader *r, size_t first, size_t n, uint8_t *dst);
+void idx_close(idx_reader *r); /* NULL is fine */
 
 #endif

@@ -144,6 +144,24 @@ done:
     return status;
 }
 
+dfl_status npz_has(const char *path, const char *const *names, int n, bool *there) {
+    dfl_status status = DFL_OK;
+    int code = 0;
+    zip_t *const archive = zip_open(path, ZIP_RDONLY, &code);
+    if (!archive) return fail_open(path, code);
+    for (int i = 0; i < n && status == DFL_OK; i++) {
+        text full = {0};
+        text_add(&full, "%s.npy", names[i]);
+        if (full.failed)
+            status = fail_memory();
+        else
+            there[i] = zip_name_locate(archive, full.data, 0) >= 0;
+        text_free(&full);
+    }
+    zip_discard(archive);
+    return status;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static dfl_status fail_packing(const char *path, zip_error_t *error) {

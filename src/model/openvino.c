@@ -1,6 +1,5 @@
 /* ONNX networks through OpenVINO's C API. The library is loaded at run time: driftless builds and
- * starts without it, and says how to get it when a network is opened. The one file that sees
- * OpenVINO's header, whose enumerators have no prefix.
+ * starts without it, and says how to get it when a network is opened.
  *
  * The graph is checked against the card (names, types, ranks, sizes), made static with `microbatch`
  * rows, and compiled for the CPU with the precision set explicitly (its default may be bfloat16).
@@ -20,72 +19,13 @@ dfl_status model_openvino(card *c, const opts *o, dfl_model **out) {
 
 #else
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <openvino/c/openvino.h>
-
 #include "model/pack.h"
 #include "model/port.h"
-
-#ifndef DFL_OPENVINO_HINT
-#define DFL_OPENVINO_HINT ""
-#endif
-
-/* ---- the library ----------------------------------------------------------------------------- */
-
-#define OV_SYMBOLS(X)                                                                              \
-    X(get_openvino_version)                                                                        \
-    X(version_free)                                                                                \
-    X(get_last_err_msg)                                                                            \
-    X(get_error_info)                                                                              \
-    X(free)                                                                                        \
-    X(core_create)                                                                                 \
-    X(core_free)                                                                                   \
-    X(core_set_property)                                                                           \
-    X(core_read_model)                                                                             \
-    X(core_compile_model)                                                                          \
-    X(model_free)                                                                                  \
-    X(model_inputs_size)                                                                           \
-    X(model_outputs_size)                                                                          \
-    X(model_const_input_by_index)                                                                  \
-    X(model_const_input_by_name)                                                                   \
-    X(model_const_output_by_index)                                                                 \
-    X(model_const_output_by_name)                                                                  \
-    X(model_reshape)                                                                               \
-    X(port_get_any_name)                                                                           \
-    X(port_get_element_type)                                                                       \
-    X(port_get_partial_shape)                                                                      \
-    X(output_const_port_free)                                                                      \
-    X(partial_shape_create_static)                                                                 \
-    X(partial_shape_free)                                                                          \
-    X(tensor_create_from_host_ptr)                                                                 \
-    X(tensor_data)                                                                                 \
-    X(tensor_free)                                                                                 \
-    X(compiled_model_create_infer_request)                                                         \
-    X(compiled_model_get_property)                                                                 \
-    X(compiled_model_free)                                                                         \
-    X(infer_request_set_tensor)                                                                    \
-    X(infer_request_get_tensor)                                                                    \
-    X(infer_request_infer)                                                                         \
-    X(infer_request_free)
-
-typedef struct {
-#define X(name) __typeof__(ov_##name) *name;
-    OV_SYMBOLS(X)
-#undef X
-} ov_api;
-
-static const struct {
-    const char *name;
-    size_t offset;
-} ov_symbols[] = {
-#define X(name) {"ov_" #name, offsetof(ov_api, name)},
-    OV_SYMBOLS(X)
-#undef X
-};
+#include "model/runtime.h"
 
 enum { MICROBATCH_MAX = 1 << 30 }; /* numbers in one call */
 
@@ -113,58 +53,8 @@ typedef struct {
     double read_seconds, compile_seconds;
 } network;
 
-static void *open_named(char *why, size_t cap) {
-    static const char *const names[] = {"libopenvino_c.so", "libopenvino_c.so.2641",
-                                        "libopenvino_c.so.2640", "libopenvino_c.so.2630"};
-    const char *const chosen = getenv("DRIFTLESS_OPENVINO");
-    void *library = NULL;
-    if (chosen && *chosen) {
-        library = dlopen(chosen, RTLD_NOW | RTLD_LOCAL);
-        if (!library) snprintf(why, cap, "DRIFTLESS_OPENVINO: %s", dlerror());
-        return library;
-    }
-    if (*DFL_OPENVINO_HINT) library = dlopen(DFL_OPENVINO_HINT, RTLD_NOW | RTLD_LOCAL);
-    for (size_t i = 0; !library && i < sizeof names / sizeof *names; i++)
-        library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-    if (!library) snprintf(why, cap, "%s", dlerror());
-    return library;
-}
-
-/* Never closed again: OpenVINO keeps threads that must not outlive their code. */
-static dfl_status load_api(ov_api *api) {
-    char why[200];
-    void *const library = open_named(why, sizeof why);
-    if (!library)
-        return fail(DFL_E_RUNTIME,
-                    "OpenVINO, which ONNX networks need, cannot be loaded (%s): install it (pip "
-                    "install openvino==2026.4.1) and set DRIFTLESS_OPENVINO to the path of its "
-                    "libopenvino_c.so",
-                    why);
-    for (size_t i = 0; i < sizeof ov_symbols / sizeof *ov_symbols; i++) {
-        void *const symbol = dlsym(library, ov_symbols[i].name);
-        if (!symbol)
-            return fail(DFL_E_RUNTIME,
-                        "the OpenVINO found lacks %s: install another (pip install "
-                        "openvino==2026.4.1) and set DRIFTLESS_OPENVINO to its libopenvino_c.so",
-                        ov_symbols[i].name);
-        memcpy((char *)api + ov_symbols[i].offset, &symbol, sizeof symbol);
-    }
-    return DFL_OK;
-}
-
-/* OpenVINO's own words on one line, without the source files they start with. */
 static dfl_status ov_failed(const network *m, ov_status_e status, const char *what) {
-    static const char source[] = "Exception from ";
-    char words[300];
-    const char *const message = m->ov.get_last_err_msg();
-    const char *start = message && *message ? message : m->ov.get_error_info(status);
-    while (strncmp(start, source, sizeof source - 1) == 0 && strchr(start, '\n'))
-        start = strchr(start, '\n') + 1;
-    snprintf(words, sizeof words, "%s", start);
-    if (message) m->ov.free(message);
-    for (char *p = words; *p; p++)
-        if ((unsigned char)*p < ' ') *p = ' ';
-    return fail(DFL_E_MODEL, "%s: OpenVINO cannot %s: %s", m->base.card.network_file, what, words);
+    return runtime_failed(&m->ov, m->base.card.network_file, status, what);
 }
 
 /* Forwards a failure of OpenVINO; needs a variable m. */
@@ -389,7 +279,7 @@ static dfl_status open_network(network *m, const opts *o) {
                     "are allowed",
                     m->rows, m->dim);
     TRY(onnx_check(m->base.card.network_file));
-    TRY(load_api(&m->ov));
+    TRY(runtime_load(&m->ov));
     if (m->ov.get_openvino_version(&version) == OK) {
         m->version = text_copy(version.buildNumber);
         m->ov.version_free(&version);

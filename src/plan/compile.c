@@ -129,6 +129,10 @@ static dfl_status front_build(front *f, const char *spec) {
         .unit = integers ? 1 / form->scale : 0,
         .origin = integers ? -form->offset / form->scale : 0,
     };
+    if (wish.start > f->source->t_max * (1 + 1e-12))
+        return fail(DFL_E_RANGE,
+                    "t_start=%.17g: this model was trained up to t = %.17g (t_max of its card)",
+                    wish.start, f->source->t_max);
     TRY(count_steps(f, &wish.steps));
     return grid_new(f->process, &wish, &f->t, &f->steps);
 }

@@ -9,6 +9,9 @@ static const opt_row options[] = {
     {"seed", OPT_TEXT, "0", 0, 0, NULL, "seed of all random numbers, 0 to 2^64 - 1"},
     {"dtype", OPT_CHOICE, "float32", 0, 0, "float32|float64", "type of the states"},
     {"batch", OPT_INT, "64", 1, 1 << 20, NULL, "samples held in memory at once"},
+    {"prior", OPT_TEXT, NULL, 0, 0, NULL, "file of the density that start states come from"},
+    {"prior_map", OPT_CHOICE, "draw", 0, 0, "draw|flow", "draws from it, or its flow map"},
+    {"data_moments", OPT_TEXT, NULL, 0, 0, NULL, ".npz of the data's mean mu and covariance sigma"},
     {0},
 };
 
@@ -18,16 +21,33 @@ static dfl_status read_seed(const char *digits, uint64_t *seed) {
                 digits);
 }
 
+/* A path of its own, for the options go. */
+static dfl_status keep_text(const opts *o, const char *key, char **out) {
+    const char *const given = opt_text(o, key);
+    *out = given ? text_copy(given) : NULL;
+    return *out || !given ? DFL_OK : fail_memory();
+}
+
 dfl_status run_read_settings(const char *text_options, run_settings *out) {
     opts o;
+    *out = (run_settings){0};
     dfl_status status = opts_parse("run", options, text_options ? text_options : "", &o);
     if (status == DFL_OK) status = read_seed(opt_text(&o, "seed"), &out->seed);
     if (status == DFL_OK) {
         out->type = opt_choice(&o, "dtype") == 0 ? DFL_FLOAT32 : DFL_FLOAT64;
         out->batch = (size_t)opt_int(&o, "batch");
+        out->start.map = opt_choice(&o, "prior_map");
+        status = keep_text(&o, "prior", &out->start.prior);
     }
+    if (status == DFL_OK) status = keep_text(&o, "data_moments", &out->start.moments);
     opts_free(&o);
     return status;
+}
+
+void run_settings_free(run_settings *set) {
+    free(set->start.prior);
+    free(set->start.moments);
+    set->start.prior = set->start.moments = NULL;
 }
 
 static bool fits_scalar(const netform *f, const row *r) {
@@ -93,6 +113,18 @@ static dfl_status allocate(dfl_run *run) {
     return ok ? DFL_OK : fail_memory();
 }
 
+static dfl_status open_start(dfl_run *run, const start_wish *wish) {
+    const plan_input *in = &run->plan->code.inputs[0];
+    const start_place at = {.card = &run->model->card,
+                            .process = run->plan->meta.process,
+                            .components = run->plan->code.components,
+                            .t = in->t,
+                            .a = in->at.a[0],
+                            .b = in->at.b[0],
+                            .scale = in->scale};
+    return start_open(wish, &at, &run->start);
+}
+
 dfl_status dfl_run_new(const dfl_plan *plan, dfl_model *model, const char *text_options,
                        dfl_run **out) {
     if (!out) return fail(DFL_E_ARG, "dfl_run_new: out is NULL");
@@ -116,6 +148,8 @@ dfl_status dfl_run_new(const dfl_plan *plan, dfl_model *model, const char *text_
         run->stride = (size_t)plan->widest * run->dim;
         status = allocate(run);
     }
+    if (status == DFL_OK) status = open_start(run, &set.start);
+    run_settings_free(&set);
     if (status != DFL_OK)
         dfl_run_free(run);
     else
@@ -131,6 +165,7 @@ void dfl_run_free(dfl_run *run) {
     free(run->labels);
     free(run->scratch);
     free(run->given);
+    start_free(run->start);
     mix_free(run->mix);
     free(run);
 }
@@ -166,6 +201,12 @@ double dfl_run_model_seconds(const dfl_run *run) {
     return run->model_seconds;
 }
 
+dfl_status dfl_run_start(const dfl_run *run, char *buf, size_t cap, size_t *need) {
+    text out = {0};
+    start_json(run->start, &out);
+    return text_result(&out, buf, cap, need);
+}
+
 /* A sample without a label gets class i mod C. */
 static void set_labels(const dfl_run *run, const int64_t *labels) {
     const int64_t classes = run->model->card.classes;
@@ -173,8 +214,20 @@ static void set_labels(const dfl_run *run, const int64_t *labels) {
         run->labels[i] = labels ? labels[i] : (int64_t)((run->now.first + i) % (uint64_t)classes);
 }
 
-/* The batch's start states: given, or the input's scale times standard normals. */
-static dfl_status set_start(const dfl_run *run, const char *start) {
+static dfl_status start_numbers(void *user, uint64_t sample, size_t n, double *z) {
+    return run_draw(user, DFL_DRAW_START, 0, sample, n, z);
+}
+
+static dfl_status own_start(dfl_run *run, size_t i, size_t n, void *sample) {
+    const int64_t label = run->model->card.classes ? run->labels[i] : -1;
+    const start_key key = {run->seed, run->now.first + i, label};
+    TRY(start_state(run->start, &key, start_numbers, run, run->scratch));
+    vec_from_double(run->type, sample, run->scratch, n);
+    return DFL_OK;
+}
+
+/* The batch's start states: given, of a prior, or the input's scale times standard normals. */
+static dfl_status set_start(dfl_run *run, const char *start) {
     const plan_input *in = &run->plan->code.inputs[0];
     const size_t n = run->plan->code.comp[in->id] * run->dim, size = vec_size(run->type);
     char *slot = exec_value(run, in->id);
@@ -183,6 +236,10 @@ static dfl_status set_start(const dfl_run *run, const char *start) {
         char *sample = slot + i * run->stride * size;
         if (start) {
             memcpy(sample, start + i * n * size, n * size);
+            continue;
+        }
+        if (start_is_own(run->start)) {
+            TRY(own_start(run, i, n, sample));
             continue;
         }
         TRY(run_draw(run, DFL_DRAW_START, 0, run->now.first + i, n, run->scratch));

@@ -6,6 +6,7 @@
 
 #include "model/model.h"
 #include "plan/plan.h"
+#include "run/start.h"
 
 /* ---- vec.c: the only loops over state data; type is DFL_FLOAT32 or DFL_FLOAT64 --------------- */
 
@@ -52,9 +53,11 @@ typedef struct {
     uint64_t seed;
     int type; /* DFL_FLOAT32 or DFL_FLOAT64 */
     size_t batch;
+    start_wish start;
 } run_settings;
 
 dfl_status run_read_settings(const char *text_options, run_settings *out);
+void run_settings_free(run_settings *set); /* fine after a failure to read */
 
 /* A batch of samples in the middle of a plan: all that the executor goes on from. */
 typedef struct {
@@ -88,6 +91,7 @@ struct dfl_run {
         *output;        /* dense copies for the model, where slots are wider than values; or NULL */
     int64_t *labels;    /* [batch] */
     double *scratch;    /* [stride] */
+    start_law *start;   /* where samples begin */
     mix *mix;           /* NULL without MIX rows, and until the first sample */
     const void **given; /* [nnames] */
     dfl_observe_fn observe;

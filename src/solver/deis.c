@@ -62,6 +62,9 @@ static val equal_steps(const problem *pb, rows *r, val x, int n, const deis_basi
 
 static dfl_status check(const problem *pb, int kind, int order) {
     const bool phase = pb->process->row->components == 2;
+    const bool riemann = opt_choice(pb->o, "quadrature") == 1;
+    if (phase && riemann)
+        return fail(DFL_E_COMBINATION, "solver deis: quadrature=riemann is for scalar processes");
     if (kind == IPNDM && order > 3)
         return fail(DFL_E_RANGE, "solver deis: kind=ipndm has orders 0 to 3, not %d", order);
     if (phase && (kind != TAB || order > DEIS_PHASE_ORDER_MAX))
@@ -73,7 +76,6 @@ static dfl_status check(const problem *pb, int kind, int order) {
         return fail(DFL_E_COMBINATION,
                     "solver deis: kind=lograb works in log rho, which is infinite at "
                     "t_end=0 and where the signal is 0; choose another kind");
-    const bool riemann = opt_choice(pb->o, "quadrature") == 1;
     if (((kind == RHOAB && order > 0) || riemann) && process_at(pb->process, pb->t[0]).a == 0)
         return fail(DFL_E_COMBINATION,
                     "solver deis: kind=rhoab and quadrature=riemann cannot start where rho is "

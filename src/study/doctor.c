@@ -37,11 +37,6 @@ dfl_status doctor_find(dfl_doctor *d, check c, int severity, const char *format,
     return f->what && f->fix ? DFL_OK : fail_memory();
 }
 
-double doctor_data_size(const card *c) {
-    if (c->has_moments) return hypot(c->mean, c->std);
-    return fmax(fabs(c->range[0]), fabs(c->range[1]));
-}
-
 /* ---- making a report --------------------------------------------------------------------------- */
 
 /* What is wrong with a model is a finding; what keeps us from looking is a failure. */

@@ -4,6 +4,7 @@
 
 #include "model/model.h"
 #include "plan/plan.h"
+#include "run/start.h"
 
 typedef enum {
     CHECK_MODEL,      /* it opens: card, graph, time type and rank agree */
@@ -51,9 +52,6 @@ __attribute__((format(printf, 4, 5))) dfl_status doctor_find(dfl_doctor *d, chec
    finding; only lack of memory and our own mistakes are failures. */
 dfl_status doctor_check_plan(dfl_doctor *d);
 dfl_status doctor_check_network(dfl_doctor *d);
-
-/* Size of the card's numbers: root mean square of its moments, or the larger end of its range. */
-double doctor_data_size(const card *c);
 
 extern const char *const doctor_checks[CHECKS]; /* "model", ... */
 

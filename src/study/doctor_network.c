@@ -127,7 +127,7 @@ static dfl_status check_noise(probe *p, double t, bool *go) {
     for (size_t i = 0; i < all; i++)
         left += (p->y[i] - c * p->noise[i]) * (p->y[i] - c * p->noise[i]);
     left = sqrt(left / (double)all);
-    const double size = doctor_data_size(&p->model->card);
+    const double size = start_data_size(&p->model->card);
     const double around = 0.25 * (fabs(p->cn) + fabs(p->cx) * size);
     const double most = 0.25 * fabs(p->cn) + 1.25 * fabs(p->cx) * size;
     p->doctor->ran[CHECK_PREDICTION] = true;

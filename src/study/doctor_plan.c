@@ -111,16 +111,15 @@ static void label_half(const program *code, const marginal *at, int half, double
 /* KL(N(a mean, a^2 std^2 + b^2) || N(0, p^2)) for each number; without moments the data are taken
    as points of the range's size. */
 static double divergence(const card *c, double a, double b, double p) {
-    const double mean = c->has_moments ? c->mean : doctor_data_size(c);
+    const double mean = c->has_moments ? c->mean : start_data_size(c);
     const double std = c->has_moments ? c->std : 0;
-    const double v = (a * a * std * std + b * b) / (p * p), m = a * mean / p;
-    return (v - 1 - log(v) + m * m) / 2;
+    return mismatch_number(a * a * mean * mean, a * a * std * std + b * b, p);
 }
 
 static dfl_status check_start(dfl_doctor *d) {
     const program *code = &d->plan->code;
     const plan_input *in = &code->inputs[0];
-    const double size = doctor_data_size(&d->model->card);
+    const double size = start_data_size(&d->model->card);
     double worst = 0;
     d->ran[CHECK_START] = true;
     for (int half = 0; half < code->components; half++) {

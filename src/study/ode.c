@@ -51,8 +51,25 @@ static dfl_status set_times(dfl_ode *ode, const opts *spec) {
                         "signal",
                         keys[i], ode->t[i]);
     }
+    if (ode->t[0] > c->t_max * (1 + 1e-12))
+        return fail(DFL_E_RANGE,
+                    "t_start=%.17g: this model was trained up to t = %.17g (t_max of its card)",
+                    ode->t[0], c->t_max);
     if (ode->t[0] > ode->t[1]) return DFL_OK;
     return fail(DFL_E_RANGE, "t_start=%.17g must be above t_end=%.17g", ode->t[0], ode->t[1]);
+}
+
+static dfl_status open_start(dfl_ode *ode, const char *process_text) {
+    marginal m;
+    process_marginal(ode->flow.process, ode->t[0], &m);
+    const start_place at = {.card = &ode->model->card,
+                            .process = process_text,
+                            .components = ode->flow.scratch.components,
+                            .t = ode->t[0],
+                            .a = m.a[0],
+                            .b = m.b[0],
+                            .scale = process_prior(ode->flow.process, ode->t[0])};
+    return start_open(&ode->set.start, &at, &ode->start);
 }
 
 static dfl_status configure(dfl_ode *ode, const opts *spec) {
@@ -68,7 +85,7 @@ static dfl_status configure(dfl_ode *ode, const opts *spec) {
     TRY(set_times(ode, spec));
     flow_at at; /* what cannot be asked at the ends is refused now */
     for (int i = 0; i < 2; i++) TRY(flow_evaluate(&ode->flow, ode->t[i], &at));
-    return DFL_OK;
+    return open_start(ode, asked ? asked : c->process);
 }
 
 static dfl_status allocate(dfl_ode *ode) {
@@ -124,6 +141,8 @@ dfl_status dfl_ode_new(dfl_model *model, const char *spec, const char *options, 
 void dfl_ode_free(dfl_ode *ode) {
     if (!ode) return;
     flow_free(&ode->flow);
+    start_free(ode->start);
+    run_settings_free(&ode->set);
     opts_free(&ode->options);
     free(ode->lanes);
     free(ode->memory);
@@ -156,6 +175,12 @@ int dfl_ode_components(const dfl_ode *ode) {
 
 double dfl_ode_model_seconds(const dfl_ode *ode) {
     return ode->model_seconds;
+}
+
+dfl_status dfl_ode_start(const dfl_ode *ode, char *buf, size_t cap, size_t *need) {
+    text out = {0};
+    start_json(ode->start, &out);
+    return text_result(&out, buf, cap, need);
 }
 
 dfl_status dfl_ode_text(const dfl_ode *ode, char *buf, size_t cap, size_t *need) {

@@ -31,6 +31,7 @@ struct dfl_ode {
     flow flow;
     opts options; /* of the integrator */
     run_settings set;
+    start_law *start; /* where samples begin */
     double rtol, atol;
     size_t max_nfe;
     bool denoise;

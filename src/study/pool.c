@@ -43,8 +43,22 @@ static dfl_status draw(const dfl_ode *ode, uint64_t sample, double *dst) {
                 (unsigned long long)sample);
 }
 
+static dfl_status start_numbers(void *user, uint64_t sample, size_t n, double *z) {
+    (void)n; /* ode->n, as everything scalar */
+    return draw(user, sample, z);
+}
+
+static dfl_status own_start(dfl_ode *ode, ode_lane *lane) {
+    const start_key key = {ode->set.seed, lane->sample, lane->label};
+    TRY(start_state(ode->start, &key, start_numbers, ode, ode->scratch));
+    vec_from_double(ode->set.type, ode->input, ode->scratch, ode->n);
+    vec_to_double(ode->set.type, lane->z, ode->input, ode->n);
+    return DFL_OK;
+}
+
 /* The state a run would start from, to the last bit of the dtype: rounded first, then scaled. */
-static dfl_status draw_start(const dfl_ode *ode, ode_lane *lane) {
+static dfl_status draw_start(dfl_ode *ode, ode_lane *lane) {
+    if (start_is_own(ode->start)) return own_start(ode, lane);
     const term scale = {0, process_prior(ode->flow.process, ode->t[0])};
     const uint8_t components = (uint8_t)ode->flow.scratch.components;
     TRY(draw(ode, lane->sample, ode->scratch));

@@ -279,6 +279,7 @@ static dfl_status read_seed(dfl_tuning *tuning) {
         options.failed ? fail_memory() : run_read_settings(options.data, &set);
     text_free(&options);
     tuning->seed = set.seed;
+    run_settings_free(&set);
     return status;
 }
 

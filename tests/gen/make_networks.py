@@ -15,6 +15,7 @@ answer, so that the tests check values, not just that something came back:
     fixed       y = x + time                   batch of 2 written into the graph by a Reshape
     noise       the noise prediction of the mixture below, vp_linear, float32 time t: sample [batch,2]
     gradient    the gradient of log p(class|x) of its classes, int64 class [batch]
+    features    of pictures [batch,3,4,4]: features are the 48 numbers, logits the mean of each channel
 """
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def constant(name, array):
 
 
 def write(name, nodes, inputs, output, constants=()):
-    graph = helper.make_graph(nodes, name, inputs, [output], list(constants))
+    outputs = output if isinstance(output, list) else [output]
+    graph = helper.make_graph(nodes, name, inputs, outputs, list(constants))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     checker.check_model(model, full_check=True)
     save(model, FOLDER / f"{name}.onnx")
@@ -157,6 +159,13 @@ def gradient():
           [*mixture_constants(), constant("mask", mask)])
 
 
+def features():
+    nodes = [node("Reshape", "images flat", "features"), node("ReduceMean", "images", "logits", axes=[2, 3], keepdims=0)]
+    write("features", nodes, [value("images", F32, ["batch", 3, 4, 4])],
+          [value("features", F32, ["batch", 48]), value("logits", F32, ["batch", 3])],
+          [constant("flat", np.array([0, 48]))])
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     linear()
@@ -170,3 +179,4 @@ if __name__ == "__main__":
     fixed()
     noise()
     gradient()
+    features()

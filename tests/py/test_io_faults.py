@@ -21,6 +21,7 @@ PICTURES = ["sample", "mixture:squares.json", "-n", "64", "--steps", "2", "-q"]
 SMALL = ["sample", FLAT, "-n", "2", "--steps", "40", "--solver", "ddpm", "-q", "-o", "small.npy"]
 TUNE = ["tune", FLAT, "--solver", "conjugate:type=2", "--nfe", "2", "-n", "2", "--scan", "lambda=0:1:2",
         "--grid", "uniform", "--reference", "heun", "-q"]
+EVAL = ["eval", "p.npy", "-n", "20", "--features", "pixels", "-q"]
 STATS = ["stats", FLAT, "-n", "2", "--nfe", "200", "-q"]
 WRITES = {
     "npy": [*SAMPLE, "-o", "OUT.npy"], "npz": [*SAMPLE, "-o", "OUT.npz"], "png": [*PICTURES, "-o", "OUT.png"],
@@ -30,7 +31,9 @@ WRITES = {
     "tune": [*TUNE, "-o", "OUT.json"], "stats": [*STATS, "-o", "OUT.json"],
     "merge": ["stats", "merge", "a.json", "b.json", "-o", "OUT.json"],
     "import": ["stats", "import", str(DATA / "deis-sn-ratios.npz"), "--name", "cifar10", "-o", "OUT.json"],
+    "eval": [*EVAL, "-o", "OUT.npz"], "features": [*EVAL, "--features-out", "OUT.npy"],
 }
+READERS = ("stats", "tune", "eval", "features")  # of what stands there, or that it is a file
 
 
 @pytest.fixture
@@ -42,6 +45,8 @@ def place(tmp_path, run):
     (tmp_path / "squares.json").write_text(json.dumps(mixture))
     run("stats", FLAT, "-n", "2", "--nfe", "200", "-o", "a.json", "-q")
     run("stats", FLAT, "-n", "2", "--nfe", "200", "--first", "2", "-o", "b.json", "-q")
+    head = b"{'descr': '|u1', 'fortran_order': False, 'shape': (30, 4, 4), }"
+    (tmp_path / "p.npy").write_bytes(b"\x93NUMPY\x01\0v\0" + head.ljust(117) + b"\n" + bytes(range(240)) * 2)
     return tmp_path
 
 
@@ -68,6 +73,8 @@ def test_disk_too_small(program, place, kind, old):
     words, out = command(kind, "out")
     if old and kind == "tune":  # a store is read before it is written
         subprocess.run([program, *words], cwd=place, check=True)
+    elif old and kind == "eval":
+        subprocess.run([program, *[{"20": "10"}.get(word, word) for word in words]], cwd=place, check=True)
     elif old and kind == "stats":
         shutil.copy(place / "a.json", place / out)
         words[words.index("2")] = "4"
@@ -90,9 +97,9 @@ def test_disk_too_small_for_a_folder(program, place):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-@pytest.mark.parametrize("kind", [kind for kind in WRITES if kind not in ("stats", "tune")])
+@pytest.mark.parametrize("kind", [kind for kind in WRITES if kind not in READERS])
 def test_full_disk(program, place, kind):
-    """Those two read what stands there first."""
+    """Those others look at what stands there first."""
     words, out = command(kind, "out")
     (place / out).symlink_to("/dev/full")
     before = sorted(place.iterdir())
@@ -148,7 +155,7 @@ def test_folder_that_cannot_be_written(outsider, kind):
     assert content(room) == before
 
 
-@pytest.mark.parametrize("kind", [kind for kind in WRITES if kind not in ("stats", "tune")])
+@pytest.mark.parametrize("kind", [kind for kind in WRITES if kind not in READERS or kind == "features"])
 def test_file_that_cannot_be_written(outsider, kind):
     """Renaming over it would get round its permissions."""
     room, call = outsider

@@ -1,0 +1,84 @@
+/* "driftless sample" from a time below 1: options of the start, and the mismatch meter, which says
+   before anything is sampled how far the start is from the law of the data at that time. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "run/run.h"
+#include "sample.h"
+#include "study/ode.h"
+
+static const char *const options[] = {"prior", "prior-map", "data-moments"};
+
+dfl_status start_refuse(const args *a) {
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (arg_given(a, options[i]) && arg_given(a, "init"))
+            return fail(DFL_E_ARG, "--%s cannot stand beside --init, which gives the start states",
+                        options[i]);
+    if (arg_given(a, "prior-map") && !arg_given(a, "prior") && !arg_given(a, "data-moments"))
+        return fail(DFL_E_ARG, "--prior-map needs --prior or, for flow, --data-moments");
+    return DFL_OK;
+}
+
+void start_options(const job *j, text *out) {
+    static const char *const keys[] = {"prior", "prior_map", "data_moments"};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        if (!arg_given(j->args, options[i])) continue;
+        text_add(out, ",%s=", keys[i]);
+        add_quoted(out, job_text(j, options[i]));
+    }
+}
+
+static const start_law *law_of(const job *j) {
+    return j->adaptive ? j->ode->start : j->run->start;
+}
+
+/* Normals of a noise file would be ignored by a prior, which draws by seed and index. */
+static dfl_status check_noise(const job *j) {
+    const bool draws = start_is_own(law_of(j)) && !law_of(j)->flow;
+    if (!draws || !j->noise.path || j->noise.file[DFL_DRAW_START].rank < 0) return DFL_OK;
+    return fail(DFL_E_COMBINATION,
+                "%s holds start states in noise, but --prior draws them by its own density: take "
+                "--prior-map flow, or leave out one of the two",
+                j->noise.path);
+}
+
+/* Said where a start was chosen. A last time of the card's that leaves data in the noise is for the
+   doctor to find. */
+dfl_status start_tell(job *j) {
+    const start_law *const law = law_of(j);
+    const bool asked =
+        start_is_own(law) || arg_given(j->args, "data-moments") || arg_given(j->args, "t-start");
+    const bool cut = law->t < 0.95 * j->model->card.t_max; /* a plan from a file may have chosen */
+    text out = {0}, warnings = {0};
+    TRY(check_noise(j));
+    if (arg_given(j->args, "quiet") || j->init.data || !(asked || cut)) return DFL_OK;
+    start_print(law, &out);
+    start_warn(law, &warnings);
+    const dfl_status status = out.failed || warnings.failed ? fail_memory() : DFL_OK;
+    if (status == DFL_OK) fprintf(stderr, "driftless: %s", out.data);
+    if (status == DFL_OK) tell_warnings(warnings.data);
+    text_free(&out);
+    text_free(&warnings);
+    return status;
+}
+
+static dfl_status get_run(const void *run, char *buf, size_t cap, size_t *need) {
+    return dfl_run_start(run, buf, cap, need);
+}
+
+static dfl_status get_ode(const void *ode, char *buf, size_t cap, size_t *need) {
+    return dfl_ode_start(ode, buf, cap, need);
+}
+
+/* States of --init are their own: then null. */
+dfl_status start_record(const job *j, json_t **out) {
+    char *json = NULL;
+    if (j->init.data) {
+        *out = json_null();
+        return DFL_OK;
+    }
+    TRY(j->adaptive ? fetch_text(get_ode, j->ode, &json) : fetch_text(get_run, j->run, &json));
+    *out = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
+    free(json);
+    return *out ? DFL_OK : fail_memory();
+}

@@ -1,0 +1,56 @@
+/* Auxiliary densities: what a sampler may start from at a time T before the data are noise. All are
+   mixtures of Gaussians, over clean data or over x_T = a x_0 + b n at one T, in one of several
+   structures of covariance. Sees base and io. docs/priors.md has the equations. */
+#ifndef DFL_PRIOR_H
+#define DFL_PRIOR_H
+
+#include "base/base.h"
+
+typedef struct prior prior; /* immutable once made; may be shared between threads */
+
+/* docs/prior-format.md. A file is a stranger's: E_FORMAT or E_RANGE unless every array fits the
+   others, weights are a distribution and covariances are positive definite. */
+dfl_status prior_read(const char *path, prior **out);
+dfl_status prior_write(const prior *p, const char *path);
+void prior_free(prior *p); /* NULL is fine */
+
+size_t prior_dim(const prior *p);
+size_t prior_components(const prior *p);
+size_t prior_rank(const prior *p);      /* coordinates or factors; 0: the kind has none */
+const char *prior_kind(const prior *p); /* gauss, diag, full, tied, pcagmm, ppca, fa */
+/* The data were [C][H][W], or whatever shape the samples have: rank 0 if that is not known. */
+int prior_shape(const prior *p, const size_t **shape);
+
+/* The state it is a density of: a x_0 + b n; (1, 0) is clean data. */
+void prior_state(const prior *p, double *a, double *b);
+
+/* The law of a x_0 + b n, x_0 ~ clean: exact, the structure stays. From a prior fitted at (a, b) it
+   gives a copy for just that state (to 1e-6); another one is E_COMBINATION. */
+dfl_status prior_at(const prior *clean, double a, double b, prior **out);
+
+/* Labels of a class-conditional prior are 0 .. classes - 1; 0 classes: not conditional. */
+int64_t prior_classes(const prior *p);
+/* The density of one class as a prior of its own; label -1: a copy. E_RANGE for other labels. */
+dfl_status prior_only(const prior *p, int64_t label, prior **out);
+
+/* One sample: a pure function of seed and index. The normals are those a run would start from
+   (DFL_DRAW_START), so that the standard normal density gives the usual start. */
+dfl_status prior_draw(const prior *p, uint64_t seed, uint64_t sample, double *x);
+/* The same from the components of one class; label -1: from all. */
+dfl_status prior_draw_of(const prior *p, int64_t label, uint64_t seed, uint64_t sample, double *x);
+
+/* log-density in nats at x [n][dim]; a row's value does not depend on its neighbours. */
+dfl_status prior_logp(const prior *p, const double *x, size_t n, double *logp);
+
+/* Mean [dim] and covariance [dim][dim] of the whole mixture; either may be NULL. */
+dfl_status prior_moments(const prior *p, double *mean, double *cov);
+
+/* The gate: mean log-density gain over N(0, I) on held-out x_T, in nats, at times that were tried
+   when the prior was fitted. Passed: gain > 2 standard errors; else N(0, I) is the better start. */
+typedef struct {
+    double a, b, gain, error;
+} gate_row;
+size_t prior_gate(const prior *p, const gate_row **rows); /* number of rows, may be 0 */
+bool gate_passed(const gate_row *row);
+
+#endif

@@ -1,0 +1,331 @@
+/* Start states: files are read and checked against model and time, maps are made, states drawn. */
+#include "run/start.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/dense.h"
+#include "io/io.h"
+#include "process/process.h"
+
+static const size_t moments_bytes_max = (size_t)1 << 28;
+
+double start_data_size(const card *c) {
+    if (c->has_moments) return hypot(c->mean, c->std);
+    return fmax(fabs(c->range[0]), fabs(c->range[1]));
+}
+
+void start_free(start_law *s) {
+    if (!s) return;
+    prior_free(s->clean);
+    prior_free(s->at);
+    free(s->mean);
+    free(s->cov);
+    free(s->shift);
+    free(s->matrix);
+    free(s);
+}
+
+bool start_is_own(const start_law *s) {
+    return s->flow || s->at;
+}
+
+/* ---- moments --------------------------------------------------------------------------------- */
+
+static double number_at(const array *a, size_t i) {
+    return a->type == ARRAY_F64 ? ((const double *)a->data)[i]
+                                : (double)((const float *)a->data)[i];
+}
+
+static bool is_real(const array *a) {
+    return a->type == ARRAY_F64 || a->type == ARRAY_F32;
+}
+
+static dfl_status take_moments(start_law *s, const char *path, const array in[2]) {
+    const size_t d = s->d;
+    if (!is_real(&in[0]) || !is_real(&in[1]))
+        return fail(DFL_E_FORMAT, "%s: mu and sigma must be float32 or float64", path);
+    if (array_count(&in[0]) != d || in[1].rank != 2 || in[1].shape[0] != d || in[1].shape[1] != d)
+        return fail(DFL_E_COMBINATION,
+                    "%s: mu needs %zu numbers and sigma %zu x %zu, as a sample of this model has",
+                    path, d, d, d);
+    for (size_t i = 0; i < d; i++) s->mean[i] = number_at(&in[0], i);
+    for (size_t i = 0; i < d * d; i++) s->cov[i] = number_at(&in[1], i);
+    for (size_t i = 0; i < d; i++) {
+        if (!isfinite(s->mean[i]) || !(s->cov[i * d + i] >= 0))
+            return fail(DFL_E_RANGE, "%s: mean %g and variance %g of number %zu cannot be", path,
+                        s->mean[i], s->cov[i * d + i], i);
+        for (size_t j = 0; j < i; j++) {
+            const double x = s->cov[i * d + j], y = s->cov[j * d + i];
+            if (!(fabs(x - y) <= 1e-6 * sqrt(s->cov[i * d + i] * s->cov[j * d + j]) + 1e-12))
+                return fail(DFL_E_RANGE, "%s: sigma is not symmetric at [%zu][%zu]: %g and %g",
+                            path, i, j, x, y);
+            s->cov[i * d + j] = s->cov[j * d + i] = (x + y) / 2;
+        }
+    }
+    return DFL_OK;
+}
+
+static dfl_status reserve_moments(start_law *s) {
+    if (s->d > START_FLOW_MAX)
+        return fail(DFL_E_RANGE,
+                    "covariances of %zu numbers are too large: at most %d numbers in a sample",
+                    s->d, START_FLOW_MAX);
+    s->mean = mem_array(s->d, sizeof *s->mean);
+    s->cov = mem_array(mem_product(s->d, s->d, 1), sizeof *s->cov);
+    return s->mean && s->cov ? DFL_OK : fail_memory();
+}
+
+static dfl_status read_moments(start_law *s, const char *path) {
+    static const char *const names[] = {"mu", "sigma"};
+    array in[2];
+    TRY(reserve_moments(s));
+    TRY(npz_read(path, names, 2, false, moments_bytes_max, in));
+    const dfl_status status = take_moments(s, path, in);
+    array_free(&in[0]);
+    array_free(&in[1]);
+    s->source = "data_moments";
+    return status;
+}
+
+/* Data scaled to another range would pass for any other prior: [0, 1] for [-1, 1] halves the
+   deviation. a, b: the state that mean and cov (var: their mean variance) are of. */
+static dfl_status check_scaling(const start_law *s, const card *c, const char *path,
+                                const double state[2], const double *mean, const double *cov) {
+    double m = 0, square = 0;
+    if (!c->has_moments) return DFL_OK;
+    for (size_t i = 0; i < s->d; i++) {
+        m += mean[i];
+        square += mean[i] * mean[i] + cov[i * s->d + i];
+    }
+    m /= (double)s->d;
+    const double std = sqrt(square / (double)s->d - m * m);
+    const double expected = state[0] * c->mean, spread_there = hypot(state[0] * c->std, state[1]);
+    const double ratio = std / spread_there;
+    if (ratio > 0.7 && ratio < 1 / 0.7 && fabs(m - expected) < 0.5 * spread_there) return DFL_OK;
+    return fail(DFL_E_COMBINATION,
+                "%s: its data have mean %.3g and deviation %.3g, those of the model %.3g and %.3g: "
+                "scale them as the model's (range %g to %g)",
+                path, m, std, expected, spread_there, c->range[0], c->range[1]);
+}
+
+/* ---- the prior ------------------------------------------------------------------------------- */
+
+static dfl_status check_prior(const start_law *s, const card *c, const char *path) {
+    const size_t *shape;
+    const int rank = prior_shape(s->clean, &shape);
+    bool same = rank == 0 || rank == c->rank;
+    for (int i = 0; i < rank && same; i++) same = shape[i] == c->shape[i];
+    if (prior_dim(s->clean) != s->d)
+        return fail(DFL_E_COMBINATION,
+                    "%s: a density of %zu numbers; a sample of this model has %zu", path,
+                    prior_dim(s->clean), s->d);
+    if (!same)
+        return fail(DFL_E_COMBINATION,
+                    "%s: samples of another shape than this model's (the same numbers in another "
+                    "order)",
+                    path);
+    if (prior_classes(s->clean) > 0 && prior_classes(s->clean) != s->classes)
+        return fail(DFL_E_COMBINATION, "%s: a density for %lld classes, but the model has %lld",
+                    path, (long long)prior_classes(s->clean), (long long)s->classes);
+    return DFL_OK;
+}
+
+static dfl_status check_classes(const prior *p, const char *path) {
+    for (int64_t label = 0; label < prior_classes(p); label++) {
+        prior *one;
+        const dfl_status status = prior_only(p, label, &one);
+        prior_free(one);
+        if (status != DFL_OK) return fail_in(status, "%s", path);
+    }
+    return DFL_OK;
+}
+
+static dfl_status scaling_of_prior(const start_law *s, const card *c, const char *path) {
+    double state[2];
+    if (!c->has_moments || s->d > START_DENSE_MAX) return DFL_OK;
+    double *const mean = mem_array(s->d, sizeof *mean);
+    double *const cov = mem_array(mem_product(s->d, s->d, 1), sizeof *cov);
+    dfl_status status = mean && cov ? prior_moments(s->clean, mean, cov) : fail_memory();
+    prior_state(s->clean, &state[0], &state[1]);
+    if (status == DFL_OK) status = check_scaling(s, c, path, state, mean, cov);
+    free(mean);
+    free(cov);
+    return status;
+}
+
+static dfl_status open_prior(start_law *s, const card *c, const char *path) {
+    TRY(prior_read(path, &s->clean));
+    TRY(check_prior(s, c, path));
+    TRY(check_classes(s->clean, path));
+    TRY(scaling_of_prior(s, c, path));
+    const dfl_status status = prior_at(s->clean, s->a, s->b, &s->at);
+    return status == DFL_OK ? DFL_OK : fail_in(status, "%s, at t = %.6g", path, s->t);
+}
+
+/* ---- the flow map ---------------------------------------------------------------------------- */
+
+/* matrix = U' diag(gain) U for unit rows U: the gains go into a copy of the rows. */
+static dfl_status turn(size_t d, const double *u, const double *gain, double *scaled,
+                       double *matrix) {
+    const dense_product product = {d, d, d, true, false, 1, 0};
+    for (size_t k = 0; k < d; k++)
+        for (size_t j = 0; j < d; j++) scaled[k * d + j] = gain[k] * u[k * d + j];
+    return dense_multiply(&product, scaled, u, matrix);
+}
+
+static dfl_status gains(size_t d, const flow_ends *e, double *lam) {
+    for (size_t k = 0; k < d; k++) {
+        if (lam[k] < -1e-6 * fabs(lam[d - 1]))
+            return fail(DFL_E_RANGE, "the data's covariance has a negative eigenvalue, %g", lam[k]);
+        lam[k] = fmax(lam[k], 0);
+        lam[k] = sqrt((e->a2 * e->a2 * lam[k] + e->b2 * e->b2) /
+                      (e->a1 * e->a1 * lam[k] + e->b1 * e->b1));
+    }
+    return DFL_OK;
+}
+
+dfl_status start_flow_map(size_t d, const normal_law *data, const flow_ends *ends, double *shift,
+                          double *matrix) {
+    const size_t square = mem_product(d, d, 1);
+    double *const u = mem_array(square, sizeof *u), *const scaled = mem_array(square, sizeof *u);
+    double *const lam = mem_array(d, sizeof *lam);
+    dfl_status status = u && scaled && lam ? DFL_OK : fail_memory();
+    if (status == DFL_OK) {
+        memcpy(u, data->cov, square * sizeof *u);
+        status = dense_eigen(d, u, true, lam);
+    }
+    if (status == DFL_OK) status = gains(d, ends, lam);
+    if (status == DFL_OK) status = turn(d, u, lam, scaled, matrix);
+    for (size_t i = 0; i < d && status == DFL_OK; i++) {
+        double sum = 0;
+        for (size_t j = 0; j < d; j++) sum += matrix[i * d + j] * data->mean[j];
+        shift[i] = ends->a2 * data->mean[i] - ends->a1 * sum;
+    }
+    free(u);
+    free(scaled);
+    free(lam);
+    return status;
+}
+
+/* Where the map begins: the model's last time, on the process that the plan is for. */
+static dfl_status find_beginning(start_law *s, const start_place *at) {
+    process *p = NULL;
+    if (!at->process)
+        return fail(DFL_E_COMBINATION,
+                    "this plan does not say its process, which the flow map begins on");
+    TRY(process_new(at->process, &p));
+    s->t1 = fmin(at->card->t_max, p->t_hi);
+    const scalar_at first = process_at(p, s->t1), here = process_at(p, s->t);
+    s->a1 = first.a;
+    s->b1 = first.b;
+    s->scale1 = process_prior(p, s->t1).v[0];
+    process_free(p);
+    if (s->t <= s->t1 && fabs(here.a - s->a) < 1e-6 && fabs(here.b - s->b) < 1e-6) return DFL_OK;
+    return fail(
+        DFL_E_COMBINATION,
+        "the flow map begins at t = %.6g of process %.80s, on which the plan's start at t = "
+        "%.6g does not lie",
+        s->t1, at->process, s->t);
+}
+
+static dfl_status moments_of_prior(start_law *s, const char *path) {
+    double a, b;
+    prior_state(s->clean, &a, &b);
+    if (prior_components(s->clean) > 1)
+        return fail(DFL_E_COMBINATION,
+                    "%s: the flow map is that of one Gaussian, and this prior has %zu components: "
+                    "draw from it, or give a prior of kind gauss",
+                    path, prior_components(s->clean));
+    if (a != 1 || b != 0)
+        return fail(DFL_E_COMBINATION,
+                    "%s: the flow map needs a prior of clean data, not of a=%.6g, b=%.6g", path, a,
+                    b);
+    s->source = "prior";
+    TRY(reserve_moments(s));
+    return prior_moments(s->clean, s->mean, s->cov);
+}
+
+static dfl_status open_flow(start_law *s, const start_wish *wish, const start_place *at) {
+    if (!wish->prior && !wish->moments)
+        return fail(DFL_E_COMBINATION,
+                    "the flow map needs the data's mean and covariance: a prior of kind gauss, or "
+                    "data moments");
+    TRY(find_beginning(s, at));
+    if (!s->mean) TRY(moments_of_prior(s, wish->prior));
+    prior_free(s->at);
+    s->at = NULL;
+    s->flow = true;
+    s->shift = mem_array(s->d, sizeof *s->shift);
+    s->matrix = mem_array(mem_product(s->d, s->d, 1), sizeof *s->matrix);
+    if (!s->shift || !s->matrix) return fail_memory();
+    const normal_law data = {s->mean, s->cov};
+    const flow_ends ends = {s->a1, s->b1, s->a, s->b};
+    return start_flow_map(s->d, &data, &ends, s->shift, s->matrix);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static dfl_status fill(start_law *s, const start_wish *wish, const start_place *at) {
+    static const double clean[2] = {1, 0};
+    if (wish->map == START_FLOW && wish->prior && wish->moments)
+        return fail(DFL_E_COMBINATION,
+                    "the flow map takes moments from a prior or from data moments, not both");
+    if (at->components != 1 && (wish->prior || wish->moments || wish->map == START_FLOW))
+        return fail(
+            DFL_E_COMBINATION,
+            "in phase space a start at T needs a density of data and momentum together, and "
+            "priors are of data alone: start at t = 1, or choose a scalar process");
+    if (wish->moments) {
+        TRY(read_moments(s, wish->moments));
+        TRY(check_scaling(s, at->card, wish->moments, clean, s->mean, s->cov));
+    }
+    if (wish->prior) TRY(open_prior(s, at->card, wish->prior));
+    if (wish->map == START_FLOW) TRY(open_flow(s, wish, at));
+    return start_measure(s, at->card);
+}
+
+dfl_status start_open(const start_wish *wish, const start_place *at, start_law **out) {
+    start_law *s = mem_array(1, sizeof *s);
+    *out = NULL;
+    if (!s) return fail_memory();
+    s->d = card_dim(at->card);
+    s->components = at->components;
+    s->t = at->t;
+    s->a = at->a;
+    s->b = at->b;
+    s->scale = fabs(at->scale.v[0]);
+    s->size = start_data_size(at->card);
+    s->classes = at->card->classes;
+    s->null_class = at->card->null_class;
+    const dfl_status status = fill(s, wish, at);
+    if (status == DFL_OK)
+        *out = s;
+    else
+        start_free(s);
+    return status;
+}
+
+/* ---- drawing --------------------------------------------------------------------------------- */
+
+static dfl_status map_state(const start_law *s, uint64_t sample, start_normals normals, void *user,
+                            double *x) {
+    const size_t d = s->d;
+    double *const z = mem_array(d, sizeof *z);
+    dfl_status status = z ? normals(user, sample, d, z) : fail_memory();
+    for (size_t i = 0; i < d && status == DFL_OK; i++) {
+        double sum = 0;
+        for (size_t j = 0; j < d; j++) sum += s->matrix[i * d + j] * z[j];
+        x[i] = s->shift[i] + s->scale1 * sum;
+    }
+    free(z);
+    return status;
+}
+
+dfl_status start_state(const start_law *s, const start_key *key, start_normals normals, void *user,
+                       double *x) {
+    if (s->flow) return map_state(s, key->sample, normals, user, x);
+    const bool of_class = key->label >= 0 && key->label < prior_classes(s->at);
+    return prior_draw_of(s->at, of_class ? key->label : -1, key->seed, key->sample, x);
+}
