@@ -6,7 +6,7 @@ export JOBS
 SOURCES := CMakeLists.txt CMakePresets.json scripts/build \
            $(wildcard cmake/* include/* include/*/* src src/* src/*/*.c src/*/*.h src/*/*.def cli cli/*)
 PROGRAM := build/release/driftless
-DEMO := -n 64 --solver deis:order=3 --steps 10 --grid power:kappa=2 --seed 0
+DEMO := -n 64 --solver auto --nfe 10 --seed 0
 
 # make install PREFIX=/usr DESTDIR=stage
 PREFIX ?= /usr/local

@@ -11,6 +11,7 @@
 #include "open.h"
 #include "spec.h"
 #include "stop.h"
+#include "study/stored.h"
 
 enum { DRAWN = 10000, TICKS = 1000 }; /* samples of a model by default; parts of a picture's way */
 
@@ -45,20 +46,25 @@ static dfl_status refuse_sampler(const args *a) {
     return status;
 }
 
+static dfl_status read_plan(eval_job *j) {
+    bool other_guidance;
+    TRY(spec_refuse(j->args));
+    TRY(plan_load(arg(j->args, "plan")->text, &j->plan));
+    return stored_check(j->plan, j->model, &other_guidance);
+}
+
 static dfl_status make_plan(eval_job *j) {
-    const bool quiet = arg_given(j->args, "quiet");
-    text spec = {0};
+    spec_made made = {.quiet = arg_given(j->args, "quiet")};
     dfl_status status;
     if (arg_given(j->args, "plan")) {
-        status = spec_refuse(j->args);
-        if (status == DFL_OK) status = plan_load(arg(j->args, "plan")->text, &j->plan);
+        status = read_plan(j);
     } else {
-        status = spec_make(j->args, &spec);
-        if (status == DFL_OK) status = spec_resolve(j->args, j->model, quiet, &spec);
-        if (status == DFL_OK) status = dfl_plan_new(j->model, spec.data, &j->plan);
+        status = spec_make(j->args, &made.spec);
+        if (status == DFL_OK) status = spec_compile(j->args, j->model, &made);
+        j->plan = made.plan;
     }
-    text_free(&spec);
-    if (status == DFL_OK && !quiet) status = plan_tell_warnings(j->plan);
+    spec_free(&made);
+    if (status == DFL_OK && !made.quiet) status = plan_tell_warnings(j->plan);
     return status;
 }
 

@@ -46,10 +46,10 @@ void planner_close(planner *p) {
 }
 
 dfl_status planner_plan(const args *a, const planner *p, const char *words, dfl_plan **out) {
-    text spec = {0};
-    text_add(&spec, "%s", words);
-    dfl_status status = spec.failed ? fail_memory() : spec_resolve(a, p->model, false, &spec);
-    if (status == DFL_OK) status = dfl_plan_new(p->model, spec.data, out);
-    text_free(&spec);
+    spec_made made = {0};
+    text_add(&made.spec, "%s", words);
+    const dfl_status status = made.spec.failed ? fail_memory() : spec_compile(a, p->model, &made);
+    *out = made.plan;
+    spec_free(&made);
     return status;
 }

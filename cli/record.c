@@ -107,8 +107,8 @@ static void put_plan(builder *b, json_t *root, const job *j) {
     digest_bytes(j->plan_text, strlen(j->plan_text), hex);
     put(b, root, "plan", plan);
     put(b, plan, "sha256", json_string(hex));
-    if (arg_given(j->args, "plan"))
-        put(b, plan, "file", words(arg(j->args, "plan")->text));
+    if (j->file.len)
+        put(b, plan, "file", words(j->file.data));
     else
         put(b, plan, "spec", words(j->spec.data));
     put(b, plan, "steps", size(dfl_plan_steps(j->plan)));
@@ -169,7 +169,7 @@ static dfl_status add_file(void *user, const char *path) {
 }
 
 static dfl_status put_files(builder *b, json_t *root, const job *j) {
-    static const char *const inputs[] = {"init", "noise", "plan", "prior", "data-moments"};
+    static const char *const inputs[] = {"init", "noise", "prior", "data-moments"};
     static const char *const outputs[] = {"trajectory", "save-noise"};
     file_list in = {b, json_array(), NULL}, out = {b, json_array(), "samples"};
     put(b, root, "inputs", in.list);
@@ -178,6 +178,8 @@ static dfl_status put_files(builder *b, json_t *root, const job *j) {
         in.role = inputs[i];
         if (arg_given(j->args, in.role)) TRY(add_file(&in, arg(j->args, in.role)->text));
     }
+    in.role = "plan";
+    if (j->file.len) TRY(add_file(&in, j->file.data));
     TRY(sink_files(j->sink, add_file, &out));
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
         out.role = outputs[i];

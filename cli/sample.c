@@ -8,6 +8,7 @@
 #include "open.h"
 #include "spec.h"
 #include "stop.h"
+#include "study/stored.h"
 #include "study/study.h"
 
 static int run_sample(const args *a);
@@ -19,6 +20,8 @@ static const arg_row rows[] = {
      1e9},
     SPEC_ROWS,
     {0, "plan", NULL, "FILE", NULL, "run this plan (JSON) in place of the options above", ARG_FILE,
+     0, 0},
+    {0, "force", NULL, NULL, NULL, "run the plan though it was fitted to another network", ARG_FLAG,
      0, 0},
     {'s', "seed", NULL, "S", "0", "seed of all random numbers", ARG_INT, 0, 9e18},
     {0, "first", NULL, "INDEX", "0", "index of the first sample: cut runs join up", ARG_INT, 0,
@@ -86,6 +89,8 @@ static dfl_status read_settings(job *j) {
     j->type = j->dtype == DFL_FLOAT64 ? ARRAY_F64 : ARRAY_F32;
     TRY(start_refuse(j->args));
     if (arg_given(j->args, "plan")) return spec_refuse(j->args);
+    if (arg_given(j->args, "force"))
+        return fail(DFL_E_ARG, "--force is for a plan that --plan names");
     const char *solver = job_text(j, "solver");
     j->adaptive = solver && adaptive_is_named(solver);
     if (j->adaptive) TRY(adaptive_refuse(j->args));
@@ -181,15 +186,34 @@ static dfl_status choose_class(job *j) {
     return j->labelled ? find_class(&j->model->card, job_text(j, "class"), &j->label) : DFL_OK;
 }
 
+/* A plan that was fitted belongs to its network. */
+static dfl_status read_plan(job *j) {
+    bool other_guidance;
+    text_add(&j->file, "%s", job_text(j, "plan"));
+    if (j->file.failed) return fail_memory();
+    TRY(plan_load(j->file.data, &j->plan));
+    const dfl_status status = stored_check(j->plan, j->model, &other_guidance);
+    if (status == DFL_E_COMBINATION && !arg_given(j->args, "force"))
+        return fail_in(status, "%s (--force runs it all the same)", j->file.data);
+    if (status != DFL_E_COMBINATION) TRY(status);
+    if (other_guidance && !arg_given(j->args, "quiet"))
+        tell_warnings("the plan was fitted to this network under another guidance");
+    return DFL_OK;
+}
+
+static dfl_status compile_plan(job *j) {
+    spec_made made = {.quiet = arg_given(j->args, "quiet"), .spec = j->spec};
+    const dfl_status status = spec_compile(j->args, j->model, &made);
+    j->spec = made.spec;
+    j->file = made.file;
+    j->plan = made.plan;
+    return status;
+}
+
 static dfl_status make_plan(job *j) {
     const double began = seconds_now();
     if (j->adaptive) return DFL_OK;
-    if (arg_given(j->args, "plan")) {
-        TRY(plan_load(job_text(j, "plan"), &j->plan));
-    } else {
-        TRY(spec_resolve(j->args, j->model, arg_given(j->args, "quiet"), &j->spec));
-        TRY(dfl_plan_new(j->model, j->spec.data, &j->plan));
-    }
+    TRY(arg_given(j->args, "plan") ? read_plan(j) : compile_plan(j));
     if (!arg_given(j->args, "quiet")) TRY(plan_tell_warnings(j->plan));
     TRY(plan_json(j->plan, &j->plan_text));
     json_t *root = json_loads(j->plan_text, JSON_REJECT_DUPLICATES, NULL);
@@ -257,6 +281,7 @@ static void job_free(job *j) {
     array_free(&j->init);
     json_decref(j->meta);
     text_free(&j->spec);
+    text_free(&j->file);
     text_free(&j->software);
     free(j->plan_text);
     free(j->labels);

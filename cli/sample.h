@@ -24,7 +24,8 @@ typedef struct {
     bool labelled; /* --class was given, as `label` */
     int64_t label;
     dfl_model *model;
-    text spec; /* what the plan was made from; empty for --plan */
+    text spec; /* what the plan was made from; empty for a plan that was read */
+    text file; /* that plan's file; else empty */
     dfl_plan *plan;
     char *plan_text; /* its JSON */
     json_t *meta;    /* its "meta" object, or NULL */

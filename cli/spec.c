@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "study/stored.h"
 
 enum { PLAN_FILE_MAX = 64 << 20, NOTE_MAX = 1024 };
 
@@ -62,6 +63,9 @@ static dfl_status add_flags(const args *a, text *out) {
 }
 
 static dfl_status refuse_both(const args *a) {
+    dfl_status status;
+    spec_is_auto(a, &status);
+    TRY(status);
     if (arg_given(a, "steps") && arg_given(a, "nfe"))
         return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
     return DFL_OK;
@@ -99,6 +103,75 @@ dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text 
     free(buf);
     return status;
 }
+
+/* ---- solver auto ------------------------------------------------------------------------------- */
+
+bool spec_is_auto(const args *a, dfl_status *status) {
+    static const char *const kept[] = {"solver", "steps", "nfe"};
+    const char *solver = arg(a, "solver")->text;
+    *status = DFL_OK;
+    if (!solver || strcmp(solver, "auto") != 0) return false;
+    for (int i = 0; i < WORDS + FLAGS; i++) {
+        const char *option = i < WORDS ? words[i] : flags[i - WORDS];
+        bool allowed = false;
+        for (int k = 0; k < 3; k++) allowed = allowed || strcmp(option, kept[k]) == 0;
+        if (allowed || !arg_given(a, option)) continue;
+        *status =
+            fail(DFL_E_ARG, "--%s cannot stand beside --solver auto, which settles it", option);
+    }
+    return true;
+}
+
+/* Without a budget, 10 steps; a list of budgets is for --predict. */
+static dfl_status read_budget(const args *a, int *nfe) {
+    const char *option = arg_given(a, "nfe") ? "nfe" : "steps", *given = arg(a, option)->text;
+    long long n = 10;
+    if (given && (!text_to_int(given, &n) || n < 1 || n > 100000))
+        return fail(DFL_E_ARG, "--%s: \"%s\" is not one whole number from 1 to 100000", option,
+                    given);
+    *nfe = (int)n;
+    return DFL_OK;
+}
+
+static dfl_status choose(const args *a, const dfl_model *model, spec_made *made) {
+    int nfe = 10;
+    TRY(read_budget(a, &nfe));
+    stored_choice c;
+    dfl_status status = stored_choose(model, nfe, arg(a, "tuned")->text, &c);
+    if (status == DFL_OK && !made->quiet && c.note.len) {
+        text_tame(c.note.data);
+        fprintf(stderr, "driftless: auto: %s\n", c.note.data);
+    }
+    if (status == DFL_OK && !c.plan) status = dfl_plan_new(model, c.spec.data, &c.plan);
+    if (status == DFL_OK) {
+        text_free(&made->spec);
+        made->plan = c.plan;
+        made->spec = c.spec;
+        made->file = c.file;
+        c = (stored_choice){.note = c.note};
+        text_add(&made->spec, "%s", "");
+        if (made->spec.failed) status = fail_memory();
+    }
+    stored_free(&c);
+    return status;
+}
+
+dfl_status spec_compile(const args *a, const dfl_model *model, spec_made *made) {
+    dfl_status status;
+    if (spec_is_auto(a, &status)) {
+        TRY(status);
+        return choose(a, model, made);
+    }
+    TRY(spec_resolve(a, model, made->quiet, &made->spec));
+    return dfl_plan_new(model, made->spec.data, &made->plan);
+}
+
+void spec_free(spec_made *made) {
+    text_free(&made->spec);
+    text_free(&made->file);
+}
+
+/* ---- plans from files -------------------------------------------------------------------------- */
 
 static dfl_status refuse(const args *a, const char *option) {
     if (!arg_given(a, option)) return DFL_OK;

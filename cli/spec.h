@@ -16,7 +16,8 @@
      ARG_TEXT, 0, 0}
 #define SPEC_ROWS SPEC_ROWS_WITH(SPEC_BUDGET)
 #define SPEC_ROWS_WITH(BUDGET)                                                                     \
-    {0, "solver", "sampling-method", "TEXT", "deis", "solver and its options, e.g. deis:order=2",  \
+    {0, "solver", "sampling-method", "TEXT", "deis", "solver and its options, e.g. deis:order=2; " \
+     "auto: the best plan kept in MODEL/plans for the budget, else the best solver known",         \
      ARG_TEXT, 0, 0},                                                                              \
     {0, "steps", NULL, "N", "10", "number of steps", ARG_INT, 1, 1e5},                             \
     BUDGET,                                                                                        \
@@ -49,6 +50,19 @@ dfl_status spec_make_rest(const args *a, text *out);
 
 /* Puts tuned values in place of auto, and says so on stderr unless `quiet`. */
 dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text *spec);
+/* --solver auto, beside which only --steps, --nfe and --tuned may stand: E_ARG in *status. */
+bool spec_is_auto(const args *a, dfl_status *status);
+
+/* A plan for the model: of the specification, with tuned values in place of auto, or for --solver
+   auto whatever is best for the budget. Says on stderr what was looked up, unless `quiet`. */
+typedef struct {
+    bool quiet;
+    text spec; /* as spec_make left it; then what the plan was made from */
+    text file; /* the plan's file, if it was a stored one */
+    dfl_plan *plan;
+} spec_made;
+dfl_status spec_compile(const args *a, const dfl_model *model, spec_made *made);
+void spec_free(spec_made *made); /* all but the plan */
 
 /* E_ARG if any of the options above stands beside a plan that was read from a file. */
 dfl_status spec_refuse(const args *a);

@@ -135,11 +135,78 @@ static void test_multiply(void **state) {
     }
 }
 
+/* R'R is the Gram matrix, however the rows come, and bit for bit so in one call or in blocks. */
+static void test_triangle(void **state) {
+    (void)state;
+    enum { MANY = 300 };
+    static double x[MANY * N];
+    double s[N * N] = {0}, r[N * N] = {0}, parts[N * N] = {0};
+    draw(MANY * N, 6, x);
+    assert_ok(dense_gram(N, MANY, x, s));
+    assert_ok(dense_triangle(N, MANY, x, r));
+    for (int i = 0; i < N; i++) {
+        assert_true(r[i * N + i] > 0);
+        for (int j = 0; j < N; j++) {
+            double sum = 0;
+            for (int k = 0; k < N; k++) sum += r[k * N + i] * r[k * N + j];
+            assert_true(fabs(sum - s[i * N + j]) < 1e-11);
+            if (j < i) assert_true(r[i * N + j] == 0);
+        }
+    }
+    for (size_t i = 0; i < MANY; i += 50) assert_ok(dense_triangle(N, 50, x + i * N, parts));
+    for (int i = 0; i < N * N; i++) assert_true(fabs(parts[i] - r[i]) < 1e-12);
+    assert_ok(dense_triangle(N, 0, x, r)); /* nothing more */
+    x[7] = INFINITY;
+    refused(dense_triangle(N, MANY, x, r), DFL_E_NONFINITE, "(1, 2)");
+    refused(dense_triangle(0, MANY, x, r), DFL_E_RANGE, "side 0");
+}
+
+/* The residual is normal to the columns; columns that repeat others share what one alone would get,
+   which is what least length means. */
+static void test_least_squares(void **state) {
+    (void)state;
+    enum { COLUMNS = 3 };
+    double a[ROWS * COLUMNS], b[ROWS], kept[2][ROWS * COLUMNS], x[COLUMNS];
+    size_t rank;
+    draw(ROWS * COLUMNS, 7, a);
+    draw(ROWS, 8, b);
+    memcpy(kept[0], a, sizeof a);
+    memcpy(kept[1], b, sizeof b);
+    const dense_squares p = {ROWS, COLUMNS, a, b, 1e-10};
+    assert_ok(dense_least_squares(&p, x, &rank));
+    assert_int_equal(rank, COLUMNS);
+    for (int j = 0; j < COLUMNS; j++) {
+        double sum = 0;
+        for (int i = 0; i < ROWS; i++) {
+            double gap = kept[1][i];
+            for (int k = 0; k < COLUMNS; k++) gap -= kept[0][i * COLUMNS + k] * x[k];
+            sum += gap * kept[0][i * COLUMNS + j];
+        }
+        assert_true(fabs(sum) < 1e-13);
+    }
+    for (int i = 0; i < ROWS; i++) {
+        a[i * COLUMNS] = a[i * COLUMNS + 2] = kept[0][i * COLUMNS];
+        a[i * COLUMNS + 1] = kept[0][i * COLUMNS + 1];
+        b[i] = 4 * a[i * COLUMNS] - a[i * COLUMNS + 1];
+    }
+    assert_ok(dense_least_squares(&p, x, &rank));
+    assert_int_equal(rank, 2);
+    assert_true(fabs(x[0] - 2) < 1e-13 && fabs(x[2] - 2) < 1e-13 && fabs(x[1] + 1) < 1e-13);
+    memset(a, 0, sizeof a);
+    assert_ok(dense_least_squares(&p, x, &rank));
+    assert_true(rank == 0 && x[0] == 0 && x[1] == 0 && x[2] == 0);
+    a[4] = NAN;
+    refused(dense_least_squares(&p, x, &rank), DFL_E_NONFINITE, "(1, 1)");
+    const dense_squares wide = {2, COLUMNS, a, b, 1e-10};
+    refused(dense_least_squares(&wide, x, &rank), DFL_E_RANGE, "2 equations are fewer than 3");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gram),     cmocka_unit_test(test_eigen),
-        cmocka_unit_test(test_singular), cmocka_unit_test(test_cholesky),
-        cmocka_unit_test(test_multiply),
+        cmocka_unit_test(test_gram),          cmocka_unit_test(test_eigen),
+        cmocka_unit_test(test_singular),      cmocka_unit_test(test_cholesky),
+        cmocka_unit_test(test_multiply),      cmocka_unit_test(test_triangle),
+        cmocka_unit_test(test_least_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

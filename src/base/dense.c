@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static dfl_status check_size(size_t n) {
     if (n == 0 || n > INT_MAX)
@@ -117,4 +118,79 @@ dfl_status dense_gram(size_t n, size_t count, const double *x, double *s) {
     for (size_t i = 0; i < n; i++)
         for (size_t j = i + 1; j < n; j++) s[i * n + j] = s[j * n + i];
     return DFL_OK;
+}
+
+/* The rows under the triangle are few at a time, so that BLAS sums them in one thread: the result
+   depends on nothing but the rows and their order. */
+enum { ROWS_AT_ONCE = 128 };
+
+/* a: by columns, [n][n + count], the triangle on top of the rows. */
+static dfl_status factor(size_t n, size_t count, double *a, double *tau, double *work) {
+    const lapack_int side = (lapack_int)n, high = (lapack_int)(n + count);
+    const lapack_int info = LAPACKE_dgeqr2_work(LAPACK_COL_MAJOR, high, side, a, high, tau, work);
+    return info == 0 ? DFL_OK : fail(DFL_E_INTERNAL, "dgeqr2 answers %d", (int)info);
+}
+
+static dfl_status take_rows(size_t n, size_t count, const double *x, double *r, double *a) {
+    const size_t high = n + count;
+    double *const tau = a + n * (n + ROWS_AT_ONCE), *const work = tau + n;
+    for (size_t j = 0; j < n; j++) {
+        for (size_t i = 0; i < n; i++) a[j * high + i] = r[i * n + j];
+        for (size_t i = 0; i < count; i++) a[j * high + n + i] = x[i * n + j];
+    }
+    TRY(factor(n, count, a, tau, work));
+    for (size_t i = 0; i < n; i++) {
+        const double sign = a[i * high + i] < 0 ? -1 : 1;
+        for (size_t j = 0; j < n; j++) r[i * n + j] = j < i ? 0 : sign * a[j * high + i];
+    }
+    return DFL_OK;
+}
+
+dfl_status dense_triangle(size_t n, size_t count, const double *x, double *r) {
+    TRY(check_size(n));
+    if (count > INT_MAX - n) return fail(DFL_E_RANGE, "%zu rows are more than %d", count, INT_MAX);
+    TRY(check_finite(count, n, x));
+    double *const a = mem_array(mem_product(n, n + ROWS_AT_ONCE + 2, 1), sizeof *a);
+    dfl_status status = a ? DFL_OK : fail_memory();
+    for (size_t i = 0; i < count && status == DFL_OK; i += ROWS_AT_ONCE) {
+        const size_t left = count - i;
+        status = take_rows(n, left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE, x + i * n, r, a);
+    }
+    free(a);
+    return status;
+}
+
+static void to_columns(const dense_squares *p, double *a) {
+    for (size_t i = 0; i < p->m; i++)
+        for (size_t j = 0; j < p->n; j++) a[j * p->m + i] = p->a[i * p->n + j];
+}
+
+dfl_status dense_least_squares(const dense_squares *p, double *x, size_t *rank) {
+    TRY(check_size(p->m));
+    TRY(check_size(p->n));
+    if (p->m < p->n)
+        return fail(DFL_E_RANGE, "%zu equations are fewer than %zu unknowns", p->m, p->n);
+    TRY(check_finite(p->m, p->n, p->a));
+    TRY(check_finite(p->m, 1, p->b));
+    const lapack_int m = (lapack_int)p->m, n = (lapack_int)p->n;
+    lapack_int found = 0;
+    double length = 0;
+    lapack_int info = LAPACKE_dgelsy_work(LAPACK_COL_MAJOR, m, n, 1, NULL, m, NULL, m, NULL,
+                                          p->rcond, &found, &length, -1);
+    double *const a = mem_array(mem_product(p->m, p->n, 1), sizeof *a);
+    double *const work = mem_array(info == 0 ? (size_t)length : 0, sizeof *work);
+    lapack_int *const pivots = mem_array(p->n, sizeof *pivots);
+    dfl_status status = a && work && pivots ? DFL_OK : fail_memory();
+    if (status == DFL_OK) {
+        to_columns(p, a);
+        info = LAPACKE_dgelsy_work(LAPACK_COL_MAJOR, m, n, 1, a, m, p->b, m, pivots, p->rcond,
+                                   &found, work, (lapack_int)length);
+        if (info != 0) status = fail(DFL_E_INTERNAL, "dgelsy answers %d", (int)info);
+    }
+    if (status == DFL_OK) memcpy(x, p->b, p->n * sizeof *x);
+    *rank = (size_t)found;
+    free(a);
+    free(work);
+    free(pivots);
+    return status;
 }

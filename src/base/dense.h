@@ -32,4 +32,20 @@ dfl_status dense_multiply(const dense_product *p, const double *a, const double 
 /* s [n][n] += x' x for x [count][n]: whole, not one triangle. */
 dfl_status dense_gram(size_t n, size_t count, const double *x, double *s);
 
+/* The triangle r [n][n] of rows seen so far (zero at first) takes in count more, x [count][n]: r
+   becomes the upper triangular R with R'R = r'r + x'x, its diagonal not negative. It is the Gram
+   matrix's Cholesky factor, from a QR factorisation, so that no digits are lost to squares. */
+dfl_status dense_triangle(size_t n, size_t count, const double *x, double *r);
+
+/* x [n] of least length among those that make |a x - b| least, a [m][n], m >= n, as far as a is of
+   full rank: *rank is the number of its directions that stand out by more than rcond of the
+   largest. A complete orthogonal factorisation with pivoting; a and b [m] are destroyed. E_NONFINITE
+   if a has an entry that is not finite. */
+typedef struct {
+    size_t m, n;
+    double *a, *b;
+    double rcond;
+} dense_squares;
+dfl_status dense_least_squares(const dense_squares *problem, double *x, size_t *rank);
+
 #endif

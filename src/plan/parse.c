@@ -352,19 +352,12 @@ static dfl_status read_meta(const json_in *top, plan_meta *meta) {
     if (!json_has(top, "meta")) return DFL_OK;
     json_in in;
     TRY(json_get_object(top, "meta", &in));
-    const struct {
-        const char *key;
-        char **to;
-    } fields[] = {{"solver", &meta->solver},
-                  {"grid", &meta->grid},
-                  {"process", &meta->process},
-                  {"network", &meta->network},
-                  {"version", &meta->version}};
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        const char *value;
-        if (!json_has(&in, fields[i].key)) continue;
-        TRY(json_get_text(&in, fields[i].key, &value));
-        if (!(*fields[i].to = text_copy(value))) return fail_memory();
+    for (int i = 0; i < PLAN_META; i++) {
+        const char *key, *value;
+        char **const to = plan_meta_at(meta, i, &key);
+        if (!json_has(&in, key)) continue;
+        TRY(json_get_text(&in, key, &value));
+        if (!(*to = text_copy(value))) return fail_memory();
     }
     return DFL_OK;
 }

@@ -8,6 +8,28 @@ const char *const plan_ops[ROW_KINDS] = {"EVAL", "LIN",   "NOISE", "STEP",  "MIX
 const char plan_laws[] = "data|rand|rand_c|ortho";
 const char plan_covariances[] = "diag|vub|full|rank1";
 
+char **plan_meta_at(plan_meta *meta, int i, const char **key) {
+    static const struct {
+        const char *key;
+        size_t at;
+    } fields[PLAN_META] = {
+        {"solver", offsetof(plan_meta, solver)},
+        {"grid", offsetof(plan_meta, grid)},
+        {"process", offsetof(plan_meta, process)},
+        {"network", offsetof(plan_meta, network)},
+        {"version", offsetof(plan_meta, version)},
+        {"model", offsetof(plan_meta, model)},
+        {"identity", offsetof(plan_meta, identity)},
+        {"teacher", offsetof(plan_meta, teacher)},
+        {"fit", offsetof(plan_meta, fit)},
+        {"held_out", offsetof(plan_meta, held_out)},
+        {"held_out_rms", offsetof(plan_meta, held_out_rms)},
+        {"command", offsetof(plan_meta, command)},
+    };
+    *key = fields[i].key;
+    return (char **)((char *)meta + fields[i].at);
+}
+
 static void count(dfl_plan *plan) {
     for (size_t i = 0; i < plan->code.nrows; i++) {
         const row_op op = plan->code.rows[i].op;
@@ -46,11 +68,8 @@ dfl_status plan_finish(program *code, dfl_plan **out) {
 void plan_free(dfl_plan *plan) {
     if (!plan) return;
     program_free(&plan->code);
-    free(plan->meta.solver);
-    free(plan->meta.grid);
-    free(plan->meta.process);
-    free(plan->meta.network);
-    free(plan->meta.version);
+    const char *key;
+    for (int i = 0; i < PLAN_META; i++) free(*plan_meta_at(&plan->meta, i, &key));
     text_free(&plan->warnings);
     free(plan->slot);
     free(plan);

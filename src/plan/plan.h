@@ -21,10 +21,17 @@ enum {
 #define PLAN_TEXT_MAX  ((size_t)1 << 28) /* bytes of JSON */
 #define PLAN_DRAWS_MAX (1u << 28)
 
-/* Text about where a plan came from; the executor reads none of it. */
+/* Text about where a plan came from, NULL where that is not known; the executor reads none of it.
+   `model`: digest of the network that a plan was fitted to (model_digest), for none but that one;
+   `identity`: the same with its guidance (model_identify). */
 typedef struct {
-    char *solver, *grid, *process, *network, *version; /* NULL: not known */
+    char *solver, *grid, *process, *network, *version;
+    char *model, *identity, *teacher, *fit, *held_out, *held_out_rms, *command;
 } plan_meta;
+
+enum { PLAN_META = 12 };
+/* Text number i of them, and its key in JSON. */
+char **plan_meta_at(plan_meta *meta, int i, const char **key);
 
 struct dfl_plan {
     program code;

@@ -72,6 +72,9 @@ void plan_print(const dfl_plan *plan, text *out) {
     if (m->solver) text_add(out, "solver   %s\n", m->solver);
     if (m->grid) text_add(out, "grid     %s\n", m->grid);
     if (m->process) text_add(out, "process  %s\n", m->process);
+    if (m->teacher) text_add(out, "teacher  %s\n", m->teacher);
+    if (m->fit) text_add(out, "fit      %s\n", m->fit);
+    if (m->held_out) text_add(out, "held out %s\n", m->held_out);
     text_add(out, "%zu steps, %zu network evaluations, %zu draws of noise, %zu slots\n\n",
              plan->steps, plan->nfe, plan->draws + plan->picks, plan->nslots);
     text_add(out, "  step             t      lambda  order  evaluations\n     0");

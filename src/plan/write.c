@@ -184,10 +184,10 @@ void plan_write(const dfl_plan *plan, text *out) {
              plan->code.nrows, plan->code.nvalues, plan->steps, plan->nfe, plan->draws,
              plan->picks);
     bool any = false;
-    meta_field(out, "solver", plan->meta.solver, &any);
-    meta_field(out, "grid", plan->meta.grid, &any);
-    meta_field(out, "process", plan->meta.process, &any);
-    meta_field(out, "network", plan->meta.network, &any);
-    meta_field(out, "version", plan->meta.version, &any);
+    plan_meta meta = plan->meta;
+    for (int i = 0; i < PLAN_META; i++) {
+        const char *key, *value = *plan_meta_at(&meta, i, &key);
+        meta_field(out, key, value, &any);
+    }
     text_add(out, "}}\n");
 }

@@ -1,0 +1,176 @@
+/* "driftless fit": fits the coefficients of a plan to a model, against a teacher of many steps. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "open.h"
+#include "output.h"
+#include "progress.h"
+#include "spec.h"
+#include "stop.h"
+#include "study/fit.h"
+
+static int run_fit(const args *a);
+
+static const arg_row fit_rows[] = {
+    {0, "steps", NULL, "N", NULL, "required: steps, which are the plan's evaluations", ARG_INT, 1,
+     1000},
+    {'o', "output", NULL, "FILE", NULL, "required: the plan (JSON)", ARG_FILE, 0, 0},
+    {0, "grid", "scheduler", "TEXT", "power:kappa=2",
+     "time grid; the times of the teacher nearest to it are taken", ARG_TEXT, 0, 0},
+    {'n', "samples", NULL, "N", "256", "starts to fit on", ARG_INT, 2, 1 << 20},
+    {0, "held-out", NULL, "N", "256", "further starts, to measure the result on", ARG_INT, 1,
+     1 << 20},
+    {'s', "seed", NULL, "S", "1000", "seed of the starts; not that of later samples", ARG_INT, 0,
+     9e18},
+    {0, "teacher", NULL, "TEXT", "deis:order=3", "solver whose states are to be met", ARG_TEXT, 0,
+     0},
+    {0, "teacher-nfe", NULL, "N", "60", "its evaluations per sample", ARG_INT, 1, 1e5},
+    {0, "teacher-grid", NULL, "TEXT", "power:kappa=2", "its time grid", ARG_TEXT, 0, 0},
+    {0, "work", NULL, "FOLDER", NULL,
+     "keep the teacher's states here, for further fits; without: beside the output until it is "
+     "written",
+     ARG_FILE, 0, 0},
+    {0, "history", NULL, "K", "3", "older network outputs that a step may use", ARG_INT, 0,
+     FIT_HISTORY_MAX},
+    {0, "ridge", NULL, "R", "1e-6", "pull towards the coefficients of ddim", ARG_REAL, 0, 1e6},
+    {0, "constraint", NULL, "none|consistency", "none",
+     "consistency: a constant output is integrated exactly", ARG_CHOICE, 0, 0},
+    {0, "compare", NULL, "none|few|all", "few", "classical solvers to measure beside the plan",
+     ARG_CHOICE, 0, 0},
+    {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0},
+    {0, "t-start", NULL, "T", "the card's t_max", "time to start from", ARG_REAL, 0, 1},
+    {0, "t-end", NULL, "T", "the card's t_min", "time to end at", ARG_REAL, 0, 1},
+    GUIDANCE_ROWS,
+    {'t', "threads", NULL, "T", "all cores", "threads of the network", ARG_INT, 0, 1024},
+    {'q', "quiet", NULL, NULL, NULL, "no progress, no cost and no table", ARG_FLAG, 0, 0},
+    ROWS_END};
+
+const command command_fit = {
+    "fit",
+    "MODEL --steps N -o FILE [options]",
+    "Fits a plan to a model: step by step the combination of state and network outputs that best "
+    "meets a teacher of many evaluations from the same starts, by least squares. Measures it on "
+    "held-out starts beside classical solvers. \"sample --plan FILE\" runs it; one in MODEL/plans "
+    "is found by \"--solver auto\".",
+    "example:\n  driftless fit models/fashion-vp --steps 5 -o five.json\n"
+    "  driftless sample models/fashion-vp --plan five.json -o grid.png\n",
+    1,
+    1,
+    fit_rows,
+    run_fit};
+
+static dfl_status make_spec(const args *a, text *out) {
+    static const char *const words[] = {"steps",   "grid",    "samples",     "held-out",
+                                        "seed",    "teacher", "teacher-nfe", "teacher-grid",
+                                        "history", "ridge",   "constraint",  "compare",
+                                        "process", "t-start", "t-end"};
+    if (!arg_given(a, "steps") || !arg_given(a, "output"))
+        return fail(DFL_E_ARG, "usage: driftless fit %s", a->command->operands);
+    return spec_add(a, words, sizeof words / sizeof *words, true, out);
+}
+
+static int watch(void *user, size_t evaluations) {
+    if (stop_requested()) return WATCH_STOPPED;
+    progress_add(user, evaluations);
+    return 0;
+}
+
+/* The line as it was typed, without what only says where things are kept. */
+static void command_line(const args *a, text *out) {
+    text_add(out, "driftless");
+    for (int i = 1; i < a->argc; i++) {
+        const char *word = a->argv[i];
+        const bool plain =
+            *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                        "0123456789-_=:,./")];
+        text_add(out, plain ? " %s" : " '%s'", word);
+    }
+    if (!out->failed) text_tame(out->data);
+}
+
+static dfl_status run(const args *a, fit *f) {
+    const bool quiet = arg_given(a, "quiet");
+    progress bar;
+    fit_cost cost;
+    TRY(fit_costs(f, &cost));
+    const size_t all = cost.teacher + cost.student + cost.compare;
+    if (!quiet)
+        fprintf(stderr,
+                "driftless: %zu evaluations: %zu of the teacher, %zu of the student, %zu to "
+                "compare\n",
+                all, cost.teacher, cost.student, cost.compare);
+    progress_start(&bar, !quiet, all, 1);
+    const dfl_status status = fit_run(f, watch, &bar);
+    progress_end(&bar);
+    if (status != WATCH_STOPPED) return status;
+    return fail(DFL_E_STOPPED,
+                "interrupted; the same command goes on with the teacher's states in "
+                "%.200s, and no plan was written",
+                f->work);
+}
+
+static dfl_status finish(const args *a, fit *f) {
+    text line = {0}, json = {0}, page = {0};
+    command_line(a, &line);
+    dfl_status status = line.failed ? fail_memory() : fit_json(f, line.data, &json);
+    if (status == DFL_OK) status = write_text(arg(a, "output")->text, json.data);
+    if (status == DFL_OK && !arg_given(a, "work")) status = fit_forget(f);
+    if (status == DFL_OK && !arg_given(a, "quiet")) {
+        fit_print(f, &page);
+        status = page.failed ? fail_memory() : print_page(page.data);
+    }
+    text_free(&line);
+    text_free(&json);
+    text_free(&page);
+    return status;
+}
+
+/* The folder is there, or can be made. */
+static dfl_status check_work(const char *path) {
+    struct stat info;
+    if (stat(path, &info) != 0) return output_check_folder(path);
+    if (S_ISDIR(info.st_mode) && access(path, W_OK | X_OK) == 0) return DFL_OK;
+    return fail(DFL_E_IO, "--work: %s is no folder that can be written to", path);
+}
+
+/* Whatever can be refused is refused before the first evaluation. */
+static dfl_status prepare(const args *a, dfl_model **model, fit **f, int *code) {
+    text spec = {0}, work = {0};
+    dfl_status status = make_spec(a, &spec);
+    if (status == DFL_OK) status = output_check_folder(arg(a, "output")->text);
+    if (status == DFL_OK && arg_given(a, "work")) status = check_work(arg(a, "work")->text);
+    if (status == DFL_OK) {
+        *code = CODE_MODEL;
+        status = open_model(a, model);
+    }
+    if (status == DFL_OK) {
+        *code = CODE_BY_STATUS;
+        status = guide_model(a, model);
+    }
+    if (arg_given(a, "work"))
+        text_add(&work, "%s", arg(a, "work")->text);
+    else if (arg_given(a, "output"))
+        text_add(&work, "%s.teacher", arg(a, "output")->text);
+    if (status == DFL_OK && work.failed) status = fail_memory();
+    if (status == DFL_OK) status = fit_new(*model, spec.data, work.data, f);
+    text_free(&spec);
+    text_free(&work);
+    return status;
+}
+
+static int run_fit(const args *a) {
+    dfl_model *model = NULL;
+    fit *f = NULL;
+    int code = CODE_BY_STATUS;
+    stop_install();
+    dfl_status status = prepare(a, &model, &f, &code);
+    if (status == DFL_OK) status = run(a, f);
+    if (status == DFL_OK) status = finish(a, f);
+    fit_free(f);
+    dfl_model_free(model);
+    return status == DFL_OK ? CODE_OK : tell_failure(status, code);
+}

@@ -1,0 +1,191 @@
+/* Fitted coefficients as a plan, with all that tells where it comes from. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "solver/rows.h"
+#include "study/fit.h"
+
+/* ---- rows -------------------------------------------------------------------------------------- */
+
+static dfl_status begin(const fit *f, double t, program *code, rows *r) {
+    val x = 0;
+    *code = (program){.components = 1};
+    *r = (rows){.process = f->process, .form = &f->model->card.form, .out = code};
+    TRY(program_add_value(code, 1, &x));
+    plan_input start = {.id = x, .t = t, .scale = process_prior(f->process, t)};
+    process_marginal(f->process, t, &start.at);
+    return program_add_input(code, &start);
+}
+
+static dfl_status finish(program *code, const rows *r, val x, dfl_plan **out) {
+    dfl_status status = r->status;
+    if (status == DFL_OK) status = program_add_output(code, x);
+    if (status == DFL_OK) status = program_prune(code);
+    if (status == DFL_OK) return plan_finish(code, out);
+    program_free(code);
+    return status;
+}
+
+static val predict(const fit *f, rows *r, val x, size_t n) {
+    return f->clean[n] ? rows_x0(r, x, f->t[n]) : rows_eps(r, x, f->t[n]);
+}
+
+dfl_status fit_probe(const fit *f, size_t n, dfl_plan **out) {
+    program code;
+    rows r;
+    *out = NULL;
+    const dfl_status status = begin(f, f->t[n], &code, &r);
+    if (status != DFL_OK) {
+        program_free(&code);
+        return status;
+    }
+    const val made = predict(f, &r, 0, n);
+    return finish(&code, &r, made, out);
+}
+
+static val step(const fit *f, rows *r, val x, const val *predictions, size_t n) {
+    const fit_step *s = &f->step[n];
+    term terms[FIT_TERMS] = {{x, blk_real(s->c[0])}};
+    for (size_t k = 1; k < s->terms; k++)
+        terms[k] = (term){predictions[n + 1 - k], blk_real(s->c[k])};
+    x = rows_lin(r, terms, s->terms);
+    rows_step(r, x, f->t[n + 1], 0);
+    return x;
+}
+
+dfl_status fit_compile(fit *f) {
+    program code;
+    rows r;
+    val x = 0, *const predictions = mem_array(f->steps, sizeof *predictions);
+    if (!predictions) return fail_memory();
+    dfl_status status = begin(f, f->t[0], &code, &r);
+    if (status == DFL_OK) {
+        for (size_t n = 0; n < f->steps; n++) {
+            predictions[n] = predict(f, &r, x, n);
+            x = step(f, &r, x, predictions, n);
+        }
+        status = finish(&code, &r, x, &f->plan);
+    } else
+        program_free(&code);
+    free(predictions);
+    return status;
+}
+
+/* ---- provenance -------------------------------------------------------------------------------- */
+
+static void say_teacher(const fit *f, text *out) {
+    text_add(out, "%s, %zu evaluations, grid %s", f->teacher->meta.solver, f->teacher->nfe,
+             f->teacher->meta.grid);
+}
+
+static void say_fit(const fit *f, text *out) {
+    text_add(out, "%zu starts from 0 of seed %s; history %zu, ridge ", f->samples,
+             opt_text(&f->spec, "seed"), f->history);
+    text_real(out, opt_real(&f->spec, "ridge"));
+    text_add(out, ", constraint %s", opt_text(&f->spec, "constraint"));
+    if (f->model->guided) {
+        text_add(out, ", guidance ");
+        text_real(out, f->model->guidance);
+    }
+    if (f->model->classifier_guidance != 0) {
+        text_add(out, ", classifier guidance ");
+        text_real(out, f->model->classifier_guidance);
+    }
+}
+
+static void say_held_out(const fit *f, text *out) {
+    text_add(out, "%zu starts from %zu: rms %.4g, median %.4g", f->held_out, f->samples, f->own.rms,
+             f->own.median);
+    const fit_rival *best = NULL;
+    for (size_t i = 0; i < f->nrivals; i++)
+        if (isfinite(f->rivals[i].rms) && (!best || f->rivals[i].rms < best->rms))
+            best = &f->rivals[i];
+    if (!best) return;
+    text_add(out, "; best of the classical ones measured: %s on %s, rms %.4g", best->solver,
+             best->grid ? best->grid : opt_text(&f->spec, "grid"), best->rms);
+}
+
+static dfl_status keep(text *from, char **to) {
+    free(*to);
+    *to = from->failed ? NULL : from->data;
+    if (from->failed) text_free(from);
+    return *to ? DFL_OK : fail_memory();
+}
+
+static dfl_status write_meta(const fit *f, const char *command, plan_meta *meta) {
+    char hex[2][DIGEST_HEX];
+    text t[PLAN_META] = {{0}};
+    TRY(model_digest(f->model, hex[0]));
+    TRY(model_identify(f->model, hex[1]));
+    text_add(&t[0], "fitted:history=%zu,constraint=%s", f->history,
+             opt_text(&f->spec, "constraint"));
+    text_add(&t[1], "%s", opt_text(&f->spec, "grid"));
+    family_print(&f->process->row->is, &f->process->options, &t[2]);
+    if (f->model->card.name) text_add(&t[3], "%s", f->model->card.name);
+    text_add(&t[4], "%s", dfl_version());
+    text_add(&t[5], "%s", hex[0]);
+    text_add(&t[6], "%s", hex[1]);
+    say_teacher(f, &t[7]);
+    say_fit(f, &t[8]);
+    say_held_out(f, &t[9]);
+    text_real(&t[10], f->own.rms);
+    text_add(&t[11], "%s", command);
+    dfl_status status = DFL_OK;
+    for (int i = 0; i < PLAN_META; i++) {
+        const char *key;
+        if (!t[i].data && !t[i].failed) continue;
+        const dfl_status one = keep(&t[i], plan_meta_at(meta, i, &key));
+        if (status == DFL_OK) status = one;
+    }
+    return status;
+}
+
+dfl_status fit_json(fit *f, const char *command, text *out) {
+    TRY(write_meta(f, command, &f->plan->meta));
+    plan_write(f->plan, out);
+    return out->failed ? fail_memory() : DFL_OK;
+}
+
+/* ---- for people -------------------------------------------------------------------------------- */
+
+static void print_rival(const fit *f, const fit_rival *r, const char *mark, text *out) {
+    char solver[64];
+    snprintf(solver, sizeof solver, "%s%s", mark, r->solver);
+    text_add(out, "%-46s  %-14s  ", solver, r->grid ? r->grid : opt_text(&f->spec, "grid"));
+    if (*r->why)
+        text_add(out, "not at this budget\n");
+    else if (!isfinite(r->rms))
+        text_add(out, "diverged\n");
+    else
+        text_add(out, "%7.4f %7.4f\n", r->rms, r->median);
+}
+
+static void print_steps(const fit *f, text *out) {
+    text_add(out, "  step           t  directions       rms\n");
+    for (size_t n = 0; n < f->steps; n++) {
+        const fit_step *s = &f->step[n];
+        text_add(out, "%6zu  %10.6f  %4zu of %-2zu  %8.4g\n", n + 1, f->t[n + 1], s->rank, s->free,
+                 s->rms);
+    }
+    for (size_t n = 0; n < f->steps; n++)
+        if (f->step[n].rank < f->step[n].free)
+            text_add(out,
+                     "step %zu: the outputs leave %zu of %zu directions open; there the plan keeps "
+                     "to ddim\n",
+                     n + 1, f->step[n].free - f->step[n].rank, f->step[n].free);
+}
+
+void fit_print(const fit *f, text *out) {
+    text_add(out, "model    %s\nteacher  ", f->model->card.name ? f->model->card.name : "-");
+    say_teacher(f, out);
+    text_add(out, "\nfit      ");
+    say_fit(f, out);
+    text_add(out, "\n\n");
+    print_steps(f, out);
+    text_add(out, "\nheld out: %zu starts, distance to the teacher\n%-46s  %-14s  %7s %7s\n",
+             f->held_out, "", "grid", "rms", "median");
+    print_rival(f, &f->own, "", out);
+    for (size_t i = 0; i < f->nrivals; i++) print_rival(f, &f->rivals[i], "", out);
+}

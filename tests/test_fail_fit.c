@@ -1,0 +1,101 @@
+/* Memory that runs out, as in test_fail.c: fitting of plans, with and without the teacher kept, and
+   the choice among stored plans and tuned values. */
+#include "support/refuse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/dense.h"
+#include "study/fit.h"
+#include "study/stored.h"
+
+static char folder[64], work[80];
+static dfl_model *model; /* opened once, outside the counting */
+
+static dfl_status fit_with(const char *spec, const char *kept, bool forget) {
+    fit *f = NULL;
+    text json = {0}, page = {0};
+    fit_cost cost;
+    dfl_status status = fit_new(model, spec, kept, &f);
+    if (status == DFL_OK) status = fit_costs(f, &cost);
+    if (status == DFL_OK) status = fit_run(f, NULL, NULL);
+    if (status == DFL_OK) status = fit_json(f, "a command", &json);
+    if (status == DFL_OK) fit_print(f, &page);
+    if (status == DFL_OK && page.failed) status = fail_memory();
+    if (status == DFL_OK && forget) status = fit_forget(f);
+    text_free(&json);
+    text_free(&page);
+    fit_free(f);
+    return status;
+}
+
+#define SMALL "steps=2 samples=2 held_out=1 teacher=ddim teacher_nfe=2 "
+
+static dfl_status try_fit(void) {
+    return fit_with(SMALL "compare=none", NULL, false);
+}
+
+static dfl_status try_compare(void) {
+    return fit_with("steps=1 samples=2 held_out=1 teacher_nfe=1 compare=few", NULL, false);
+}
+
+static dfl_status try_kept(void) {
+    return fit_with(SMALL "compare=none constraint=consistency", work, true);
+}
+
+static dfl_status try_read_back(void) {
+    return fit_with(SMALL "compare=none seed=3", folder, false);
+}
+
+static dfl_status try_stored(void) {
+    stored_choice c;
+    const dfl_status status = stored_choose(model, 3, NULL, &c);
+    stored_free(&c);
+    return status;
+}
+
+static dfl_status try_dense(void) {
+    double x[6] = {1, 2, 3, 4, 5, 7}, r[4] = {0}, b[3] = {1, 1, 2}, z[2];
+    size_t rank;
+    const dense_squares p = {3, 2, x, b, 1e-10};
+    TRY(dense_triangle(2, 3, x, r));
+    return dense_least_squares(&p, z, &rank);
+}
+
+static const refuse_case attempts[] = {
+    {"a fit", try_fit, 60},          {"a fit, compared", try_compare, 200},
+    {"a fit, kept", try_kept, 60},   {"a fit, read back", try_read_back, 60},
+    {"solver auto", try_stored, 20}, {"least squares", try_dense, 3},
+};
+
+static void test_memory(void **state) {
+    (void)state;
+    refuse_each(attempts, LENGTH(attempts));
+}
+
+static int prepare(void **state) {
+    (void)state;
+    refuse_begin();
+    snprintf(folder, sizeof folder, "/tmp/driftless-fail-XXXXXX");
+    if (!mkdtemp(folder)) return -1;
+    snprintf(work, sizeof work, "%s/work", folder);
+    if (dfl_model_open("mixture:" DFL_TEST_DATA "/mixture2d.json", NULL, &model)) return -1;
+    return try_read_back() == DFL_OK ? 0 : -1;
+}
+
+static int clean_up(void **state) {
+    (void)state;
+    fit *f = NULL;
+    if (fit_new(model, SMALL "compare=none seed=3", folder, &f) != DFL_OK) return -1;
+    if (fit_forget(f) != DFL_OK)
+        return -1; /* takes the folder along, if nothing else was left in it */
+    fit_free(f);
+    dfl_model_free(model);
+    return access(folder, F_OK) == 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_memory)};
+    return cmocka_run_group_tests_name("fail_fit", tests, prepare, clean_up);
+}
