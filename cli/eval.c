@@ -10,6 +10,7 @@
 
 #include "open.h"
 #include "output.h"
+#include "shipped.h"
 #include "spec.h"
 #include "stop.h"
 
@@ -17,8 +18,7 @@ static int run_eval(const args *a);
 
 static const arg_row rows[] = {
     {'r', "ref", NULL, "PATH", NULL, "reference: pictures, features or statistics", ARG_FILE, 0, 0},
-    {'f', "features", NULL, "FOLDER", NULL, "extractor: a folder with features.json, or pixels",
-     ARG_FILE, 0, 0},
+    SHIPPED_EXTRACTOR_ROW,
     {'m', "metrics", NULL, "LIST", "all that can be had", "some of fid,kid,is,pr,dc,sw,mmd",
      ARG_TEXT, 0, 0},
     {'n', "count", NULL, "N", "all; of a model 10000", "pictures to evaluate, the first ones",
@@ -45,7 +45,7 @@ static const arg_row rows[] = {
 
 const command command_eval = {
     "eval",
-    "GENERATED --ref REFERENCE --features FOLDER | merge FILE... -o FILE [options]",
+    "GENERATED --ref REFERENCE [--features FOLDER] | merge FILE... -o FILE [options]",
     "Measures how near generated pictures are to real ones. Both are a folder of .png, .npz "
     "(arr_0), "
     ".npy, or idx3-ubyte (.gz); GENERATED may be model:FOLDER, drawn as it is evaluated, and "

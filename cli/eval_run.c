@@ -9,6 +9,7 @@
 
 #include "eval.h"
 #include "open.h"
+#include "shipped.h"
 #include "spec.h"
 #include "stop.h"
 #include "study/stored.h"
@@ -101,13 +102,12 @@ static dfl_status open_drawn(eval_job *j, const char *folder) {
 /* ---- sides ----------------------------------------------------------------------------------- */
 
 static dfl_status open_extractor(eval_job *j) {
-    const char *const folder = arg(j->args, "features")->text;
     if (j->extractor) return DFL_OK;
-    if (!folder)
-        return fail(DFL_E_ARG, "eval needs an extractor: --features FOLDER, such as "
-                               "models/fashion-classifier, or --features pixels");
-    const dfl_status status =
-        extractor_open(folder, (int)arg(j->args, "threads")->integer, &j->extractor);
+    text folder = {0};
+    dfl_status status = shipped_extractor(j->args, &folder);
+    if (status == DFL_OK)
+        status = extractor_open(folder.data, (int)arg(j->args, "threads")->integer, &j->extractor);
+    text_free(&folder);
     if (status != DFL_OK) j->code = CODE_MODEL;
     return status;
 }

@@ -10,6 +10,7 @@
 
 #include "open.h"
 #include "output.h"
+#include "shipped.h"
 #include "spec.h"
 #include "stop.h"
 
@@ -23,8 +24,7 @@ static const arg_row rows[] = {
     {'r', "ref", NULL, "PATH", NULL,
      "required: real pictures (a folder of .png, .npz, .npy, idx) or statistics (.npz)", ARG_FILE,
      0, 0},
-    {'f', "features", NULL, "FOLDER", NULL,
-     "required: extractor: a folder with features.json, or pixels", ARG_FILE, 0, 0},
+    SHIPPED_EXTRACTOR_ROW,
     {'o', "output", NULL, "FOLDER", NULL,
      "required: where cells, tables and report are kept; what is finished there is not done again",
      ARG_FILE, 0, 0},
@@ -61,7 +61,7 @@ static const arg_row rows[] = {
 
 const command command_sweep = {
     "sweep",
-    "MODEL --solvers LIST --nfe N[,N...] --ref PATH --features FOLDER -o FOLDER [options]",
+    "MODEL --solvers LIST --nfe N[,N...] --ref PATH -o FOLDER [options]",
     "Compares solvers, time grids and other programs at several budgets: the Frechet distance of "
     "their samples to a reference, with intervals of paired differences, a plot and a report. All "
     "cells of a seed have the same starts and labels. Interrupted, it goes on when the same "
@@ -145,7 +145,7 @@ static dfl_status choose_size(const args *a, sweep *s) {
 }
 
 static dfl_status check_given(const args *a) {
-    static const char *const needed[] = {"solvers", "nfe", "ref", "features", "output"};
+    static const char *const needed[] = {"solvers", "nfe", "ref", "output"};
     if (a->noperands != 1)
         return fail(DFL_E_ARG, "usage: driftless sweep %s", a->command->operands);
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
@@ -218,14 +218,15 @@ static dfl_status open_all(sweep_job *j) {
     TRY(open_model(a, &s->model));
     j->code = CODE_BY_STATUS;
     TRY(guide_model(a, &s->model));
-    TRY(sweep_open_extractor(j, arg(a, "features")->text));
+    TRY(shipped_extractor(a, &j->features_given));
+    TRY(sweep_open_extractor(j, j->features_given.data));
     s->frame.labelled = arg_given(a, "class");
     if (s->frame.labelled) s->frame.label = arg(a, "class")->integer;
     if (s->frame.labelled) TRY(card_check_labels(&s->model->card, &s->frame.label, 1));
     TRY(sweep_frame_fill(s));
     TRY(sweep_reference_look(s, arg(a, "ref")->text));
     TRY(sweep_absolute(a->operand[0], &j->model_where));
-    TRY(sweep_absolute(arg(a, "features")->text, &j->features_where));
+    TRY(sweep_absolute(j->features_given.data, &j->features_where));
     TRY(sweep_absolute(arg(a, "ref")->text, &j->reference_where));
     s->model_where = j->model_where;
     s->extractor_where = j->features_where;
@@ -402,6 +403,7 @@ static int run_sweep(const args *a) {
     free(s);
     free(j.model_where);
     free(j.features_where);
+    text_free(&j.features_given);
     free(j.reference_where);
     text_free(&j.command);
     text_free(&j.tail);

@@ -10,7 +10,8 @@ typedef struct {
     const args *args;
     sweep *s;
     progress bar;
-    text command, tail; /* the command line; keys that all plans share */
+    text command, tail;  /* the command line; keys that all plans share */
+    text features_given; /* the extractor's folder, or pixels */
     char *model_where, *features_where, *reference_where; /* absolute, for the capsules */
     int code; /* exit code of a failure now, or CODE_BY_STATUS */
 } sweep_job;

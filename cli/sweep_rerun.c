@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "open.h"
+#include "shipped.h"
 #include "sweep.h"
 
 /* The same CPU gives the same bits; another one may round differently. */
@@ -45,7 +46,8 @@ static dfl_status draw_again(sweep_job *j, const capsule *c) {
     const args *a = j->args;
     sweep *s = j->s;
     TRY(open_capsule_model(j, c));
-    s->extractor_where = arg_given(a, "features") ? arg(a, "features")->text : c->features;
+    if (arg_given(a, "features")) TRY(shipped_extractor(a, &j->features_given));
+    s->extractor_where = arg_given(a, "features") ? j->features_given.data : c->features;
     s->reference_where = arg_given(a, "ref") ? arg(a, "ref")->text : c->reference;
     TRY(sweep_open_extractor(j, s->extractor_where));
     TRY(sweep_frame_fill(s));
