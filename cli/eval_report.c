@@ -17,7 +17,7 @@ static uint64_t count_of(const evaluated *e) {
 static const char *what_of(const evaluated *e) {
     if (e->features) return features_what(e->features);
     if (e->sums.norigins == 1) return e->sums.origin[0].what;
-    return e->sums.d ? "statistics of several origins" : "statistics (mu, sigma)";
+    return e->sums.d ? "pictures of several origins" : "mean and covariance alone";
 }
 
 static const char *extractor_of(const eval_job *j) {
@@ -72,11 +72,10 @@ dfl_status eval_notes(eval_job *j) {
 
 static void add_side(text *out, const char *name, const evaluated *e, uint64_t n) {
     text_add(out, "%-10s ", name);
-    if (n)
-        text_add(out, "%llu of ", (unsigned long long)n);
-    else if (e->foreign.d || e->result.g.d)
-        text_add(out, "an unknown number in ");
-    text_add(out, "%s\n", what_of(e));
+    if (n) text_add(out, "%llu ", (unsigned long long)n);
+    text_add(out, "%s", what_of(e));
+    if (!e->features) text_add(out, "; statistics %s", e->path);
+    text_add(out, "\n");
 }
 
 static void add_number(text *out, double x) {

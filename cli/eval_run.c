@@ -325,7 +325,7 @@ static dfl_status gather_made(eval_job *j) {
     j->begun = (size_t)statistics_count(&e->sums);
     if (j->begun == features_count(e->features)) return DFL_OK;
     j->saved = seconds_now();
-    dfl_status status = gather(&g);
+    dfl_status status = gather_shards(&g);
     if (status == WATCH_STOPPED) status = interrupted(j, &g);
     if (status == DFL_OK && j->part.len > 0) status = checkpoint(j);
     j->shown += features_count(e->features) - j->begun;
@@ -341,7 +341,7 @@ static dfl_status gather_real(eval_job *j) {
     g.half = e->half;
     if (needs_features(j)) TRY(matrix_open(NULL, features_count(e->features), width, &e->kept));
     g.kept = e->kept;
-    const dfl_status status = gather(&g);
+    const dfl_status status = gather_shards(&g);
     return status == WATCH_STOPPED ? interrupted(j, &g) : status;
 }
 

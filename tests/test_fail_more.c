@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "eval/forecast.h"
 #include "io/io.h"
 #include "model/model.h"
 #include "study/stats.h"
@@ -142,6 +143,29 @@ static dfl_status try_import(void) {
 
 /* ---- the test -------------------------------------------------------------------------------- */
 
+/* Moments read and decomposed, and a plan's error predicted from them. */
+static dfl_status try_prediction(void) {
+    spectrum data = {0};
+    forecast f;
+    dfl_plan *plan = NULL;
+    dfl_status status = dfl_plan_new(model, "solver=ddim:eta=1 steps=2", &plan);
+    if (status == DFL_OK) status = spectrum_read(in("moments.npz"), &data);
+    if (status == DFL_OK) status = forecast_plan(plan, &data, &f);
+    spectrum_free(&data);
+    if (status == DFL_OK) status = spectrum_of_numbers(0, 1, &data);
+    spectrum_free(&data);
+    dfl_plan_free(plan);
+    return status;
+}
+
+static dfl_status write_moments(void) {
+    double mean[2] = {0.1, 0.2}, cov[4] = {1, 0.5, 0.5, 1};
+    const named_array arrays[] = {
+        {"mean", {.type = ARRAY_F64, .rank = 1, .shape = {2}, .data = mean}},
+        {"cov", {.type = ARRAY_F64, .rank = 2, .shape = {2, 2}, .data = cov}}};
+    return npz_write(in("moments.npz"), arrays, 2);
+}
+
 static const refuse_case attempts[] = {
     {"adaptive integration", try_ode, 20},
     {"tuning, ode45", try_tuning, 200},
@@ -154,6 +178,7 @@ static const refuse_case attempts[] = {
     {"npz", try_npz, 15},
     {"png", try_png, 3},
     {"imported statistics", try_import, 10},
+    {"prediction", try_prediction, 30},
 };
 
 static void test_memory(void **state) {
@@ -168,15 +193,16 @@ static int prepare(void **state) {
     if (!mkdtemp(folder)) return -1;
     const dfl_status status =
         dfl_model_open("mixture:" DFL_TEST_DATA "/mixture2d.json", NULL, &model);
-    const bool ready = status == DFL_OK && tune(CONJUGATE, in("kept.json")) == DFL_OK;
+    const bool ready =
+        status == DFL_OK && write_moments() == DFL_OK && tune(CONJUGATE, in("kept.json")) == DFL_OK;
     if (!ready) print_error("%s\n", dfl_last_message());
     return ready ? 0 : -1;
 }
 
 static int clean_up(void **state) {
     (void)state;
-    static const char *const names[] = {"tuned.json", "second.json", "kept.json",  "a.npy",
-                                        "a.npz",      "a.png",       "ratios.json"};
+    static const char *const names[] = {"tuned.json", "second.json", "kept.json",   "a.npy",
+                                        "a.npz",      "a.png",       "ratios.json", "moments.npz"};
     dfl_model_free(model);
     for (size_t i = 0; i < LENGTH(names); i++) unlink(in(names[i]));
     return rmdir(folder); /* no temporary file is left */

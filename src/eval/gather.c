@@ -77,7 +77,7 @@ static dfl_status open_ready(feature_source *s, const char *path, uint64_t first
                     s->count);
     TRY(digest_file(path, s->digest));
     s->raw = mem_array(mem_product(SHARD, s->width, 1), sizeof(double));
-    text_add(&s->what, "file %s", path);
+    text_add(&s->what, "features of file %s", path);
     if (!s->raw || s->what.failed) return fail_memory();
     text_tame(s->what.data);
     return DFL_OK;
@@ -216,7 +216,7 @@ static dfl_status all_shards(const shard_room *r) {
     return DFL_OK;
 }
 
-dfl_status gather(const gathering *g) {
+dfl_status gather_shards(const gathering *g) {
     const size_t d = g->from->width, classes = g->from->classes;
     shard_room r = {.g = g};
     r.features = mem_array(mem_product(SHARD, d, 1), sizeof(float));

@@ -42,6 +42,6 @@ typedef struct {
 
 /* What is in `sums` already was gathered here, and `kept` has its rows: E_COMBINATION if not. */
 dfl_status gather_check(const gathering *g, const char *path);
-dfl_status gather(const gathering *g);
+dfl_status gather_shards(const gathering *g);
 
 #endif

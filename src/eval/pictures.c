@@ -38,7 +38,7 @@ static dfl_status take_part(picture_source *s, const picture_wish *w, size_t the
 }
 
 static dfl_status name_source(picture_source *s, const char *kind, const char *path) {
-    text_add(&s->what, "%s %s", kind, path);
+    text_add(&s->what, "pictures of %s %s", kind, path);
     if (s->what.failed) return fail_memory();
     text_tame(s->what.data); /* it goes into JSON, which must be UTF-8 */
     return DFL_OK;
@@ -103,6 +103,7 @@ static dfl_status digest_folder(folder_source *s) {
         struct stat info;
         text_add(&path, "%s/%s", s->path, s->name[i]);
         const bool there = !path.failed && stat(path.data, &info) == 0;
+        list.failed = list.failed || path.failed;
         text_free(&path);
         text_add(&list, "%s %lld\n", s->name[i], there ? (long long)info.st_size : -1LL);
     }

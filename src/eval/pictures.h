@@ -17,7 +17,7 @@ typedef struct {
 /* Where pictures come from; implementations embed this as their first member. */
 typedef struct picture_source picture_source;
 struct picture_source {
-    text what;      /* for people: "folder DIR" */
+    text what;      /* for people: "pictures of folder DIR" */
     uint64_t first; /* index of picture 0 */
     size_t count;
     char digest[DIGEST_HEX]; /* of what is read, so that another folder is not taken for it */

@@ -9,7 +9,7 @@
 #include "eval/statistics.h"
 #include "io/io.h"
 
-static const char format[] = "driftless-feature-statistics/1";
+static const char format[] = "driftless-feature-moments/1";
 
 enum { ABOUT, BLOCKS, MEAN, M2, GUESS, MU, SIGMA, ARRAYS };
 static const char *const names[ARRAYS] = {"about", "blocks", "mean", "m2", "guess", "mu", "sigma"};

@@ -256,7 +256,9 @@ static dfl_status read_graph_names(const json_in *net, card *c) {
     TRY(optional_text(&in, "sample", &c->input_sample));
     TRY(optional_text(&in, "time", &c->input_time));
     TRY(optional_text(&in, "class", &c->input_class));
-    json_unknown(&in, "sample|time|class", &c->warnings);
+    if (c->derivative) TRY(optional_text(&in, "tangent", &c->input_tangent));
+    json_unknown(&in, c->derivative ? "sample|time|class|tangent" : "sample|time|class",
+                 &c->warnings);
     if (c->input_class && c->classes == 0)
         return fail(DFL_E_COMBINATION,
                     "%s: \"class\" names an input, but the card has no \"classes\"", in.where);
@@ -310,6 +312,29 @@ static dfl_status read_classifier(const json_in *top, card *c) {
     return DFL_OK;
 }
 
+/* The network once more, with a tangent of its sample for one more input. */
+static dfl_status read_jvp(const json_in *top, card *c) {
+    json_in in;
+    TRY(json_get_object(top, "jvp", &in));
+    card *own = c->jvp = mem_array(1, sizeof *own);
+    if (!own) return fail_memory();
+    *own = (card){.form = c->form,
+                  .time_rank = c->time_rank,
+                  .components = c->components,
+                  .rank = c->rank,
+                  .classes = c->classes,
+                  .null_class = c->null_class};
+    memcpy(own->shape, c->shape, sizeof own->shape);
+    if (c->components != 1)
+        return fail(DFL_E_COMBINATION, "%s: \"jvp\" is for networks of one component", top->where);
+    TRY(optional_text(&in, "derivative", &own->derivative));
+    if (!own->derivative && !(own->derivative = text_copy("jvp"))) return fail_memory();
+    TRY(read_graph(&in, c->folder, own));
+    if (!own->input_tangent && !(own->input_tangent = text_copy("tangent"))) return fail_memory();
+    json_unknown(&in, "file|sha256|inputs|output|derivative", &c->warnings);
+    return DFL_OK;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static dfl_status read_top(const json_in *in, card *c) {
@@ -331,13 +356,16 @@ static dfl_status read_top(const json_in *in, card *c) {
     TRY(read_moments(in, c));
     if (network) TRY(read_network(in, c));
     if (network && json_has(in, "classifier")) TRY(read_classifier(in, c));
-    if (!network && (json_has(in, "network") || json_has(in, "classifier")))
-        return fail(DFL_E_COMBINATION,
-                    "%s: \"%s\" is for the card of a model folder; it is not allowed here",
-                    in->where, json_has(in, "network") ? "network" : "classifier");
+    if (network && json_has(in, "jvp")) TRY(read_jvp(in, c));
+    static const char *const graphs[] = {"network", "classifier", "jvp"};
+    for (size_t i = 0; !network && i < sizeof graphs / sizeof *graphs; i++)
+        if (json_has(in, graphs[i]))
+            return fail(DFL_E_COMBINATION,
+                        "%s: \"%s\" is for the card of a model folder; it is not allowed here",
+                        in->where, graphs[i]);
     json_unknown(
         in,
-        "format|name|network|classifier|process|prediction_type|state_components|output_half|"
+        "format|name|network|classifier|jvp|process|prediction_type|state_components|output_half|"
         "score_matching|time_map|preconditioning|t_min|t_max|"
         "sample|classes|moments|license|data|training|sampler|sampler_differs",
         &c->warnings);
@@ -393,17 +421,27 @@ done:
     return status;
 }
 
-dfl_status card_read_classifier(const char *folder, card *out) {
+static dfl_status read_part(const char *folder, bool jvp, card *out) {
     card whole;
     *out = (card){.null_class = -1};
     TRY(card_read(folder, &whole));
-    card *const own = whole.classifier;
-    whole.classifier = NULL;
+    card **const place = jvp ? &whole.jvp : &whole.classifier, *const own = *place;
+    *place = NULL;
     card_free(&whole);
-    if (!own) return fail(DFL_E_COMBINATION, "%s/model.json has no \"classifier\"", folder);
+    if (!own)
+        return fail(DFL_E_COMBINATION, "%s/model.json has no \"%s\"", folder,
+                    jvp ? "jvp" : "classifier");
     *out = *own;
     free(own);
     return DFL_OK;
+}
+
+dfl_status card_read_classifier(const char *folder, card *out) {
+    return read_part(folder, false, out);
+}
+
+dfl_status card_read_jvp(const char *folder, card *out) {
+    return read_part(folder, true, out);
 }
 
 dfl_status card_check_labels(const card *c, const int64_t *labels, size_t count) {
@@ -420,15 +458,28 @@ dfl_status card_check_labels(const card *c, const int64_t *labels, size_t count)
 }
 
 void card_free(card *c) {
-    char *const owned[] = {c->name,           c->license,      c->data,    c->training,
-                           c->folder,         c->network_file, c->process, c->input_sample,
-                           c->input_time,     c->input_class,  c->output,  c->sampler,
-                           c->sampler_differs};
+    char *const owned[] = {c->name,
+                           c->license,
+                           c->data,
+                           c->training,
+                           c->folder,
+                           c->network_file,
+                           c->process,
+                           c->input_sample,
+                           c->input_time,
+                           c->input_class,
+                           c->output,
+                           c->sampler,
+                           c->sampler_differs,
+                           c->input_tangent,
+                           c->derivative};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     for (int64_t i = 0; c->class_names && i < c->classes; i++) free(c->class_names[i]);
     free(c->class_names);
     if (c->classifier) card_free(c->classifier);
     free(c->classifier);
+    if (c->jvp) card_free(c->jvp);
+    free(c->jvp);
     text_free(&c->warnings);
     *c = (card){.null_class = -1};
 }

@@ -226,6 +226,14 @@ static void add_classifier(text *out, const card *c) {
     text_add(out, "}");
 }
 
+static void add_jvp(text *out, const card *c) {
+    if (!c->jvp) return;
+    text_add(out, ", \"jvp\": {\"file\": ");
+    add_network(out, c->jvp, c->folder);
+    add_text(out, "derivative", c->jvp->derivative);
+    text_add(out, "}");
+}
+
 dfl_status card_print(const card *c, text *out) {
     text_add(out, "{\"format\": \"driftless-model/1\"");
     add_text(out, "name", c->name);
@@ -235,6 +243,7 @@ dfl_status card_print(const card *c, text *out) {
         text_add(out, "}");
     }
     add_classifier(out, c);
+    add_jvp(out, c);
     add_text(out, "process", c->process);
     add_form(out, c);
     add_sample(out, c);

@@ -16,7 +16,10 @@
  *
  * The classifier's gradient is exact, too: with r_k over all components and q_k over those of the
  * label, grad_u log p(label|u) = -sum_k (q_k - r_k) e/V, or S^-1 e in phase space,
- *     S^-1 e = (B*' B* e + s^2 J a (J a . e))/det S. */
+ *     S^-1 e = (B*' B* e + s^2 J a (J a . e))/det S.
+ *
+ * So is the derivative of an answer along a tangent v, on one component: with c_k = -e . v/V,
+ *     dr_k = r_k (c_k - sum_j r_j c_j),  d E[.|u,k] = E[.|u,k] with v in place of e and no m. */
 #include "model/mixture.h"
 
 #include <math.h>
@@ -142,6 +145,35 @@ static void store(const mixture *m, const dfl_request *rq, size_t sample) {
     }
 }
 
+/* The derivative of what `store` has written, along the request's tangent. */
+static void derive(const mixture *m, const dfl_request *rq, size_t sample) {
+    const double a = rq->at.a[0], b = rq->at.b[0], cx = rq->gives.cx[0], cn = rq->gives.cn[0];
+    double *const v = m->noise, *const sum = m->clean;
+    double mean_pull = 0;
+    for (size_t d = 0; d < m->dim; d++) {
+        v[d] = request_number(rq, rq->tangent, sample * m->dim + d);
+        sum[d] = 0;
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t k = 0; k < m->K; k++) {
+            const double *mean = m->mean + k * m->dim, *scale = m->scale + k * m->dim;
+            const double *inverse = m->inverse + k * m->dim, r = m->r[k];
+            double pull = 0;
+            if (r == 0) continue;
+            for (size_t d = 0; d < m->dim; d++) pull -= (m->u[d] - a * mean[d]) * inverse[d] * v[d];
+            if (pass == 0) mean_pull += r * pull;
+            for (size_t d = 0; pass == 1 && d < m->dim; d++) {
+                const double e = (m->u[d] - a * mean[d]) * inverse[d];
+                const double gain = cx * a * scale[d] * scale[d] + cn * b;
+                sum[d] +=
+                    r * (gain * inverse[d] * v[d] + (pull - mean_pull) * (cx * mean[d] + gain * e));
+            }
+        }
+    }
+    for (size_t d = 0; d < m->dim; d++)
+        request_set_number(rq, rq->derivative, sample * m->dim + d, sum[d]);
+}
+
 static dfl_status check_request(const mixture *m, const dfl_request *rq) {
     if (rq->components < 1 || rq->components > 2 || rq->output_components < 1 ||
         rq->output_components > rq->components ||
@@ -185,8 +217,37 @@ static int mixture_eval(dfl_model *self, const dfl_request *rq) {
         load(m, &own, i);
         posterior(m, &own, label);
         store(m, &own, i);
+        if (rq->tangent) derive(m, &own, i);
     }
     return DFL_OK;
+}
+
+/* ---- the density ----------------------------------------------------------------------------- */
+
+const mixture *mixture_in(const dfl_model *model) {
+    return model->eval == mixture_eval ? (const mixture *)model : NULL;
+}
+
+dfl_status mixture_log_density(const mixture *m, const marginal *at, const double *x, int64_t label,
+                               double *out) {
+    const dfl_request rq = {.count = 1, .input_dim = m->dim, .components = 1, .at = *at};
+    double top = -INFINITY, sum = 0, weight = 0;
+    TRY(check_label(m, label));
+    if (label == m->base.card.null_class) label = -1;
+    TRY(prepare_or_fail(m, &rq));
+    memcpy(m->u, x, m->dim * sizeof *x);
+    for (size_t k = 0; k < m->K; k++) {
+        const bool in = label < 0 || m->label[k] == label;
+        m->r[k] = -INFINITY;
+        if (!in) continue;
+        weight += exp(m->log_weight[k]);
+        m->r[k] = m->log_weight[k] - 0.5 * (distance(m, &rq, k) + m->log_norm[k]);
+        top = fmax(top, m->r[k]);
+    }
+    for (size_t k = 0; k < m->K; k++) sum += exp(m->r[k] - top);
+    *out = top + log(sum / weight) - 0.5 * (double)m->dim * log(2 * 3.14159265358979323846);
+    if (isfinite(*out)) return DFL_OK;
+    return fail(DFL_E_NONFINITE, "the mixture has no finite density at a state this far away");
 }
 
 /* ---- the classifier -------------------------------------------------------------------------- */
@@ -285,5 +346,6 @@ void mixture_init(mixture *m) {
                             .describe = mixture_describe,
                             .calls = 1,
                             .mixed_times = true,
+                            .tangents = true,
                             .classifier = mixture_classifier}};
 }

@@ -20,6 +20,14 @@ typedef struct {
 /* A zeroed mixture with its functions in place, safe to free at any stage of reading. */
 void mixture_init(mixture *m);
 
+/* The mixture behind a model, or NULL if it is something else. */
+const mixture *mixture_in(const dfl_model *model);
+
+/* Log-density of a x_0 + b n at x [dim], on one component; `label` as in a request, -1: of all.
+   E_RANGE where the density is singular. */
+dfl_status mixture_log_density(const mixture *m, const marginal *at, const double *x, int64_t label,
+                               double *out);
+
 /* A mixture from JSON text; `where` names it in messages. */
 dfl_status mixture_parse(const char *where, const char *json, size_t length, dfl_model **out);
 

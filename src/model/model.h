@@ -16,9 +16,10 @@ typedef struct card {
     char *network_file;      /* absolute path, inside the folder; NULL: none */
     char sha256[DIGEST_HEX]; /* "" if the card has none */
     char *input_sample, *input_time, *input_class, *output; /* graph names; NULL: first guess */
-    char *process; /* as option text: "vp_linear:beta_min=0.1,beta_max=20" */
-    netform form;  /* prediction type, time map, preconditioning */
-    int time_rank; /* 0: scalar, 1: [batch] */
+    char *input_tangent, *derivative; /* of a graph with tangents, whose card this is; else NULL */
+    char *process;                    /* as option text: "vp_linear:beta_min=0.1,beta_max=20" */
+    netform form;                     /* prediction type, time map, preconditioning */
+    int time_rank;                    /* 0: scalar, 1: [batch] */
     double t_min, t_max;
     int components; /* of the state: 1, or 2 in phase space (channels of x, then of m) */
     size_t shape[CARD_RANK_MAX]; /* of one sample */
@@ -32,6 +33,8 @@ typedef struct card {
     /* The gradient graph of a classifier, as the card of a network by itself: its output is of the
        size of the state. Its classes are the card's, or its own where the card has none. */
     struct card *classifier;
+    /* The network with its derivative along a tangent of the sample, likewise; NULL: none. */
+    struct card *jvp;
     text warnings; /* unknown keys, one per line */
 } card;
 
@@ -41,6 +44,7 @@ dfl_status card_read(const char *folder, card *out);
 dfl_status card_parse(const char *where, const char *json, size_t length, card *out);
 /* The classifier of a folder's card alone; E_COMBINATION where it has none. */
 dfl_status card_read_classifier(const char *folder, card *out);
+dfl_status card_read_jvp(const char *folder, card *out); /* likewise */
 void card_free(card *c);
 size_t card_dim(const card *c);
 /* E_COMBINATION or E_RANGE if the card does not have such labels; NULL is fine. */
@@ -72,6 +76,10 @@ struct dfl_request {
     /* Adaptive integration only, and only for models with mixed_times; else NULL. */
     const request_point *each; /* [count]: in place of t, tau, at, gives */
     const uint64_t *samples;   /* [count]: indices, in place of first + i */
+    /* Models with `tangents` only, else NULL: [count][input_dim], and what comes of it,
+       [count][output_dim]: the derivative of the output as the input moves along the tangent. */
+    const void *tangent;
+    void *derivative;
 };
 
 /* The request as sample i sees it: its own time in t, tau, at and gives. */
@@ -100,6 +108,7 @@ struct dfl_model {
     void (*describe)(const dfl_model *self, text *out); /* `"key": value` JSON members, or NULL */
     int calls;                                          /* network calls per evaluation */
     bool mixed_times;           /* takes requests whose samples stand at different times */
+    bool tangents;              /* takes requests with tangents; one component only */
     char identity[DIGEST_HEX];  /* of what answers, if that is no network file; else "" */
     bool card_only;             /* cannot evaluate: whoever owns the loop does */
     bool guided;                /* without a classifier; then: */
@@ -110,6 +119,8 @@ struct dfl_model {
     /* Makes the model's classifier, or NULL: it has none. The result answers a request with the
        gradient of log p(label | input), in the shape of the input; it may borrow from self. */
     dfl_status (*classifier)(dfl_model *self, dfl_model **out);
+    /* Makes a model that answers the same with `tangents`, or NULL: there is none. */
+    dfl_status (*jvp)(dfl_model *self, dfl_model **out);
 };
 
 /* Digest of what answers, whatever the guidance: the card's sha256 (checked when the model was

@@ -29,16 +29,25 @@ static dfl_status open_graph(card *c, const opts *o, dfl_model **out) {
     return model_openvino(c, o, out);
 }
 
-/* The second network of a folder is opened when it is asked for, with the options of the first. */
-static dfl_status folder_classifier(dfl_model *self, dfl_model **out) {
+/* The other networks of a folder are opened when they are asked for, with the options of the first. */
+static dfl_status open_part(const dfl_model *self, dfl_status (*read)(const char *, card *),
+                            dfl_model **out) {
     card c;
     opts o;
     *out = NULL;
     TRY(opts_parse("model", model_options, self->options, &o));
-    dfl_status status = card_read_classifier(self->card.folder, &c);
+    dfl_status status = read(self->card.folder, &c);
     if (status == DFL_OK) status = open_graph(&c, &o, out);
     opts_free(&o);
     return status;
+}
+
+static dfl_status folder_classifier(dfl_model *self, dfl_model **out) {
+    return open_part(self, card_read_classifier, out);
+}
+
+static dfl_status folder_jvp(dfl_model *self, dfl_model **out) {
+    return open_part(self, card_read_jvp, out);
 }
 
 static dfl_status open_folder(const char *where, const char *options, const opts *o,
@@ -48,6 +57,7 @@ static dfl_status open_folder(const char *where, const char *options, const opts
     TRY(open_graph(&c, o, out));
     dfl_model *const m = *out;
     if (m->card.classifier) m->classifier = folder_classifier;
+    if (m->card.jvp) m->jvp = folder_jvp;
     if ((m->options = text_copy(options))) return DFL_OK;
     dfl_model_free(m);
     *out = NULL;

@@ -44,9 +44,9 @@ typedef struct {
     ov_model_t *graph;
     ov_compiled_model_t *compiled;
     ov_infer_request_t *request;
-    ov_tensor_t *output;
+    ov_tensor_t *output, *derivative; /* the second of graphs with tangents only */
     net_input in[ROLES];
-    int roles; /* 2, or 3 with classes */
+    int role[ROLES], roles; /* those the graph has, in order */
     char *output_name;
     size_t rows, dim;
     char *version, *precision, *threads, *cache;
@@ -94,7 +94,7 @@ static dfl_status read_port(const network *m, const ov_output_const_port_t *from
 /* The name of a role: the card's, or that of the input at its place in the graph. */
 static dfl_status name_input(const network *m, int role, char **out) {
     const card *const c = &m->base.card;
-    const char *const given[] = {c->input_sample, c->input_time, c->input_class};
+    const char *const given[] = {c->input_sample, c->input_time, c->input_class, c->input_tangent};
     ov_output_const_port_t *port = NULL;
     char *name = NULL;
     if (given[role]) {
@@ -116,7 +116,7 @@ static dfl_status check_input(network *m, int role) {
     net_port found;
     TRY(name_input(m, role, &in->name));
     for (int r = 0; r < role; r++)
-        if (strcmp(m->in[r].name, in->name) == 0)
+        if (m->in[r].name && strcmp(m->in[r].name, in->name) == 0)
             return fail(DFL_E_MODEL,
                         "%s: the input '%s' is both %s and %s; the card must name "
                         "each (network, inputs)",
@@ -133,14 +133,18 @@ static dfl_status check_input(network *m, int role) {
 
 static dfl_status check_inputs(network *m) {
     size_t count;
-    m->roles = m->base.card.classes > 0 ? 3 : 2;
+    const card *const c = &m->base.card;
+    const bool has[ROLES] = {true, true, c->classes > 0, c->input_tangent != NULL};
+    for (int role = 0; role < ROLES; role++)
+        if (has[role]) m->role[m->roles++] = role;
     TRY_OV(m->ov.model_inputs_size(m->graph, &count), "count the inputs");
     if (count != (size_t)m->roles)
         return fail(DFL_E_MODEL,
                     "%s: the network has %zu inputs; by the card it has %d (sample, "
-                    "time%s)",
-                    m->base.card.network_file, count, m->roles, m->roles == 3 ? ", class" : "");
-    for (int role = 0; role < m->roles; role++) TRY(check_input(m, role));
+                    "time%s%s)",
+                    c->network_file, count, m->roles, c->classes > 0 ? ", class" : "",
+                    c->input_tangent ? ", tangent" : "");
+    for (int i = 0; i < m->roles; i++) TRY(check_input(m, m->role[i]));
     return DFL_OK;
 }
 
@@ -177,8 +181,8 @@ static dfl_status make_static(network *m) {
     const char *names[ROLES];
     ov_status_e status = OK;
     size_t n = 0;
-    for (int role = 0; role < m->roles && status == OK; role++) {
-        const net_input *const in = &m->in[role];
+    for (int i = 0; i < m->roles && status == OK; i++) {
+        const net_input *const in = &m->in[m->role[i]];
         if (in->port.rank == 0) continue;
         names[n] = in->name;
         status = m->ov.partial_shape_create_static(in->port.rank, in->port.dims, &shapes[n++]);
@@ -188,6 +192,20 @@ static dfl_status make_static(network *m) {
         status == OK ? DFL_OK : ov_failed(m, status, "give the network a fixed micro-batch");
     while (n > 0) m->ov.partial_shape_free(&shapes[--n]);
     return result;
+}
+
+static dfl_status check_derivative(const network *m) {
+    const card *const c = &m->base.card;
+    ov_output_const_port_t *port = NULL;
+    net_port found;
+    if (!c->derivative) return DFL_OK;
+    if (m->ov.model_const_output_by_name(m->graph, c->derivative, &port) != OK)
+        return fail(DFL_E_MODEL, "%s: there is no output '%s', which the card names",
+                    c->network_file, c->derivative);
+    const dfl_status status = read_port(m, port, &found);
+    m->ov.output_const_port_free(port);
+    TRY(status);
+    return port_check_output(c, m->rows, c->derivative, &found);
 }
 
 static dfl_status read_graph(network *m) {
@@ -202,8 +220,9 @@ static dfl_status read_graph(network *m) {
     if (status == DFL_OK) status = read_port(m, port, &found);
     if (port) m->ov.output_const_port_free(port);
     TRY(status);
+    TRY(port_check_output(&m->base.card, m->rows, m->output_name, &found));
     m->read_seconds = seconds_now() - start;
-    return port_check_output(&m->base.card, m->rows, m->output_name, &found);
+    return check_derivative(m);
 }
 
 static dfl_status configure(network *m, const opts *o) {
@@ -262,9 +281,13 @@ static dfl_status compile(network *m) {
     m->graph = NULL;
     TRY_OV(m->ov.compiled_model_create_infer_request(m->compiled, &m->request),
            "prepare the network");
-    for (int role = 0; role < m->roles; role++) TRY(make_input(m, &m->in[role]));
+    for (int i = 0; i < m->roles; i++) TRY(make_input(m, &m->in[m->role[i]]));
     TRY_OV(m->ov.infer_request_get_tensor(m->request, m->output_name, &m->output),
            "find the output's memory");
+    const char *const second = m->base.card.derivative;
+    if (second)
+        TRY_OV(m->ov.infer_request_get_tensor(m->request, second, &m->derivative),
+               "find the derivative's memory");
     TRY(read_back(m, "INFERENCE_PRECISION_HINT", &m->precision));
     TRY(read_back(m, "INFERENCE_NUM_THREADS", &m->threads));
     m->compile_seconds = seconds_now() - start;
@@ -297,12 +320,16 @@ static dfl_status eval_piece(const network *m, const dfl_request *rq, const pack
     void *data;
     pack_input(rq, p, m->in[ROLE_SAMPLE].data);
     if (rq->each) TRY(pack_times(m->base.card.form.time_dtype, rq, p, m->in[ROLE_TIME].data));
-    if (m->roles == 3)
+    if (rq->tangent) pack_tangent(rq, p, m->in[ROLE_TANGENT].data);
+    if (m->base.card.classes > 0)
         TRY(pack_labels(&m->base.card, rq, p, m->in[ROLE_CLASS].port.type == NET_INT64,
                         m->in[ROLE_CLASS].data));
     TRY_OV(m->ov.infer_request_infer(m->request), "evaluate the network");
     TRY_OV(m->ov.tensor_data(m->output, &data), "hand out the output");
     pack_output(rq, p, data);
+    if (!rq->tangent) return DFL_OK;
+    TRY_OV(m->ov.tensor_data(m->derivative, &data), "hand out the derivative");
+    pack_derivative(rq, p, data);
     return DFL_OK;
 }
 
@@ -330,6 +357,7 @@ static int network_eval(dfl_model *self, const dfl_request *rq) {
 static void network_free(dfl_model *self) {
     network *const m = (network *)self;
     if (m->output) m->ov.tensor_free(m->output);
+    if (m->derivative) m->ov.tensor_free(m->derivative);
     if (m->request) m->ov.infer_request_free(m->request);
     for (int i = 0; i < ROLES; i++) {
         if (m->in[i].tensor) m->ov.tensor_free(m->in[i].tensor);
@@ -368,6 +396,7 @@ dfl_status model_openvino(card *c, const opts *o, dfl_model **out) {
                           .free = network_free,
                           .describe = network_describe,
                           .mixed_times = c->time_rank == 1,
+                          .tangents = c->input_tangent != NULL,
                           .calls = 1};
     *c = (card){.null_class = -1};
     m->rows = (size_t)opt_int(o, "microbatch");

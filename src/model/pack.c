@@ -37,6 +37,18 @@ void pack_output(const dfl_request *rq, const pack_piece *p, const float *src) {
     memcpy((float *)rq->output + p->from * dim, src, n * sizeof *src);
 }
 
+void pack_tangent(const dfl_request *rq, const pack_piece *p, float *dst) {
+    dfl_request along = *rq;
+    along.input = rq->tangent;
+    pack_input(&along, p, dst);
+}
+
+void pack_derivative(const dfl_request *rq, const pack_piece *p, const float *src) {
+    dfl_request along = *rq;
+    along.output = rq->derivative;
+    pack_output(&along, p, src);
+}
+
 /* ---- time ------------------------------------------------------------------------------------ */
 
 /* IEEE 754 half precision, rounded to nearest even; |x| < 65520 (checked by the caller). */

@@ -21,6 +21,10 @@ void pack_input(const dfl_request *rq, const pack_piece *p, float *dst);
 /* The piece's rows of src to where they belong in the request's output. */
 void pack_output(const dfl_request *rq, const pack_piece *p, const float *src);
 
+/* The same for tangents and derivatives. */
+void pack_tangent(const dfl_request *rq, const pack_piece *p, float *dst);
+void pack_derivative(const dfl_request *rq, const pack_piece *p, const float *src);
+
 /* The network time, n times, in the network's type. Off the integers, or out of the type's range:
    E_RANGE. */
 dfl_status pack_time(net_dtype type, const dfl_request *rq, size_t n, void *dst);

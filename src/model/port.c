@@ -1,10 +1,13 @@
 /* A graph's inputs and outputs compared with the card, before anything is evaluated. */
 #include "model/port.h"
 
-const char *const port_roles[ROLES] = {"sample", "time", "class"};
+const char *const port_roles[ROLES] = {"sample", "time", "class", "tangent"};
 
 void port_static(const card *c, int role, size_t rows, int type, net_port *out) {
-    const int rank[] = {[ROLE_SAMPLE] = c->rank + 1, [ROLE_TIME] = c->time_rank, [ROLE_CLASS] = 1};
+    const int rank[] = {[ROLE_SAMPLE] = c->rank + 1,
+                        [ROLE_TIME] = c->time_rank,
+                        [ROLE_CLASS] = 1,
+                        [ROLE_TANGENT] = c->rank + 1};
     out->type = type;
     out->rank = rank[role];
     out->dims[0] = (int64_t)rows;
@@ -33,7 +36,7 @@ static const char *type_name(int type) {
 }
 
 static dfl_status check_type(const card *c, int role, const char *name, int type) {
-    const int wanted = role == ROLE_SAMPLE ? NET_FLOAT32 : (int)c->form.time_dtype;
+    const int wanted = role == ROLE_TIME ? (int)c->form.time_dtype : NET_FLOAT32;
     if (role == ROLE_CLASS) {
         if (type == NET_INT64 || type == NET_INT32) return DFL_OK;
         return fail(DFL_E_MODEL, "%s: the class input '%s' is %s; int64 or int32 is needed",

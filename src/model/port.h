@@ -5,7 +5,7 @@
 
 #include "model/model.h"
 
-enum { ROLE_SAMPLE, ROLE_TIME, ROLE_CLASS, ROLES };
+enum { ROLE_SAMPLE, ROLE_TIME, ROLE_CLASS, ROLE_TANGENT, ROLES };
 extern const char *const port_roles[ROLES];
 
 enum { PORT_UNKNOWN = -1, PORT_OTHER = -2 };

@@ -60,6 +60,12 @@ void ode_apply(blk c, const double *x, int from, size_t dim, bool add, double *y
    network's output y in, *moved when a step has been accepted, *done when it was the last. */
 void ode45_begin(const dfl_ode *ode, ode_lane *lane);
 dfl_status ode45_ask(dfl_ode *ode, ode_lane *lane);
+/* The two halves of that for slopes of another making: what is wanted, into w, its time coming
+   back; where its slope [n] goes; and the step, once it is there. They read options, times and n of
+   the dfl_ode, and process and components of its flow. */
+double ode45_state(const dfl_ode *ode, ode_lane *lane);
+double *ode45_slope(const ode_lane *lane);
+dfl_status ode45_take(dfl_ode *ode, ode_lane *lane, bool *moved, bool *done);
 dfl_status ode45_answer(dfl_ode *ode, ode_lane *lane, const double *y, bool *moved, bool *done);
 
 #endif

@@ -77,7 +77,7 @@ static void trim(const dfl_ode *ode, ode_lane *lane) {
     if (lane->last) lane->h = left;
 }
 
-dfl_status ode45_ask(dfl_ode *ode, ode_lane *lane) {
+double ode45_state(const dfl_ode *ode, ode_lane *lane) {
     const int s = lane->stage;
     const bool probe = s == ODE_PROBE;
     const double c = probe ? 1 : nodes[s];
@@ -90,8 +90,11 @@ dfl_status ode45_ask(dfl_ode *ode, ode_lane *lane) {
     double t = flow_time(&ode->flow, lane->u + c * lane->h);
     if (c == 0) t = ode->t[0]; /* asked once, at the start */
     if (!probe && lane->last && c == 1) t = ode->t[1];
-    t = fmin(fmax(t, ode->t[1]), ode->t[0]);
-    return flow_evaluate(&ode->flow, t, &lane->at);
+    return fmin(fmax(t, fmin(ode->t[0], ode->t[1])), fmax(ode->t[0], ode->t[1]));
+}
+
+dfl_status ode45_ask(dfl_ode *ode, ode_lane *lane) {
+    return flow_evaluate(&ode->flow, ode45_state(ode, lane), &lane->at);
 }
 
 /* Error of the attempt in units of the tolerance. */
@@ -155,11 +158,12 @@ static dfl_status end_attempt(const dfl_ode *ode, ode_lane *lane, bool *moved, b
     return DFL_OK;
 }
 
-dfl_status ode45_answer(dfl_ode *ode, ode_lane *lane, const double *y, bool *moved, bool *done) {
-    const int s = lane->stage, from = ode->flow.scratch.components;
-    double *const k = lane->k[s == ODE_PROBE ? 1 : s];
-    ode_apply(lane->at.on_z, lane->w, from, ode->dim, false, k);
-    ode_apply(lane->at.on_y, y, from, ode->dim, true, k);
+double *ode45_slope(const ode_lane *lane) {
+    return lane->k[lane->stage == ODE_PROBE ? 1 : lane->stage];
+}
+
+dfl_status ode45_take(dfl_ode *ode, ode_lane *lane, bool *moved, bool *done) {
+    const int s = lane->stage;
     lane->nfe++;
     *moved = *done = false;
     if (s == ODE_STAGES - 1) return end_attempt(ode, lane, moved, done);
@@ -175,4 +179,12 @@ dfl_status ode45_answer(dfl_ode *ode, ode_lane *lane, const double *y, bool *mov
         lane->stage = s + 1;
     }
     return DFL_OK;
+}
+
+dfl_status ode45_answer(dfl_ode *ode, ode_lane *lane, const double *y, bool *moved, bool *done) {
+    const int from = ode->flow.scratch.components;
+    double *const k = ode45_slope(lane);
+    ode_apply(lane->at.on_z, lane->w, from, ode->dim, false, k);
+    ode_apply(lane->at.on_y, y, from, ode->dim, true, k);
+    return ode45_take(ode, lane, moved, done);
 }

@@ -1,0 +1,402 @@
+/* "driftless likelihood": bits per dimension of data under a model, by the probability flow or by the
+   variational bound; interrupted, it goes on where it was when the same command is given again. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "cli.h"
+#include "eval/likelihood.h"
+#include "io/io.h"
+#include "open.h"
+#include "output.h"
+#include "progress.h"
+#include "spec.h"
+#include "stop.h"
+
+static int run_likelihood(const args *a);
+
+/* clang-format off */
+static const arg_row table[] = {
+    {'o', "output", NULL, "FILE", NULL,
+     "values of each image: .npz, or .npy of bits/dim alone; makes a run one to go on from", ARG_FILE,
+     0, 0},
+    {'n', "count", NULL, "N", "all", "images, from --first on", ARG_INT, 1, 1e9},
+    {0, "first", NULL, "INDEX", "0", "index of the first image", ARG_INT, 0, 1e9},
+    {0, "method", NULL, "flow|bound", "flow",
+     "probability flow, or variational bound of discrete steps", ARG_CHOICE, 0, 0},
+    {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0},
+    {0, "t-start", NULL, "T", "the card's t_max", "time of the start density", ARG_REAL, 0, 1},
+    {0, "prior", NULL, "standard|exact", "standard",
+     "start density: that of sampling, or a mixture's own at T", ARG_CHOICE, 0, 0},
+    {0, "draws", NULL, "N", "1", "repetitions with other random numbers, averaged", ARG_INT, 1, 4096},
+    {0, "steps", NULL, "N", "50; bound: those of the table, or 1000", "steps, or times of the bound",
+     ARG_INT, 1, 1e5},
+    {0, "t-end", NULL, "T", "flow: the card's t_min, mixtures: 1e-5", "flow: time of the data; bound: smallest time t_1", ARG_REAL, 0,
+     1},
+    {0, "solver", "sampling-method", "rk4|heun|ode45", "rk4", "flow: fixed steps, or adaptive ones",
+     ARG_CHOICE, 0, 0},
+    {0, "form", NULL, "sigma|t", "sigma", "flow: equal steps of ln sigma, or of t", ARG_CHOICE, 0, 0},
+    {0, "trace", NULL, "exact|rademacher|gaussian|hadamard", "exact to 64 numbers, else rademacher",
+     "flow: probes of the trace", ARG_CHOICE, 0, 0},
+    {0, "probes", NULL, "M", "1", "flow: probes of each image", ARG_INT, 1, 1 << 16},
+    {0, "derivative", NULL, "auto|central", "auto",
+     "flow: the model's JVP graph where it has one, or central differences", ARG_CHOICE, 0, 0},
+    {0, "fd-step", NULL, "H", "0.01", "flow: central differences over H b(t)", ARG_REAL, 1e-8, 1},
+    {0, "rtol", NULL, "E", "1e-5", "flow, ode45: relative tolerance", ARG_REAL, 1e-14, 1},
+    {0, "atol", NULL, "E", "1e-5", "flow, ode45: absolute tolerance", ARG_REAL, 1e-16, 1},
+    {0, "max-nfe", NULL, "N", "10000", "flow, ode45: slopes before an image is given up", ARG_INT, 8,
+     1e9},
+    {0, "scaling", NULL, "255|256", "255",
+     "flow: levels y + u were put over the range as (y + u - 1/2)/255, or (y + u)/256", ARG_CHOICE, 0,
+     0},
+    {0, "grid", "scheduler", "TEXT", "uniform", "bound: time grid and its options", ARG_TEXT, 0, 0},
+    {0, "variance", NULL, "be|vq", "be", "bound: variance of reverse steps, beta or the posterior's",
+     ARG_CHOICE, 0, 0},
+    {0, "terms", NULL, "M", "all", "bound: evaluate M of the terms, an unbiased choice", ARG_INT, 1,
+     1e5},
+    {0, "clip-denoised", NULL, NULL, NULL, "bound: clip predicted data to the card's range", ARG_FLAG,
+     0, 0},
+    {0, "labels", NULL, "FILE", NULL, "classes of the images, .npy of int64", ARG_FILE, 0, 0},
+    {'c', "class", NULL, "C", "null", "class of all images: index, name, or null", ARG_TEXT, 0, 0},
+    {'g', "guidance", NULL, "W", NULL, "classifier-free guidance; 1 is none", ARG_REAL, -1e3, 1e3},
+    {'s', "seed", NULL, "S", "0", "seed of all random numbers", ARG_INT, 0, 9e15},
+    {'t', "threads", NULL, "T", "all cores", "threads of the network", ARG_INT, 0, 1024},
+    {0, "batch", NULL, "B", "16", "images at once; no influence on results", ARG_INT, 1, 1 << 20},
+    {0, "json", NULL, "FILE", NULL, "save a record; - writes it to standard output", ARG_FILE, 0, 0},
+    {'q', "quiet", NULL, NULL, NULL, "no progress and no summary", ARG_FLAG, 0, 0},
+    ROWS_END};
+/* clang-format on */
+
+const command command_likelihood = {
+    "likelihood",
+    "MODEL DATA [options]",
+    "Computes bits per dimension of data under a model. DATA is a .npy: uint8 images, or float32 "
+    "or "
+    "float64 values as the model takes them. docs/likelihood.md has the equations.",
+    "example:\n  driftless likelihood models/fashion-vp test.npy -n 32 --steps 50 -o bpd.npz\n",
+    2,
+    2,
+    table,
+    run_likelihood};
+
+typedef struct {
+    const args *args;
+    const char *output, *json;
+    text spec, part;
+    dfl_model *model;
+    likelihood_data data;
+    likelihood *job;
+    progress bar;
+    bool quiet;
+    double began, saved;
+} work;
+
+/* ---- setting up ------------------------------------------------------------------------------ */
+
+static bool ends_in(const char *path, const char *ending) {
+    const size_t n = strlen(path), m = strlen(ending);
+    return n > m && strcmp(path + n - m, ending) == 0;
+}
+
+static dfl_status check_outputs(work *w) {
+    w->output = arg(w->args, "output")->text;
+    w->json = arg(w->args, "json")->text;
+    w->quiet = arg_given(w->args, "quiet");
+    if (w->output) {
+        if (!ends_in(w->output, ".npz") && !ends_in(w->output, ".npy"))
+            return fail(DFL_E_ARG, "%s: the output's name must end in .npz or .npy", w->output);
+        TRY(output_check_folder(w->output));
+        text_add(&w->part, "%s.part", w->output);
+        if (w->part.failed) return fail_memory();
+    }
+    if (!w->json || strcmp(w->json, "-") == 0) return DFL_OK;
+    if (w->output && strcmp(w->output, w->json) == 0)
+        return fail(DFL_E_ARG, "--json: %s is already another output", w->json);
+    return output_check_folder(w->json);
+}
+
+static dfl_status make_spec(work *w) {
+    static const char *const words[] = {
+        "method", "process", "t-start",    "prior",   "draws", "steps", "t-end",
+        "solver", "form",    "trace",      "probes",  "rtol",  "atol",  "max-nfe",
+        "grid",   "scaling", "derivative", "fd-step", "terms", "seed",  "variance"};
+    TRY(check_outputs(w));
+    if (arg_given(w->args, "labels") && arg_given(w->args, "class"))
+        return fail(DFL_E_ARG, "--labels and --class contradict each other");
+    TRY(spec_add(w->args, words, sizeof words / sizeof *words, false, &w->spec));
+    if (arg_given(w->args, "clip-denoised")) text_add(&w->spec, " clip_denoised=1");
+    text_add(&w->spec, "%s", "");
+    return w->spec.failed ? fail_memory() : DFL_OK;
+}
+
+static dfl_status load_model(work *w) {
+    TRY(open_model(w->args, &w->model));
+    if (!w->quiet) tell_warnings(w->model->card.warnings.data);
+    return DFL_OK;
+}
+
+static dfl_status load_data(work *w) {
+    const char *labels = arg(w->args, "labels")->text, *word = arg(w->args, "class")->text;
+    int64_t label = -1;
+    if (arg_given(w->args, "guidance"))
+        TRY(dfl_model_guide(w->model, arg(w->args, "guidance")->real, &w->model));
+    if (word) TRY(find_class(&w->model->card, word, &label));
+    return likelihood_read(w->args->operand[1], labels, label, &w->model->card, &w->data);
+}
+
+static int watch(void *user, size_t evaluations) {
+    work *w = user;
+    if (stop_requested()) return WATCH_STOPPED;
+    if (likelihood_nfe(w->job) > 0)
+        progress_add(&w->bar, evaluations * (size_t)dfl_model_calls(w->model));
+    return 0;
+}
+
+static dfl_status make_job(work *w) {
+    const likelihood_wish wish = {
+        .spec = w->spec.data,
+        .first = arg_given(w->args, "first") ? (size_t)arg(w->args, "first")->integer : 0,
+        .count = arg_given(w->args, "count") ? (size_t)arg(w->args, "count")->integer : 0,
+        .batch = arg_given(w->args, "batch") ? (size_t)arg(w->args, "batch")->integer : 0};
+    TRY(likelihood_new(w->model, &w->data, &wish, &w->job));
+    w->job->net.watch = watch;
+    w->job->net.user = w;
+    if (w->output && access(w->part.data, F_OK) == 0)
+        return likelihood_resume(w->job, w->part.data);
+    return DFL_OK;
+}
+
+/* ---- computing ------------------------------------------------------------------------------- */
+
+enum { SECONDS_BETWEEN_SAVINGS = 10 };
+
+static dfl_status interrupted(const work *w) {
+    if (!w->output || w->job->done == 0)
+        return fail(DFL_E_STOPPED, "interrupted; nothing was written%s",
+                    w->output ? "" : " (with -o, a run can be continued)");
+    TRY(likelihood_save(w->job, w->part.data));
+    return fail(
+        DFL_E_STOPPED,
+        "interrupted; %zu of %zu images stand in %s, and the same command goes on from there",
+        w->job->done, w->job->count, w->part.data);
+}
+
+static dfl_status compute(work *w) {
+    likelihood *const job = w->job;
+    const size_t nfe = likelihood_nfe(job);
+    dfl_status status = DFL_OK;
+    progress_start(&w->bar, !w->quiet, job->count - job->done, nfe ? nfe : 1);
+    w->saved = seconds_now();
+    while (status == DFL_OK && job->done < job->count) {
+        const size_t before = job->done;
+        status = likelihood_batch(job);
+        if (status == DFL_OK && nfe == 0) progress_add(&w->bar, job->done - before);
+        if (status == DFL_OK && stop_requested() && job->done < job->count) status = WATCH_STOPPED;
+        if (status != DFL_OK || !w->output) continue;
+        if (seconds_now() - w->saved < SECONDS_BETWEEN_SAVINGS) continue;
+        status = likelihood_save(job, w->part.data);
+        w->saved = seconds_now();
+    }
+    progress_end(&w->bar);
+    return status == WATCH_STOPPED ? interrupted(w) : status;
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static const char *const columns[ROW_NUMBERS] = {"bpd", "nats", "prior", "path", "decoder", "nfe"};
+
+static dfl_status write_npy(const work *w) {
+    const likelihood *l = w->job;
+    npy_writer *out;
+    TRY(npy_create(w->output, ARRAY_F64, 1, &l->count, &out));
+    dfl_status status = DFL_OK;
+    for (size_t i = 0; status == DFL_OK && i < l->count; i++)
+        status = npy_append(out, l->rows + i * l->width + ROW_BPD, 1);
+    if (status == DFL_OK) return npy_commit(out);
+    npy_discard(out);
+    return status;
+}
+
+/* Columns as arrays of their own; terms and times behind them. */
+static dfl_status write_npz(const work *w) {
+    const likelihood *l = w->job;
+    const size_t S = l->width - ROW_NUMBERS;
+    double *const numbers = mem_array(mem_product(l->count, l->width, 1), sizeof *numbers);
+    named_array arrays[ROW_NUMBERS + 2];
+    int n = 0;
+    if (!numbers) return fail_memory();
+    for (size_t k = 0; k < ROW_NUMBERS; k++) {
+        double *const to = numbers + k * l->count;
+        for (size_t i = 0; i < l->count; i++) to[i] = l->rows[i * l->width + k];
+        if (l->flow && k == ROW_DECODER) continue;
+        arrays[n++] = (named_array){columns[k], {ARRAY_F64, 1, {l->count}, to}};
+    }
+    double *const terms = numbers + ROW_NUMBERS * l->count;
+    for (size_t i = 0; i < l->count; i++)
+        memcpy(terms + i * S, l->rows + i * l->width + ROW_NUMBERS, S * sizeof *terms);
+    if (S) {
+        arrays[n++] = (named_array){"terms", {ARRAY_F64, 2, {l->count, S}, terms}};
+        arrays[n++] = (named_array){"times", {ARRAY_F64, 1, {S}, l->times}};
+    }
+    const dfl_status status = npz_write(w->output, arrays, n);
+    free(numbers);
+    return status;
+}
+
+static dfl_status write_output(const work *w) {
+    if (!w->output) return DFL_OK;
+    TRY(ends_in(w->output, ".npy") ? write_npy(w) : write_npz(w));
+    if (unlink(w->part.data) == 0 || errno == ENOENT) return DFL_OK;
+    return fail(DFL_E_IO, "%s: %s", w->part.data, strerror(errno));
+}
+
+static void add_number(text *out, const char *key, double x) {
+    text_add(out, ", \"%s\": ", key);
+    if (isfinite(x))
+        text_real(out, x);
+    else
+        text_add(out, "null");
+}
+
+static dfl_status get_info(const void *model, char *buf, size_t cap, size_t *need) {
+    return dfl_model_info(model, buf, cap, need);
+}
+
+static void add_settings(const work *w, text *out) {
+    const likelihood *l = w->job;
+    text settings = {0};
+    const dfl_status status = likelihood_text(l, &settings);
+    text_add(out, ", \"method\": \"%s\", \"settings\": ", l->flow ? "flow" : "bound");
+    json_add_text(out, status == DFL_OK ? settings.data : "");
+    text_free(&settings);
+    text_add(out, ", \"prior\": \"%s\"", l->nu.kind);
+    add_number(out, "t_start", l->T);
+    if (l->flow) {
+        static const char *const kinds[] = {"exact", "rademacher", "gaussian", "hadamard"};
+        add_number(out, "t_end", l->eps);
+        text_add(out, ", \"solver\": \"%s\", \"trace\": \"%s\", \"probes\": %zu, \"jvp\": %s",
+                 opt_text(&l->options, "solver"), kinds[l->along.probes.kind],
+                 l->along.probes.count, l->net.jvp ? "true" : "false");
+        if (l->along.solver != FLOW_ODE45) text_add(out, ", \"steps\": %zu", l->along.steps);
+        add_number(out, "added_bits", l->added_bits);
+    } else {
+        text_add(out, ", \"times\": %d, \"variance\": \"%s\"", l->bound.S,
+                 opt_text(&l->options, "variance"));
+    }
+    text_add(out, ", \"draws\": %zu, \"dequantised\": %s, \"seed\": \"%llu\"", l->draws,
+             l->flow && l->data->bytes ? "true" : "false", (unsigned long long)l->seed);
+}
+
+static dfl_status make_record(const work *w, text *out) {
+    const likelihood *l = w->job;
+    char *info = NULL;
+    text_add(out, "{\"format\": \"driftless-likelihood/1\", \"version\": \"%s\", \"arguments\": [",
+             dfl_version());
+    for (int i = 1; i < w->args->argc; i++) {
+        if (i > 1) text_add(out, ", ");
+        json_add_text(out, w->args->argv[i]);
+    }
+    TRY(fetch_text(get_info, w->model, &info));
+    text_add(out, "], \"model\": %s, \"data_digest\": \"%s\", \"first\": %zu, \"images\": %zu",
+             info, l->data->digest, l->first, l->count);
+    free(info);
+    add_settings(w, out);
+    for (int k = 0; k < ROW_NUMBERS; k++) {
+        double mean, error;
+        char key[32];
+        if (l->flow && k == ROW_DECODER) continue;
+        likelihood_mean(l, k, &mean, &error);
+        add_number(out, columns[k], mean);
+        snprintf(key, sizeof key, "%s_se", columns[k]);
+        add_number(out, key, error);
+    }
+    add_number(out, "seconds", seconds_now() - w->began);
+    add_number(out, "model_seconds", l->net.seconds);
+    text_add(out, "}\n");
+    return out->failed ? fail_memory() : DFL_OK;
+}
+
+static dfl_status write_record(const work *w) {
+    text out = {0};
+    if (!w->json) return DFL_OK;
+    dfl_status status = make_record(w, &out);
+    if (status == DFL_OK) status = write_text(w->json, out.data);
+    text_free(&out);
+    return status;
+}
+
+static void add_figure(text *out, const likelihood *l, const char *name, int column) {
+    double mean, error;
+    likelihood_mean(l, column, &mean, &error);
+    text_add(out, "%-9s %.5f", name, mean);
+    if (isfinite(error)) text_add(out, " +- %.5f", error);
+}
+
+static dfl_status print_summary(const work *w) {
+    const likelihood *l = w->job;
+    double nfe, spread;
+    text out = {0};
+    if (w->quiet || (w->json && strcmp(w->json, "-") == 0)) return DFL_OK;
+    likelihood_mean(l, ROW_NFE, &nfe, &spread);
+    add_figure(&out, l, "bits/dim", ROW_BPD);
+    text_add(&out, "  (%zu images, %.6g evaluations each)\n", l->count, nfe);
+    add_figure(&out, l, "nats", ROW_NATS);
+    text_add(&out, l->flow ? "  = -log p, of the density\n" : "  at most -log p\n");
+    add_figure(&out, l, "prior", ROW_PRIOR);
+    text_add(&out,
+             l->flow ? "  -log of the %s density at T = %.6g\n"
+                     : "  divergence from the %s density at T = %.6g\n",
+             l->nu.kind, l->T);
+    if (!l->flow) {
+        add_figure(&out, l, "path", ROW_PATH);
+        text_add(&out, "  of %d transitions\n", l->bound.S - 1);
+        add_figure(&out, l, "decoder", ROW_DECODER);
+        text_add(&out, "  at t = %.6g\n", l->times[0]);
+    }
+    const dfl_status status = out.failed ? fail_memory() : print_page(out.data);
+    text_free(&out);
+    return status;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static dfl_status finish(const work *w) {
+    TRY(write_output(w));
+    TRY(write_record(w));
+    return print_summary(w);
+}
+
+static void work_free(work *w) {
+    likelihood_free(w->job);
+    likelihood_data_free(&w->data);
+    dfl_model_free(w->model);
+    text_free(&w->spec);
+    text_free(&w->part);
+}
+
+static int run_likelihood(const args *a) {
+    work w = {.args = a, .began = seconds_now()};
+    int code = CODE_BY_STATUS;
+    stop_install();
+    dfl_status status = make_spec(&w);
+    if (status == DFL_OK) {
+        code = CODE_MODEL;
+        status = load_model(&w);
+    }
+    if (status == DFL_OK) {
+        code = CODE_BY_STATUS;
+        status = load_data(&w);
+    }
+    if (status == DFL_OK) status = make_job(&w);
+    if (status == DFL_OK) status = compute(&w);
+    if (status == DFL_OK) {
+        code = CODE_FAILURE;
+        status = finish(&w);
+    }
+    work_free(&w);
+    return status == DFL_OK ? CODE_OK : tell_failure(status, code);
+}

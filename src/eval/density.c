@@ -1,0 +1,51 @@
+/* Start densities; see the header. */
+#include "eval/density.h"
+
+#include <math.h>
+
+static const double log_2pi = 1.83787706640934548356;
+
+static double square(const double *x, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
+    return sum;
+}
+
+static double normalisation(const density *nu) {
+    return -(double)nu->dim * (log(nu->scale) + log_2pi / 2);
+}
+
+static dfl_status standard_logp(const density *nu, const double *x, int64_t label, double *out) {
+    (void)label;
+    *out = normalisation(nu) - square(x, nu->dim) / (2 * nu->scale * nu->scale);
+    return DFL_OK;
+}
+
+static double standard_cross(const density *nu, const double *x0, double a, double b) {
+    const double moment = a * a * square(x0, nu->dim) + b * b * (double)nu->dim;
+    return normalisation(nu) - moment / (2 * nu->scale * nu->scale);
+}
+
+void density_standard(const process *p, double t, size_t dim, density *out) {
+    *out = (density){.kind = "standard",
+                     .dim = dim,
+                     .logp = standard_logp,
+                     .cross = standard_cross,
+                     .scale = process_prior(p, t).v[0]};
+}
+
+static dfl_status exact_logp(const density *nu, const double *x, int64_t label, double *out) {
+    return mixture_log_density(nu->mix, &nu->at, x, label, out);
+}
+
+dfl_status density_exact(const dfl_model *model, const process *p, double t, density *out) {
+    *out = (density){.kind = "exact", .dim = card_dim(&model->card), .logp = exact_logp};
+    out->mix = mixture_in(model);
+    if (!out->mix)
+        return fail(DFL_E_COMBINATION,
+                    "prior=exact: only an analytic mixture knows its density at t=%g; \"standard\" "
+                    "is there for networks",
+                    t);
+    process_marginal(p, t, &out->at);
+    return DFL_OK;
+}

@@ -1,0 +1,217 @@
+"""driftless likelihood: a network with a graph of derivatives against central differences, the shipped
+model by both methods, interruption, files, refusals."""
+
+import json
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from onnx import TensorProto, checker, helper, numpy_helper, save
+
+SIZE = 4
+MATRIX = np.array([[0.6, 0.3, 0, -0.2], [-0.1, 0.5, 0.2, 0], [0.1, 0, 0.7, 0.4], [0.2, -0.3, 0, 0.4]],
+                  dtype=np.float32)
+
+
+def value(name, *dims):
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
+
+
+def write_graph(path, jvp):
+    """eps = sin(x A) + 0 t, and with `jvp` cos(x A) (v A) beside it."""
+    nodes = [helper.make_node("MatMul", ["sample", "A"], ["mixed"]),
+             helper.make_node("Sin", ["mixed"], ["bent"]),
+             helper.make_node("Mul", ["timestep", "zero"], ["nothing"]),
+             helper.make_node("Unsqueeze", ["nothing", "axes"], ["column"]),
+             helper.make_node("Add", ["bent", "column"], ["out_sample"])]
+    inputs = [value("sample", "batch", SIZE), value("timestep", "batch")]
+    outputs = [value("out_sample", "batch", SIZE)]
+    if jvp:
+        nodes += [helper.make_node("MatMul", ["tangent", "A"], ["moved"]),
+                  helper.make_node("Cos", ["mixed"], ["slope"]),
+                  helper.make_node("Mul", ["slope", "moved"], ["jvp"])]
+        inputs.append(value("tangent", "batch", SIZE))
+        outputs.append(value("jvp", "batch", SIZE))
+    constants = [numpy_helper.from_array(x, name) for x, name in
+                 ((MATRIX, "A"), (np.zeros(1, np.float32), "zero"), (np.array([1]), "axes"))]
+    graph = helper.make_graph(nodes, "toy", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(model)
+    save(model, str(path))
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """toy(**card keys): folder of a network with derivatives."""
+
+    def make(**keys):
+        folder = tmp_path / "toy"
+        folder.mkdir(exist_ok=True)
+        write_graph(folder / "network.onnx", False)
+        write_graph(folder / "jvp.onnx", True)
+        card = {"format": "driftless-model/1", "network": {"file": "network.onnx"},
+                "jvp": {"file": "jvp.onnx", "output": "out_sample"}, "process": "vp_linear",
+                "prediction_type": "epsilon", "time_map": {"type": "linear", "dtype": "float32"},
+                "t_min": 0.01, "t_max": 1.0, "sample": {"shape": [SIZE]}, **keys}
+        (folder / "model.json").write_text(json.dumps(card))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def points(tmp_path):
+    """A file of float64 values [5][4]."""
+    np.save(tmp_path / "x.npy", np.sin(1.7 * np.arange(5 * SIZE) + 0.3).reshape(5, SIZE))
+    return "x.npy"
+
+
+def record(done):
+    return json.loads(done.stdout)
+
+
+def test_jvp_against_differences(run, toy, points):
+    """Exact traces: the graph's derivative and central differences agree, at half the evaluations."""
+    folder = toy()
+    both = [record(run("likelihood", folder, points, "--steps", 30, "--json", "-", *more))
+            for more in ([], ["--derivative", "central"])]
+    assert [one["jvp"] for one in both] == [True, False]
+    assert both[0]["nfe"] == 30 * 4 * SIZE and both[1]["nfe"] == 2 * both[0]["nfe"]
+    # by differences, O(h^2) and float32: a relative error of 1e-4 of the trace's integral
+    assert abs(both[0]["nats"] - both[1]["nats"]) < 2e-3
+    finer = record(run("likelihood", folder, points, "--steps", 30, "--json", "-",
+                       "--derivative", "central", "--fd-step", 0.05))
+    assert abs(both[0]["nats"] - finer["nats"]) < 2e-2
+    assert run("info", folder).stdout.count("jvp.onnx") == 1
+
+
+def integral(x, steps=400):
+    """The same flow in NumPy, RK4 over log sigma, by the trace of sin's Jacobian."""
+    A = MATRIX.astype(np.float64)
+
+    def schedule(rho):
+        a = 1 / np.sqrt(1 + rho * rho)
+        return a, rho * a
+
+    def slope(u, y):
+        a, b = schedule(np.exp(u))
+        eps = np.sin(a * y @ A)
+        return np.exp(u) * eps, b * (np.cos(a * y @ A) @ np.diag(A))
+
+    def rho(t):
+        return np.sqrt(np.expm1(0.1 * t + 9.95 * t * t))
+
+    u, end = np.log(rho(0.01)), np.log(rho(1.0))
+    y, l, h = x / schedule(np.exp(u))[0], 0, (end - u) / steps
+    first = schedule(np.exp(u))[0]
+    for _ in range(steps):
+        k = [slope(u, y)]
+        for c in (0.5, 0.5, 1):
+            k.append(slope(u + c * h, y + c * h * k[-1][0]))
+        y = y + h / 6 * (k[0][0] + 2 * k[1][0] + 2 * k[2][0] + k[3][0])
+        l = l + h / 6 * (k[0][1] + 2 * k[1][1] + 2 * k[2][1] + k[3][1])
+        u += h
+    last = schedule(np.exp(end))[0]
+    prior = -((last * y) ** 2).sum(1) / 2 - SIZE / 2 * np.log(2 * np.pi)
+    return prior + l + SIZE * np.log(last / first)
+
+
+def test_against_numpy(run, toy, points, tmp_path):
+    run("likelihood", toy(), points, "--steps", 100, "-o", "out.npz", "-q")
+    got = np.load(tmp_path / "out.npz")
+    assert sorted(got.files) == ["bpd", "nats", "nfe", "path", "prior"]
+    exact = integral(np.load(tmp_path / points))
+    assert np.abs(got["nats"] + exact).max() < 2e-4
+    assert np.allclose(got["bpd"], got["nats"] / (SIZE * np.log(2)))
+    run("likelihood", toy(), points, "--solver", "ode45", "--rtol", 1e-5, "-o", "ode.npy", "-q")
+    assert np.abs(np.load(tmp_path / "ode.npy") * SIZE * np.log(2) + exact).max() < 1e-2
+
+
+@pytest.mark.parametrize("keys, says", [
+    ({"jvp": {"file": "none.onnx"}}, "jvp"),
+    ({"jvp": {"file": "jvp.onnx", "output": "out_sample", "derivative": "none"}}, "no output 'none'"),
+    ({"jvp": {"file": "jvp.onnx", "output": "out_sample", "inputs": {"tangent": "none"}}},
+     "no input 'none'"),
+    ({"jvp": {"file": "network.onnx", "output": "out_sample"}}, "2 inputs"),
+    ({"jvp": 3}, "jvp"),
+])
+def test_bad_jvp(run, toy, points, keys, says):
+    done = run("likelihood", toy(**keys), points, ok=False)
+    assert done.returncode in (2, 3) and says in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_shipped_model(run, model, tmp_path):
+    """Samples of the model itself, by the flow and the bound: few steps, so a wide margin."""
+    run("sample", model, "-n", 3, "--steps", 8, "-o", "x.npz", "-q")
+    images = np.load(tmp_path / "x.npz")["arr_0"]
+    assert images.dtype == np.uint8
+    np.save(tmp_path / "x.npy", images)
+    flow = record(run("likelihood", model, "x.npy", "--steps", 6, "--class", "null", "--json", "-"))
+    bound = record(run("likelihood", model, "x.npy", "--method", "bound", "--steps", 1000, "--terms",
+                       40, "--json", "-"))
+    assert (flow["trace"], flow["probes"], flow["jvp"]) == ("rademacher", 1, False)
+    assert flow["nfe"] == 48 and bound["nfe"] == 41
+    assert 1 < flow["bpd"] < 5 and 1 < bound["bpd"] < 5
+    assert bound["bpd"] > flow["bpd"] - 0.7
+    # noise of the same bytes is far less likely than pictures
+    np.save(tmp_path / "y.npy", np.random.default_rng(0).permuted(images.reshape(3, -1), axis=1)
+            .reshape(3, 28, 28))
+    noise = record(run("likelihood", model, "y.npy", "--method", "bound", "--steps", 1000, "--terms",
+                       20, "--json", "-"))
+    assert noise["bpd"] > bound["bpd"] + 1
+
+
+def test_interrupted_is_uninterrupted(run, program, root, tmp_path):
+    mixture = f"mixture:{root}/tests/data/mixture2d.json"
+    np.save(tmp_path / "x.npy", np.sin(np.arange(200000.0)).reshape(-1, 2))
+    command = ["likelihood", mixture, "x.npy", "--steps", "40", "--trace", "rademacher"]
+    child = subprocess.Popen([program, *command, "-o", "part.npz", "--batch", "50"], cwd=tmp_path,
+                             stderr=subprocess.PIPE, text=True)
+    time.sleep(1.0)
+    child.send_signal(signal.SIGINT)
+    said = child.communicate()[1]
+    assert child.returncode == 130 and "the same command goes on from there" in said
+    part = tmp_path / "part.npz.part"
+    done = len(np.load(part)["rows"])
+    assert done > 0 and not (tmp_path / "part.npz").exists()
+    count = str(done + 60)
+    other = run(*command, "--seed", 1, "-o", "part.npz", ok=False)
+    assert other.returncode == 2 and "other settings" in other.stderr
+    run(*command, "-n", count, "-o", "part.npz", "-q")
+    run(*command, "-n", count, "-o", "whole.npz", "-q", "--batch", 7)
+    a, b = np.load(tmp_path / "part.npz"), np.load(tmp_path / "whole.npz")
+    assert not part.exists() and a.files == b.files
+    for key in a.files:
+        assert np.array_equal(a[key], b[key])
+
+
+@pytest.mark.parametrize("more, says", [
+    (["-o", "x.png"], ".npz or .npy"),
+    (["--method", "bound", "--probes", 2], "belongs to method"),
+    (["--t-start", 0], "signal and noise"),
+    (["--class", "3"], "no classes"),
+    (["--process", "psld"], "phase space"),
+    (["--labels", "x.npy", "--class", "1"], "contradict"),
+    (["--labels", "x.npy"], "int64"),
+    (["-n", 9], "there are 5"),
+    (["-o", "none/x.npz"], "none"),
+])
+def test_refusals(run, toy, points, more, says):
+    done = run("likelihood", toy(), points, *more, ok=False)
+    assert says in done.stderr and done.stderr.count("\n") == 1
+    assert done.returncode in (1, 2)
+
+
+@pytest.mark.parametrize("array, says", [
+    (np.zeros(4), "dimensions"),
+    (np.zeros((2, 5)), "5 numbers"),
+    (np.full((2, 4), np.nan), "not finite"),
+    (np.zeros((2, 4), np.int64), "uint8"),
+    (np.zeros((0, 4)), ""),
+])
+def test_bad_data(run, toy, tmp_path, array, says):
+    np.save(tmp_path / "bad.npy", array)
+    done = run("likelihood", toy(), "bad.npy", ok=False)
+    assert says in done.stderr and done.stderr.count("\n") == 1
