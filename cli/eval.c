@@ -165,7 +165,7 @@ static int run_job(const args *a) {
     for (size_t i = 0; i < sizeof stages / sizeof *stages && code == CODE_OK; i++) {
         const dfl_status status = stages[i].run(j);
         j->seconds = seconds_now() - began;
-        if (status != DFL_OK) code = tell_failure(status, stages[i].code);
+        if (status != DFL_OK) code = tell_failure(status, j->code ? j->code : stages[i].code);
     }
     eval_close(j);
     free(j);

@@ -32,6 +32,7 @@ typedef struct {
     progress bar;
     double saved, saving; /* when the last checkpoint was written, how long that took */
     size_t begun, shown;  /* pictures there at the start; on the bar */
+    int code;             /* of what failed, where its status does not say it; else 0 */
     bool finished;        /* outputs have their names */
     metric_list list;
     text notes; /* lines about what a reader should know */

@@ -82,6 +82,7 @@ static dfl_status open_drawn(eval_job *j, const char *folder) {
     dfl_status status =
         options.failed ? fail_memory() : dfl_model_open(folder, options.data, &j->model);
     text_free(&options);
+    if (status != DFL_OK) j->code = CODE_MODEL;
     TRY(status);
     TRY(guide_model(a, &j->model));
     TRY(make_plan(j));
@@ -105,7 +106,10 @@ static dfl_status open_extractor(eval_job *j) {
     if (!folder)
         return fail(DFL_E_ARG, "eval needs an extractor: --features FOLDER, such as "
                                "models/fashion-classifier, or --features pixels");
-    return extractor_open(folder, (int)arg(j->args, "threads")->integer, &j->extractor);
+    const dfl_status status =
+        extractor_open(folder, (int)arg(j->args, "threads")->integer, &j->extractor);
+    if (status != DFL_OK) j->code = CODE_MODEL;
+    return status;
 }
 
 /* Pictures or ready-made features; `part`: the first so many, numbered as asked. */

@@ -345,7 +345,8 @@ static dfl_status print_summary(const work *w) {
     add_figure(&out, l, "bits/dim", ROW_BPD);
     text_add(&out, "  (%zu images, %.6g evaluations each)\n", l->count, nfe);
     add_figure(&out, l, "nats", ROW_NATS);
-    text_add(&out, l->flow ? "  = -log p, of the density\n" : "  at most -log p\n");
+    text_add(&out, l->flow ? "  = -log p, of the density\n"
+                           : "  at least -log p of the discrete model\n");
     add_figure(&out, l, "prior", ROW_PRIOR);
     text_add(&out,
              l->flow ? "  -log of the %s density at T = %.6g\n"

@@ -86,6 +86,24 @@ static void test_stored_terms(void **state) {
     denoiser_free(&net);
 }
 
+/* Where variance explodes a = 1 and b = sigma: be = sigma_t^2 - sigma_s^2. Kills: the terms of the
+   states x, whose a shrinks, in place of x/a. */
+static void test_exploding(void **state) {
+    (void)state;
+    process *p;
+    assert_ok(process_new("edm", &p));
+    const double s = 0.02, t = 0.025, from = 80 * s, to = 80 * t;
+    const double be = to * to - from * from, q = be * from * from / (to * to);
+    const bound_term wide = bound_term_of(p, s, t, 6, VARIANCE_BE);
+    const bound_term narrow = bound_term_of(p, s, t, 6, VARIANCE_VQ);
+    assert_true(fabs(wide.constant - 3 * (q / be - 1 - log(q / be))) < 1e-13);
+    assert_true(fabs(wide.factor - be / (2 * to * to)) < 1e-14);
+    assert_true(fabs(wide.scaled - be / (2 * to * to * to * to)) < 1e-14);
+    assert_true(narrow.constant == 0);
+    assert_true(fabs(narrow.factor - be * be / (2 * q * to * to)) < 1e-14);
+    process_free(p);
+}
+
 /* The prior's term in closed form, and by draws where there is none. */
 static void test_stored_prior(void **state) {
     (void)state;
@@ -283,10 +301,11 @@ static void test_discrete_data(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stored_terms), cmocka_unit_test(test_stored_prior),
-        cmocka_unit_test(test_levels),       cmocka_unit_test(test_bound_holds),
-        cmocka_unit_test(test_choice),       cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_clip),         cmocka_unit_test(test_discrete_data),
+        cmocka_unit_test(test_stored_terms),  cmocka_unit_test(test_stored_prior),
+        cmocka_unit_test(test_exploding),     cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_bound_holds),   cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_rows),          cmocka_unit_test(test_clip),
+        cmocka_unit_test(test_discrete_data),
     };
     return cmocka_run_group_tests(tests, begin_group, end_group);
 }

@@ -163,8 +163,9 @@ static void test_processes(void **state) {
                 worst = fmax(worst, fabs(logp + got[i]));
             }
             print_message("%s%s, %s: %.1e\n", cases[k].type, cases[k].more, specs[s], worst);
-            /* the standard start is off by the divergence at T: small, unless signal is left */
-            assert_true(worst < (s == 0 ? 1e-8 : s == 1 ? 2e-5 : 0.05));
+            /* the standard start is off by the divergence at T, 1e-2 where `flow` stops at 0.999 */
+            const double apart = strstr(cases[k].more, "\"flow\"") ? 1e-2 : 1e-3;
+            assert_true(worst < (s == 0 ? 1e-8 : s == 1 ? 2e-5 : apart));
         }
         process_free(p);
         dfl_model_free(model);

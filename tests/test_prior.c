@@ -138,6 +138,7 @@ static void test_transport(void **state) {
         for (size_t r = 0; r < ROWS; r++)
             near(logp[r], log_mixture(p, 0.63, 0.777, x + r * D), 1e-11, kind_names[i]);
         assert_ok(prior_at(q, 0.63, 0.777, &again)); /* there it's good */
+        prior_free(again);
         refused(prior_at(q, 0.5, 0.8, &again), DFL_E_COMBINATION, "a=0.63");
         refused(prior_at(p, 0, 1, &again), DFL_E_RANGE, "a=0");
         refused(prior_at(p, 1, NAN, &again), DFL_E_RANGE, "b=");
@@ -304,12 +305,12 @@ static void test_classes(void **state) {
             assert_ok(prior_draw(first, 1, s, of));
             for (size_t j = 0; j < D; j++) near(from[j], of[j], 1e-14, "draw of a class");
         }
+        prior_free(all);
         refused(prior_only(p, 2, &all), DFL_E_RANGE, "0 to 1");
         refused(prior_draw_of(p, -2, 1, 0, from), DFL_E_RANGE, "label -2");
         prior_free(p);
         prior_free(first);
         prior_free(second);
-        prior_free(all);
     }
     prior *const plain = some_prior(KIND_DIAG, 0, D, Q), *none;
     refused(prior_only(plain, 0, &none), DFL_E_RANGE, "no classes");

@@ -221,6 +221,64 @@ static void test_along(void **state) {
     free(label);
 }
 
+static double trace_of(const prior *p, size_t k) {
+    double trace = 0;
+    for (size_t j = 0; j < p->d; j++) {
+        trace += p->cov ? p->cov[(k * p->d + j) * p->d + j] : p->psi[k * p->d + j];
+        for (size_t l = 0; p->factor && l < p->q; l++)
+            trace += pow(p->factor[(k * p->d + j) * p->q + l], 2);
+    }
+    return trace;
+}
+
+/* Component 2 is component 1 now: mean and trace of the covariance are those of its rows. */
+static void moved_whole(const em *e, const double *x, const uint32_t *label) {
+    const size_t d = e->data->d, n = e->data->n;
+    double trace = 0, count = 0;
+    for (size_t r = 0; r < n; r++) count += label[r] == 2;
+    for (size_t j = 0; j < d; j++) {
+        double mean = 0;
+        for (size_t r = 0; r < n; r++)
+            if (label[r] == 2) mean += x[r * d + j] / count;
+        for (size_t r = 0; r < n; r++)
+            if (label[r] == 2) trace += pow(x[r * d + j] - mean, 2) / count;
+        assert_true(fabs(e->p->mean[d + j] - mean) < 1e-12);
+    }
+    if (!e->p->factor) trace += (double)d * e->set.reg;
+    if (e->set.kind != KIND_TIED) assert_true(fabs(trace_of(e->p, 1) - trace) < 1e-10);
+}
+
+/* A component with fewer rows than its covariance needs goes; its rows find another one. */
+static void test_removed(void **state) {
+    (void)state;
+    const size_t d = 4, n = 120;
+    double *const x = clusters(n, d, NULL), value;
+    uint32_t *const label = calloc(n, sizeof *label);
+    const rows data = rows_memory(x, n, d);
+    for (int i = KIND_DIAG; i < KINDS; i++) {
+        if (i == KIND_PCAGMM) continue;
+        const em_settings set = {.kind = (kind)i, .k = 3, .q = 2, .reg = 1e-4, .floor = 1e-4};
+        const size_t few = i == KIND_FULL ? d : i == KIND_DIAG || i == KIND_TIED ? 1 : 3;
+        em *e;
+        for (size_t r = 0; r < n; r++) label[r] = r < few ? 1 : r % 2 ? 0 : 2;
+        assert_ok(em_new(&set, &data, &e));
+        assert_ok(em_start(e, label));
+        assert_int_equal(prior_components(e->p), 2);
+        assert_int_equal(e->removed, 1);
+        assert_true(fabs(e->p->weight[0] + e->p->weight[1] - 1) < 1e-14);
+        moved_whole(e, x, label);
+        assert_ok(em_step(e, &value));
+        em_free(e);
+        for (size_t r = 0; r < n; r++) label[r] = r < few + 1 ? 1 : r % 2 ? 0 : 2;
+        assert_ok(em_new(&set, &data, &e));
+        assert_ok(em_start(e, label)); /* one row more is enough */
+        assert_int_equal(prior_components(e->p), 3);
+        em_free(e);
+    }
+    free(label);
+    free(x);
+}
+
 /* Same seed, same bits; another seed, another fit. */
 static void test_determined(void **state) {
     (void)state;
@@ -239,6 +297,33 @@ static void test_determined(void **state) {
     prior_free(a);
     prior_free(b);
     prior_free(c);
+    free(x);
+}
+
+/* The best of several starts by held-out data: never worse than the first, at times better. */
+static void test_restarts(void **state) {
+    (void)state;
+    const size_t d = 4;
+    double *const x = clusters(400, d, NULL);
+    const rows data = rows_memory(x, 400, d);
+    int better = 0;
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        fit_wish wish = wish_for(KIND_DIAG);
+        fit_report one, four;
+        prior *p;
+        wish.em.k = 6;
+        wish.seed = seed;
+        wish.restarts = 1;
+        assert_ok(prior_fit(&wish, &data, NULL, &p, &one));
+        prior_free(p);
+        wish.restarts = 4;
+        assert_ok(prior_fit(&wish, &data, NULL, &p, &four));
+        prior_free(p);
+        assert_true(four.held_loglik >= one.held_loglik);
+        assert_true((four.restart > 0) == (four.held_loglik > one.held_loglik));
+        better += four.restart > 0;
+    }
+    assert_true(better > 0);
     free(x);
 }
 
@@ -276,6 +361,8 @@ static void test_refusals(void **state) {
     wish.em.q = 60;
     refuses(wish, &data, DFL_E_RANGE, "rank 60");
     refuses(wish_for(KIND_DIAG), &few, DFL_E_RANGE, "held out");
+    const rows vast = {.n = 20, .d = (size_t)1 << 40, .get = data.get};
+    refuses(wish, &vast, DFL_E_RANGE, "at most 262144");
     const double flat[40] = {0};
     const rows same = rows_memory(flat, 20, 2);
     wish = wish_for(KIND_DIAG);
@@ -295,6 +382,7 @@ int main(void) {
         cmocka_unit_test(test_kinds),       cmocka_unit_test(test_gate),
         cmocka_unit_test(test_gain),        cmocka_unit_test(test_noised),
         cmocka_unit_test(test_fit_classes), cmocka_unit_test(test_along),
+        cmocka_unit_test(test_removed),     cmocka_unit_test(test_restarts),
         cmocka_unit_test(test_determined),  cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@ enum { LAW_SAMPLES = 20000 };
 
 static void draw(dfl_model *model, const char *spec, const char *options, size_t n, double *x) {
     dfl_plan *plan;
-    dfl_run *run;
+    dfl_run *run = NULL;
     if (dfl_plan_new(model, spec, &plan) || dfl_run_new(plan, model, options, &run) ||
         dfl_run_sample(run, 0, n, NULL, NULL, x))
         REFUTE("%s %s: %s", spec, options, dfl_last_message());

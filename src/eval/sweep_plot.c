@@ -117,7 +117,7 @@ static dfl_status make_script(const sweep *s, const sweep_row *rows, const char 
              "set key below left Left reverse vertical maxcols 2 samplen 2 width 1\n"
              "set border 3\n"
              "set tics nomirror\nset grid ytics lt 1 lc rgb '#cccccc' lw 0.5\n"
-             "set xlabel 'network evaluations per sample'\nset ylabel 'Frechet distance%s'\n",
+             "set xlabel \"network evaluations per sample\\n \"\nset ylabel 'Frechet distance%s'\n",
              log_y ? " (logarithmic)" : "");
     const size_t height = 380 + 18 * s->nways;
     text_add(out, "set terminal svg size 640,%zu dynamic noenhanced font 'sans-serif,14'\n",

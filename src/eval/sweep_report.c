@@ -31,7 +31,7 @@ static const char style[] =
     "pre{background:var(--band);padding:.7rem;overflow-x:auto;white-space:pre-wrap}"
     ".plot{overflow-x:auto}"
     ".plot svg{display:block;width:100%;height:auto;min-width:30rem;max-width:48rem}"
-    ".plot svg g[color=\"black\"]{color:var(--ink)}.plot svg g[stroke=\"black\"]"
+    ".plot svg [color=\"black\"]{color:var(--ink)}.plot svg [stroke=\"black\"]"
     "{stroke:var(--ink)}"
     ".plot svg text{fill:var(--ink)}"
     ".plot svg .gridline{stroke:var(--line);stroke-dasharray:none}"
@@ -195,7 +195,7 @@ static void difference_row(const sweep *s, const sweep_row *row, text *out) {
         text_add(out, "<td>%.2f to %.2f</td>", row->of_difference.low, row->of_difference.high);
     else
         text_add(out, "<td></td>");
-    text_add(out, isfinite(row->kid) ? "<td>%.3f</td>" : "<td></td>", 1000 * row->kid);
+    text_add(out, isfinite(row->kid) ? "<td>%.1f</td>" : "<td></td>", 1000 * row->kid);
     text_add(out, "<td>%zu</td><td>%.2f</td>", row->spent, 1000 * row->seconds);
     text_add(out, isfinite(row->share) ? "<td>%.0f&nbsp;%%</td></tr>\n" : "<td></td></tr>\n",
              100 * row->share);

@@ -432,6 +432,9 @@ dfl_status prior_fit(const fit_wish *wish, const rows *data, const int64_t *labe
     halves split = {0};
     *out = NULL;
     *report = (fit_report){.converged = true};
+    if (data->d > PRIOR_DIM_MAX)
+        return fail(DFL_E_RANGE, "samples of %zu numbers: a prior has at most %d dimensions",
+                    data->d, PRIOR_DIM_MAX);
     rows noised = rows_noised(data, wish->a, wish->b, wish->seed);
     fitting f = {wish, wish->em, wish->add_noise ? &noised : NULL, report};
     dfl_status status = split_rows(wish, data->n, &split);

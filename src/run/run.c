@@ -95,7 +95,7 @@ static dfl_status check_pair(const dfl_plan *plan, const dfl_model *model) {
     return DFL_OK;
 }
 
-/* All the memory a run needs; nothing is allocated while it samples. */
+/* All the memory a run needs; nothing is allocated while it samples, but by starts of their own. */
 static dfl_status allocate(dfl_run *run) {
     const size_t size = vec_size(run->type), wide = run->stride;
     const size_t slot = mem_product(run->batch, wide, size);
