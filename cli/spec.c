@@ -84,7 +84,8 @@ dfl_status spec_make_rest(const args *a, text *out) {
     return add_flags(a, out);
 }
 
-dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text *spec) {
+/* Puts tuned values in place of auto, and says so on stderr unless `quiet`. */
+static dfl_status resolve(const args *a, const dfl_model *model, bool quiet, text *spec) {
     char note[NOTE_MAX];
     const char *store = arg(a, "tuned")->text;
     size_t need;
@@ -162,7 +163,7 @@ dfl_status spec_compile(const args *a, const dfl_model *model, spec_made *made) 
         TRY(status);
         return choose(a, model, made);
     }
-    TRY(spec_resolve(a, model, made->quiet, &made->spec));
+    TRY(resolve(a, model, made->quiet, &made->spec));
     return dfl_plan_new(model, made->spec.data, &made->plan);
 }
 

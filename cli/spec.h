@@ -48,8 +48,6 @@ dfl_status spec_make(const args *a, text *out);
 /* The same without what --solvers, --grids and a list of budgets say cell by cell. */
 dfl_status spec_make_rest(const args *a, text *out);
 
-/* Puts tuned values in place of auto, and says so on stderr unless `quiet`. */
-dfl_status spec_resolve(const args *a, const dfl_model *model, bool quiet, text *spec);
 /* --solver auto, beside which only --steps, --nfe and --tuned may stand: E_ARG in *status. */
 bool spec_is_auto(const args *a, dfl_status *status);
 
