@@ -343,6 +343,21 @@ def test_other_statistics_are_left_alone(evaluate, run, tmp_path, classifier):
 # ---- refusals ----------------------------------------------------------------------------------
 
 
+def test_extractors_that_come_with_the_program(run, tmp_path, classifier):
+    np.save(tmp_path / "a.npy", pictures(30, 1))
+    np.save(tmp_path / "b.npy", pictures(30, 2))
+
+    def fid(*options):
+        run("eval", "a.npy", "--ref", "b.npy", "-m", "fid", "--json", "r.json", *options)
+        record = json.loads((tmp_path / "r.json").read_text())
+        return record["extractor"]["name"], record["metrics"]["fid"]["value"]
+
+    default = fid()
+    assert default == fid("--features", classifier) == fid("--features", "fashion-classifier")
+    other = fid("--features", "mnist-lenet5")
+    assert other[0] != default[0] and other[1] != default[1]
+
+
 def test_refusals(run, tmp_path, classifier):
     np.save(tmp_path / "a.npy", pictures(10, 1))
     np.save(tmp_path / "colour.npy", pictures(10, 1, 3))
@@ -359,8 +374,8 @@ def test_refusals(run, tmp_path, classifier):
     (tmp_path / "sub/x.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     ref = ["--ref", "a.npy"]
     cases = [
-        (["a.npy"], USAGE, "--features FOLDER"),
-        (["a.npy", *ref], USAGE, "--features FOLDER"),
+        (["a.npy", "--features", "pixels"], USAGE, "nothing to do"),
+        (["a.npy", *ref, "--features", "nothing"], MODEL, "no extractor of that name"),
         (["a.npy", "b.npy", *ref], USAGE, "no place for"),
         (["a.npy", *ref, "-m", "fid,fud"], USAGE, '"fud" is none of'),
         (["a.npy", *ref, "-m", ","], USAGE, "is none of"),
