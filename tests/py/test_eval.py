@@ -375,7 +375,6 @@ def test_refusals(run, tmp_path, classifier):
     ref = ["--ref", "a.npy"]
     cases = [
         (["a.npy", "--features", "pixels"], USAGE, "nothing to do"),
-        (["a.npy", *ref, "--features", "nothing"], MODEL, "no extractor of that name"),
         (["a.npy", "b.npy", *ref], USAGE, "no place for"),
         (["a.npy", *ref, "-m", "fid,fud"], USAGE, '"fud" is none of'),
         (["a.npy", *ref, "-m", ","], USAGE, "is none of"),
@@ -399,7 +398,7 @@ def test_refusals(run, tmp_path, classifier):
         (["bad-f.npy", "--ref", "bad-f.npy"], FAILURE, "no finite number"),
         (["f.npy", "--ref", "f.npy", "-m", "is"], USAGE, "has no classes"),
         (["a.npy", "--features", classifier, "-m", "fid"], USAGE, "there is no reference"),
-        (["a.npy", "--features", "missing", *ref], MODEL, "missing/features.json"),
+        (["a.npy", "--features", "missing", *ref], MODEL, "no extractor of that name"),
         (["colour.npy", "--features", classifier, *ref], USAGE, "3 channels"),
         (["small.npy", "--features", classifier, *ref], USAGE, "takes 28 x 28"),
         (["numbers.npy", "--features", classifier, *ref], FAILURE, "no finite number"),
