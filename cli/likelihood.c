@@ -74,10 +74,12 @@ static const arg_row table[] = {
 const command command_likelihood = {
     "likelihood",
     "MODEL DATA [options]",
-    "Computes bits per dimension of data under a model. DATA is a .npy: uint8 images, or float32 "
-    "or "
-    "float64 values as the model takes them. docs/likelihood.md has the equations.",
-    "example:\n  driftless likelihood models/fashion-vp test.npy -n 32 --steps 50 -o bpd.npz\n",
+    "Computes bits per dimension of data under a model. DATA are pictures (a folder of .png, .npz, "
+    "idx3-ubyte or its .gz), or a .npy of uint8 images, or of float32 or float64 values as the "
+    "model "
+    "takes them. docs/likelihood.md has the equations.",
+    "example:\n  driftless likelihood models/fashion-vp t10k-images-idx3-ubyte.gz -n 32 \\\n"
+    "      --steps 50 -o bpd.npz\n",
     2,
     2,
     table,

@@ -1,9 +1,10 @@
-/* Data files of likelihoods: untrusted arrays, brought into the model's order. */
+/* Data files of likelihoods: untrusted arrays and pictures, brought into the model's order. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "eval/likelihood.h"
+#include "eval/pictures.h"
 #include "io/io.h"
 
 enum { ELEMENTS_MAX = 1 << 30 };
@@ -94,10 +95,9 @@ static dfl_status fill_labels(int64_t label, const card *c, likelihood_data *out
     return DFL_OK;
 }
 
-/* One digest for data and labels. */
-static dfl_status digest(const char *path, likelihood_data *out) {
+/* One digest for data, whose own is there already, and labels. */
+static dfl_status digest_labels(likelihood_data *out) {
     text both = {0};
-    TRY(digest_file(path, out->digest));
     text_add(&both, "%s", out->digest);
     for (size_t i = 0; out->labels && i < out->n; i++)
         text_add(&both, " %lld", (long long)out->labels[i]);
@@ -107,10 +107,8 @@ static dfl_status digest(const char *path, likelihood_data *out) {
     return status;
 }
 
-dfl_status likelihood_read(const char *path, const char *labels, int64_t label, const card *c,
-                           likelihood_data *out) {
+static dfl_status read_array(const char *path, const card *c, likelihood_data *out) {
     array a;
-    *out = (likelihood_data){0};
     TRY(npy_read(path, (size_t)ELEMENTS_MAX * 8, &a));
     dfl_status status = check_shape(path, &a, c);
     if (status == DFL_OK) {
@@ -124,9 +122,63 @@ dfl_status likelihood_read(const char *path, const char *labels, int64_t label, 
                                        : take_numbers(path, &a, out);
     }
     array_free(&a);
+    return status == DFL_OK ? digest_file(path, out->digest) : status;
+}
+
+/* Pixels [pixel][channel] of picture i into its place, [channel][pixel]. */
+static void place_picture(const picture_set *set, size_t i, uint8_t *to) {
+    const size_t pixels = set->height * set->width, channels = set->channels;
+    const uint8_t *const from = set->pixels + i * pixels * channels;
+    for (size_t k = 0; k < pixels * channels; k++)
+        to[k % channels * pixels + k / channels] = from[k];
+}
+
+static dfl_status take_pictures(const char *path, picture_source *from, const card *c,
+                                likelihood_data *out) {
+    out->n = from->count;
+    out->dim = card_dim(c);
+    memcpy(out->digest, from->digest, sizeof out->digest);
+    if (mem_product(out->n, out->dim, 1) > ELEMENTS_MAX)
+        return fail(DFL_E_RANGE, "%s: more than %d bytes of pictures", path, ELEMENTS_MAX);
+    out->bytes = mem_array(out->n * out->dim, 1);
+    if (!out->bytes) return fail_memory();
+    for (size_t done = 0; done < out->n;) {
+        picture_set set;
+        TRY(pictures_read(from, done, out->n - done, &set));
+        if (c->rank != 3 || c->shape[0] != set.channels || c->shape[1] != set.height ||
+            c->shape[2] != set.width)
+            return fail(DFL_E_COMBINATION,
+                        "%s: pictures of %zu channels, %zu x %zu; the model's samples have another "
+                        "shape",
+                        path, set.channels, set.height, set.width);
+        for (size_t i = 0; i < set.n; i++)
+            place_picture(&set, i, out->bytes + (done + i) * out->dim);
+        done += set.n;
+    }
+    return DFL_OK;
+}
+
+static dfl_status read_pictures(const char *path, const card *c, likelihood_data *out) {
+    const picture_wish wish = {path, 0, 0, {c->range[0], c->range[1]}};
+    picture_source *from = NULL;
+    dfl_status status = pictures_open(&wish, &from);
+    if (status == DFL_OK) status = take_pictures(path, from, c, out);
+    pictures_free(from);
+    return status;
+}
+
+static bool is_array(const char *path) {
+    const size_t length = strlen(path);
+    return length >= 4 && strcmp(path + length - 4, ".npy") == 0;
+}
+
+dfl_status likelihood_read(const char *path, const char *labels, int64_t label, const card *c,
+                           likelihood_data *out) {
+    *out = (likelihood_data){0};
+    dfl_status status = is_array(path) ? read_array(path, c, out) : read_pictures(path, c, out);
     if (status == DFL_OK)
         status = labels ? take_labels(labels, c, out) : fill_labels(label, c, out);
-    if (status == DFL_OK) status = digest(path, out);
+    if (status == DFL_OK) status = digest_labels(out);
     if (status != DFL_OK) likelihood_data_free(out);
     return status;
 }

@@ -1,8 +1,10 @@
 """driftless likelihood: a network with a graph of derivatives against central differences, the shipped
 model by both methods, interruption, files, refusals."""
 
+import gzip
 import json
 import signal
+import struct
 import subprocess
 import time
 
@@ -161,6 +163,25 @@ def test_shipped_model(run, model, tmp_path):
     noise = record(run("likelihood", model, "y.npy", "--method", "bound", "--steps", 1000, "--terms",
                        20, "--json", "-"))
     assert noise["bpd"] > bound["bpd"] + 1
+
+
+def test_pictures(run, model, tmp_path):
+    """The bytes of an array, in whatever form pictures come, have the same likelihood."""
+    bytes_ = np.random.default_rng(3).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", bytes_)
+    np.savez(tmp_path / "x.npz", arr_0=bytes_[..., None])
+    idx = struct.pack(">IIII", 0x803, 6, 28, 28) + bytes_.tobytes()
+    (tmp_path / "x-ubyte.gz").write_bytes(gzip.compress(idx))
+    bpd = {}
+    for name in ("x.npy", "x.npz", "x-ubyte.gz"):
+        run("likelihood", model, name, "--method", "bound", "--terms", 3, "-o", "bpd.npy", "-q")
+        bpd[name] = np.load(tmp_path / "bpd.npy")
+    assert np.std(bpd["x.npy"]) > 0
+    assert np.array_equal(bpd["x.npy"], bpd["x.npz"])
+    assert np.array_equal(bpd["x.npy"], bpd["x-ubyte.gz"])
+    np.savez(tmp_path / "x.npz", arr_0=np.zeros((6, 3, 3, 1), np.uint8))
+    done = run("likelihood", model, "x.npz", ok=False)
+    assert done.returncode == 2 and "pictures of 1 channels, 3 x 3" in done.stderr
 
 
 def test_interrupted_is_uninterrupted(run, program, root, tmp_path):
