@@ -44,6 +44,23 @@ def write(folder, config, network, shape, step, images_seen):
     return card
 
 
+def add_jvp(folder, network, output):
+    """Name the graph of derivatives `network` in the card that lies beside it. Without a card, and in phase space,
+    which has no use for it yet, nothing happens."""
+    path = Path(folder) / "model.json"
+    card = json.loads(path.read_text()) if path.exists() else {}
+    if not card or "state_components" in card:
+        return
+    card["jvp"] = {
+        "file": network,
+        "sha256": hashlib.sha256((Path(folder) / network).read_bytes()).hexdigest(),
+        "inputs": {**card["network"]["inputs"], "tangent": "tangent"},
+        "output": output,
+        "derivative": "jvp",
+    }
+    path.write_text(json.dumps(card, indent=2) + "\n")
+
+
 def process(settings):
     """The card's process entry."""
     if settings.type == "vp_linear":

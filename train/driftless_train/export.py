@@ -58,11 +58,12 @@ def example(config, shape, n, seed=0):
 
 def export_jvp(model, config, folder, shape):
     """Write folder/jvp.onnx: the network's inputs and `tangent` -> its output and `jvp`, the
-    output's derivative along the tangent of the sample. Returns like export."""
+    output's derivative along the tangent of the sample, and name it in the card that is there. Returns like export."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     both, inputs = Jvp(model).eval(), jvp_example(config, shape, 64)
     graph.write(both, folder / JVP_FILE, inputs, [OUTPUT, "jvp"])
+    card.add_jvp(folder, JVP_FILE, OUTPUT)
     return graph.difference(both, folder / JVP_FILE, inputs)
 
 

@@ -5,6 +5,7 @@ The measure is Frechet's distance on the 128 features of models/fashion-classifi
 i mod 10, 10 evaluations) against the 10 000 test images. Untrained: 371.
 """
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -78,3 +79,26 @@ def test_a_minute_of_training(config, features, real, tmp_path):
     untrained = sampled(tmp_path / "raw", features, real, tmp_path)
     trained = sampled(tmp_path / "trained", features, real, tmp_path)
     assert trained < BOUND < untrained, (trained, untrained)
+
+
+def bits(folder, *options):
+    done = subprocess.run([PROGRAM, "likelihood", folder, folder.parent / "x.npy", "--steps", "5", "--json", "-",
+                           *options], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def test_derivatives_of_an_exported_network(config, tmp_path):
+    """Likelihoods by the graph of derivatives are those by central differences."""
+    trainer, folder = loop.Trainer(config, "cpu"), tmp_path / "model"
+    loop.run(trainer, tmp_path / "run", loop.Limits(steps=20, quiet=True))
+    exporter.export(trainer.state(), folder, [1, 28, 28])
+    images = data.load(config.data, train=False).take(slice(4))[0]
+    np.save(tmp_path / "x.npy", ((images.numpy() + 1) * 127.5).round().astype(np.uint8))
+    differences = bits(folder)
+    exporter.export_jvp(*exporter.denoiser(trainer.state()), folder, [1, 28, 28])
+    exact = bits(folder)
+    assert (differences["jvp"], exact["jvp"]) == (False, True)
+    assert abs(exact["bpd"] - differences["bpd"]) < 2e-3, (exact["bpd"], differences["bpd"])
+    trainer = loop.Trainer(config, "cpu")  # other weights have another derivative
+    exporter.export_jvp(*exporter.denoiser(trainer.state()), folder, [1, 28, 28])
+    assert abs(bits(folder)["bpd"] - differences["bpd"]) > 2e-3
