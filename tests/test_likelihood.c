@@ -150,9 +150,7 @@ static void test_processes(void **state) {
         const double v = a * a / 4 + b * b;
         static const char *const specs[] = {
             "solver=ode45 rtol=1e-11 atol=1e-11 prior=exact t_end=0.002",
-            "steps=300 prior=exact "
-            "t_end=0.002",
-            "solver=ode45 rtol=1e-11 atol=1e-11 t_end=0.002"};
+            "steps=300 prior=exact t_end=0.002", "solver=ode45 rtol=1e-11 atol=1e-11 t_end=0.002"};
         for (int s = 0; s < 3; s++) {
             double worst = 0;
             column(model, &data, specs[s], ROW_NATS, got);

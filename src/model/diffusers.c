@@ -40,20 +40,22 @@ static dfl_status read_json(const char *folder, const char *name, json_t **root,
 
 /* ---- the network's file ------------------------------------------------------------------------ */
 
+enum { FED = ROLE_CLASS + 1 }; /* roles of a network that was exported to sample from */
+
 typedef struct {
     onnx_graph graph;
-    const onnx_value *role[ROLES]; /* NULL: there is none */
+    const onnx_value *role[FED]; /* NULL: there is none */
     const char *output;
 } network;
 
-static const char *const input_names[ROLES] = {"sample", "timestep", "class_labels"};
+static const char *const input_names[FED] = {"sample", "timestep", "class_labels"};
 
 static dfl_status find_inputs(const char *path, network *n) {
     for (size_t i = 0; i < n->graph.ninputs; i++) {
         const onnx_value *input = &n->graph.input[i];
         int role = 0;
-        while (role < ROLES && strcmp(input->name, input_names[role]) != 0) role++;
-        if (role == ROLES)
+        while (role < FED && strcmp(input->name, input_names[role]) != 0) role++;
+        if (role == FED)
             return fail(DFL_E_COMBINATION,
                         "%s: the network has the input '%s', which driftless has nothing to feed; "
                         "networks with sample, timestep and class_labels are supported, those that "
