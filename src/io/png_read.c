@@ -39,6 +39,8 @@ static void on_warning(png_structp png, png_const_charp sentence) {
 
 static png_voidp on_malloc(png_structp png, png_alloc_size_t size) {
     viewer *const v = png_get_mem_ptr(png);
+    /* libpng takes the room that a chunk claims before it has read it. Rows and windows are smaller. */
+    if (size > CHUNK_MAX) return NULL;
     void *const block = malloc(size);
     if (!block) v->starved = true;
     return block;
