@@ -1,12 +1,16 @@
 """Fixtures of all Python tests: the built program and how to run it."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# What a shell without job control puts in the background ignores SIGINT, and so would the programs started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
