@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "eval.h"
 #include "model/model.h"
+#include "plan/plan.h"
 
 enum { BIASED = 2048 }; /* below so many pictures the distance says more about their number */
 
@@ -138,10 +139,7 @@ static void add_text(text *out, const char *key, const char *value) {
 
 static void add_real(text *out, const char *key, double x) {
     text_add(out, "\"%s\": ", key);
-    if (isfinite(x))
-        text_real(out, x);
-    else
-        text_add(out, "null");
+    json_add_real(out, x);
 }
 
 static dfl_status add_origin(text *out, const char *key, const evaluated *e, uint64_t n) {
@@ -164,23 +162,16 @@ static dfl_status add_origin(text *out, const char *key, const evaluated *e, uin
 }
 
 static dfl_status add_plan(const eval_job *j, text *out) {
-    char *plan = NULL;
     char hex[DIGEST_HEX];
     if (!j->plan) return DFL_OK;
     TRY(model_digest(j->model, hex));
-    size_t need = 0;
-    TRY(dfl_plan_to_json(j->plan, NULL, 0, &need));
-    plan = mem_array(need + 1, 1);
-    if (!plan) return fail_memory();
-    const dfl_status status = dfl_plan_to_json(j->plan, plan, need + 1, NULL);
-    if (status == DFL_OK)
-        text_add(out,
-                 ",\n \"model\": {\"sha256\": \"%s\", \"nfe\": %zu, \"seed\": \"%lld\"},\n "
-                 "\"plan\": %s",
-                 hex, dfl_plan_nfe(j->plan),
-                 arg_given(j->args, "seed") ? arg(j->args, "seed")->integer : 0, plan);
-    free(plan);
-    return status;
+    text_add(out,
+             ",\n \"model\": {\"sha256\": \"%s\", \"nfe\": %zu, \"seed\": \"%lld\"},\n "
+             "\"plan\": ",
+             hex, dfl_plan_nfe(j->plan),
+             arg_given(j->args, "seed") ? arg(j->args, "seed")->integer : 0);
+    plan_write(j->plan, out);
+    return DFL_OK;
 }
 
 static void add_metrics(const eval_job *j, text *out) {

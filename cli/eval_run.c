@@ -21,11 +21,6 @@ static const char *model_folder(const char *path) {
     return strncmp(path, prefix, sizeof prefix - 1) == 0 ? path + sizeof prefix - 1 : NULL;
 }
 
-static bool ends_in(const char *s, const char *ending) {
-    const size_t n = strlen(s), m = strlen(ending);
-    return n > m && strcmp(s + n - m, ending) == 0;
-}
-
 static bool wants(const eval_job *j, int metric) {
     return j->wanted >> (unsigned)metric & 1U;
 }
@@ -124,7 +119,7 @@ static dfl_status open_files(eval_job *j, evaluated *e, bool part) {
 
 static dfl_status open_statistics(evaluated *e, bool *done) {
     npz_kind kind = NPZ_PICTURES;
-    if (ends_in(e->path, ".npz")) TRY(statistics_kind(e->path, &kind));
+    if (text_ends_in(e->path, ".npz")) TRY(statistics_kind(e->path, &kind));
     *done = kind != NPZ_PICTURES;
     if (kind == NPZ_STATISTICS) return statistics_read(e->path, &e->sums);
     return kind == NPZ_GAUSSIAN ? statistics_gaussian(e->path, &e->foreign) : DFL_OK;

@@ -99,17 +99,12 @@ typedef struct {
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
-static bool ends_in(const char *path, const char *ending) {
-    const size_t n = strlen(path), m = strlen(ending);
-    return n > m && strcmp(path + n - m, ending) == 0;
-}
-
 static dfl_status check_outputs(work *w) {
     w->output = arg(w->args, "output")->text;
     w->json = arg(w->args, "json")->text;
     w->quiet = arg_given(w->args, "quiet");
     if (w->output) {
-        if (!ends_in(w->output, ".npz") && !ends_in(w->output, ".npy"))
+        if (!text_ends_in(w->output, ".npz") && !text_ends_in(w->output, ".npy"))
             return fail(DFL_E_ARG, "%s: the output's name must end in .npz or .npy", w->output);
         TRY(output_check_folder(w->output));
         text_add(&w->part, "%s.part", w->output);
@@ -251,17 +246,9 @@ static dfl_status write_npz(const work *w) {
 
 static dfl_status write_output(const work *w) {
     if (!w->output) return DFL_OK;
-    TRY(ends_in(w->output, ".npy") ? write_npy(w) : write_npz(w));
+    TRY(text_ends_in(w->output, ".npy") ? write_npy(w) : write_npz(w));
     if (unlink(w->part.data) == 0 || errno == ENOENT) return DFL_OK;
     return fail(DFL_E_IO, "%s: %s", w->part.data, strerror(errno));
-}
-
-static void add_number(text *out, const char *key, double x) {
-    text_add(out, ", \"%s\": ", key);
-    if (isfinite(x))
-        text_real(out, x);
-    else
-        text_add(out, "null");
 }
 
 static dfl_status get_info(const void *model, char *buf, size_t cap, size_t *need) {
@@ -276,15 +263,15 @@ static void add_settings(const work *w, text *out) {
     json_add_text(out, status == DFL_OK ? settings.data : "");
     text_free(&settings);
     text_add(out, ", \"prior\": \"%s\"", l->nu.kind);
-    add_number(out, "t_start", l->T);
+    json_add_next_real(out, "t_start", l->T);
     if (l->flow) {
         static const char *const kinds[] = {"exact", "rademacher", "gaussian", "hadamard"};
-        add_number(out, "t_end", l->eps);
+        json_add_next_real(out, "t_end", l->eps);
         text_add(out, ", \"solver\": \"%s\", \"trace\": \"%s\", \"probes\": %zu, \"jvp\": %s",
                  opt_text(&l->options, "solver"), kinds[l->along.probes.kind],
                  l->along.probes.count, l->net.jvp ? "true" : "false");
         if (l->along.solver != FLOW_ODE45) text_add(out, ", \"steps\": %zu", l->along.steps);
-        add_number(out, "added_bits", l->added_bits);
+        json_add_next_real(out, "added_bits", l->added_bits);
     } else {
         text_add(out, ", \"times\": %d, \"variance\": \"%s\"", l->bound.S,
                  opt_text(&l->options, "variance"));
@@ -312,12 +299,12 @@ static dfl_status make_record(const work *w, text *out) {
         char key[32];
         if (l->flow && k == ROW_DECODER) continue;
         likelihood_mean(l, k, &mean, &error);
-        add_number(out, columns[k], mean);
+        json_add_next_real(out, columns[k], mean);
         snprintf(key, sizeof key, "%s_se", columns[k]);
-        add_number(out, key, error);
+        json_add_next_real(out, key, error);
     }
-    add_number(out, "seconds", seconds_now() - w->began);
-    add_number(out, "model_seconds", l->net.seconds);
+    json_add_next_real(out, "seconds", seconds_now() - w->began);
+    json_add_next_real(out, "model_seconds", l->net.seconds);
     text_add(out, "}\n");
     return out->failed ? fail_memory() : DFL_OK;
 }

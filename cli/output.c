@@ -248,14 +248,9 @@ static const format formats[] = {
     {"/", true, folder_open, folder_add, folder_commit, folder_discard},
 };
 
-static bool ends_in(const char *s, const char *ending) {
-    const size_t n = strlen(s), m = strlen(ending);
-    return n > m && strcmp(s + n - m, ending) == 0;
-}
-
 static const format *find_format(const char *path) {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (ends_in(path, formats[i].ending)) return &formats[i];
+        if (text_ends_in(path, formats[i].ending)) return &formats[i];
     return NULL;
 }
 

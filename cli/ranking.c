@@ -152,11 +152,6 @@ void ranking_print(const ranking *r, text *out) {
     }
 }
 
-static void add_number(text *out, const char *key, double x) {
-    text_add(out, ", \"%s\": ", key);
-    text_real(out, x);
-}
-
 static void add_cell(const ranked *c, text *out) {
     text_add(out, "{\"solver\": ");
     json_add_text(out, c->solver);
@@ -168,11 +163,11 @@ static void add_cell(const ranked *c, text *out) {
         json_add_text(out, c->refused);
     } else {
         text_add(out, ", \"steps\": %zu, \"nfe\": %zu", c->steps, c->nfe);
-        add_number(out, "mean", c->is.mean);
-        add_number(out, "spread", c->is.spread);
-        add_number(out, "data", c->is.data);
+        json_add_next_real(out, "mean", c->is.mean);
+        json_add_next_real(out, "spread", c->is.spread);
+        json_add_next_real(out, "data", c->is.data);
         if (c->is.has_flow)
-            add_number(out, "flow", c->is.flow);
+            json_add_next_real(out, "flow", c->is.flow);
         else
             text_add(out, ", \"flow\": null");
     }

@@ -8,19 +8,6 @@
 #include "sample.h"
 #include "spec.h"
 
-/* Building of JSON: the first failure sticks in `bad`. */
-typedef struct {
-    bool bad;
-} builder;
-
-static void put(builder *b, json_t *object, const char *key, json_t *value) {
-    if (json_object_set_new(object, key, value) != 0) b->bad = true;
-}
-
-static void push(builder *b, json_t *list, json_t *value) {
-    if (json_array_append_new(list, value) != 0) b->bad = true;
-}
-
 /* Command lines and paths are bytes; those that are not UTF-8 lose what JSON cannot hold. */
 static json_t *words(const char *s) {
     json_t *value = json_string(s);
@@ -33,20 +20,15 @@ static json_t *words(const char *s) {
     return value;
 }
 
-/* Readers of JSON round whole numbers above 2^53. */
-static json_t *digits(uint64_t n) {
-    return json_sprintf("%llu", (unsigned long long)n);
-}
-
 static json_t *size(size_t n) {
     return json_integer((json_int_t)n);
 }
 
 /* ---- parts of the record --------------------------------------------------------------------- */
 
-static json_t *arguments(builder *b, const args *a) {
+static json_t *arguments(json_builder *b, const args *a) {
     json_t *list = json_array();
-    for (int i = 1; i < a->argc; i++) push(b, list, words(a->argv[i]));
+    for (int i = 1; i < a->argc; i++) json_push(b, list, words(a->argv[i]));
     return list;
 }
 
@@ -54,15 +36,15 @@ static dfl_status get_info(const void *model, char *buf, size_t cap, size_t *nee
     return dfl_model_info(model, buf, cap, need);
 }
 
-static dfl_status put_digest(builder *b, json_t *object, const char *key, const char *path) {
+static dfl_status put_digest(json_builder *b, json_t *object, const char *key, const char *path) {
     char hex[DIGEST_HEX];
     TRY(digest_file(path, hex));
-    put(b, object, key, json_string(hex));
+    json_put(b, object, key, json_string(hex));
     return DFL_OK;
 }
 
 /* The file that says what the model is: a card, or what a card was made of. */
-static dfl_status put_card_digest(builder *b, json_t *object, const char *folder) {
+static dfl_status put_card_digest(json_builder *b, json_t *object, const char *folder) {
     static const char *const files[][2] = {{"model.json", "card_sha256"},
                                            {"scheduler/scheduler_config.json", "scheduler_sha256"}};
     text path = {0};
@@ -78,12 +60,12 @@ static dfl_status put_card_digest(builder *b, json_t *object, const char *folder
     return status;
 }
 
-static dfl_status put_model(builder *b, json_t *root, const job *j) {
+static dfl_status put_model(json_builder *b, json_t *root, const job *j) {
     json_t *model = json_object();
     const card *c = &j->model->card;
     char *info = NULL;
-    put(b, root, "model", model);
-    put(b, model, "where", words(j->where));
+    json_put(b, root, "model", model);
+    json_put(b, model, "where", words(j->where));
     if (mixture_path(j->where))
         TRY(put_digest(b, model, "mixture_sha256", mixture_path(j->where)));
     else
@@ -92,69 +74,69 @@ static dfl_status put_model(builder *b, json_t *root, const job *j) {
     if (arg_given(j->args, "classifier-guidance") && c->classifier)
         TRY(put_digest(b, model, "classifier_sha256", c->classifier->network_file));
     TRY(fetch_text(get_info, j->model, &info));
-    put(b, model, "info", json_loads(info, JSON_REJECT_DUPLICATES, NULL));
+    json_put(b, model, "info", json_loads(info, JSON_REJECT_DUPLICATES, NULL));
     free(info);
     return DFL_OK;
 }
 
-static void put_plan(builder *b, json_t *root, const job *j) {
+static void put_plan(json_builder *b, json_t *root, const job *j) {
     if (j->adaptive) {
-        put(b, root, "adaptive", adaptive_record(j));
+        json_put(b, root, "adaptive", adaptive_record(j));
         return;
     }
     json_t *plan = json_object();
     char hex[DIGEST_HEX];
     digest_bytes(j->plan_text, strlen(j->plan_text), hex);
-    put(b, root, "plan", plan);
-    put(b, plan, "sha256", json_string(hex));
+    json_put(b, root, "plan", plan);
+    json_put(b, plan, "sha256", json_string(hex));
     if (j->file.len)
-        put(b, plan, "file", words(j->file.data));
+        json_put(b, plan, "file", words(j->file.data));
     else
-        put(b, plan, "spec", words(j->spec.data));
-    put(b, plan, "steps", size(dfl_plan_steps(j->plan)));
-    put(b, plan, "nfe", size(dfl_plan_nfe(j->plan)));
-    put(b, plan, "draws", size(dfl_plan_draws(j->plan)));
-    if (j->meta) put(b, plan, "meta", json_incref(j->meta));
+        json_put(b, plan, "spec", words(j->spec.data));
+    json_put(b, plan, "steps", size(dfl_plan_steps(j->plan)));
+    json_put(b, plan, "nfe", size(dfl_plan_nfe(j->plan)));
+    json_put(b, plan, "draws", size(dfl_plan_draws(j->plan)));
+    if (j->meta) json_put(b, plan, "meta", json_incref(j->meta));
 }
 
-static void put_run(builder *b, json_t *root, const job *j) {
+static void put_run(json_builder *b, json_t *root, const job *j) {
     json_t *run = json_object(), *options = json_object();
-    put(b, root, "run", run);
-    put(b, run, "seed", digits(j->seed));
-    put(b, run, "first", digits(j->first));
-    put(b, run, "count", size(j->count));
-    put(b, run, "dtype", json_string(j->dtype == DFL_FLOAT64 ? "float64" : "float32"));
-    if (j->labelled) put(b, run, "class", json_integer(j->label));
+    json_put(b, root, "run", run);
+    json_put(b, run, "seed", json_digits(j->seed));
+    json_put(b, run, "first", json_digits(j->first));
+    json_put(b, run, "count", size(j->count));
+    json_put(b, run, "dtype", json_string(j->dtype == DFL_FLOAT64 ? "float64" : "float32"));
+    if (j->labelled) json_put(b, run, "class", json_integer(j->label));
     if (j->adaptive) {
         const double nfe = adaptive_mean_nfe(j);
-        put(b, run, "nfe", json_real(nfe));
-        put(b, run, "network_calls_per_sample", json_real(nfe * dfl_model_calls(j->model)));
+        json_put(b, run, "nfe", json_real(nfe));
+        json_put(b, run, "network_calls_per_sample", json_real(nfe * dfl_model_calls(j->model)));
     } else {
         const size_t nfe = dfl_plan_nfe(j->plan);
-        put(b, run, "nfe", size(nfe));
-        put(b, run, "network_calls_per_sample", size(nfe * (size_t)dfl_model_calls(j->model)));
+        json_put(b, run, "nfe", size(nfe));
+        json_put(b, run, "network_calls_per_sample", size(nfe * (size_t)dfl_model_calls(j->model)));
     }
-    put(b, run, "options", options);
+    json_put(b, run, "options", options);
     const arg_row *rows = j->args->command->rows;
     for (int i = 0; rows[i].name; i++) {
         const arg_value *v = &j->args->value[i];
-        if (v->given) put(b, options, rows[i].name, v->text ? words(v->text) : json_true());
+        if (v->given) json_put(b, options, rows[i].name, v->text ? words(v->text) : json_true());
     }
 }
 
-static void put_seconds(builder *b, json_t *root, const job *j) {
+static void put_seconds(json_builder *b, json_t *root, const job *j) {
     static const char *const names[TIMES] = {"open", "plan", "sample", "write"};
     json_t *seconds = json_object();
-    put(b, root, "seconds", seconds);
-    for (int i = 0; i < TIMES; i++) put(b, seconds, names[i], json_real(j->seconds[i]));
-    put(b, seconds, "model", json_real(job_model_seconds(j)));
-    put(b, seconds, "total", json_real(seconds_now() - j->began));
+    json_put(b, root, "seconds", seconds);
+    for (int i = 0; i < TIMES; i++) json_put(b, seconds, names[i], json_real(j->seconds[i]));
+    json_put(b, seconds, "model", json_real(job_model_seconds(j)));
+    json_put(b, seconds, "total", json_real(seconds_now() - j->began));
     const double s = j->seconds[TIME_SAMPLE];
-    put(b, root, "samples_per_second", json_real(s > 0 ? (double)j->count / s : 0));
+    json_put(b, root, "samples_per_second", json_real(s > 0 ? (double)j->count / s : 0));
 }
 
 typedef struct {
-    builder *b;
+    json_builder *b;
     json_t *list;
     const char *role;
 } file_list;
@@ -162,18 +144,18 @@ typedef struct {
 static dfl_status add_file(void *user, const char *path) {
     const file_list *f = user;
     json_t *file = json_object();
-    push(f->b, f->list, file);
-    put(f->b, file, "role", json_string(f->role));
-    put(f->b, file, "path", words(path));
+    json_push(f->b, f->list, file);
+    json_put(f->b, file, "role", json_string(f->role));
+    json_put(f->b, file, "path", words(path));
     return put_digest(f->b, file, "sha256", path);
 }
 
-static dfl_status put_files(builder *b, json_t *root, const job *j) {
+static dfl_status put_files(json_builder *b, json_t *root, const job *j) {
     static const char *const inputs[] = {"init", "noise", "prior", "data-moments"};
     static const char *const outputs[] = {"trajectory", "save-noise"};
     file_list in = {b, json_array(), NULL}, out = {b, json_array(), "samples"};
-    put(b, root, "inputs", in.list);
-    put(b, root, "outputs", out.list);
+    json_put(b, root, "inputs", in.list);
+    json_put(b, root, "outputs", out.list);
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
         in.role = inputs[i];
         if (arg_given(j->args, in.role)) TRY(add_file(&in, arg(j->args, in.role)->text));
@@ -188,23 +170,23 @@ static dfl_status put_files(builder *b, json_t *root, const job *j) {
     return DFL_OK;
 }
 
-static dfl_status fill(builder *b, json_t *root, const job *j) {
-    put(b, root, "format", json_string("driftless-run/1"));
-    put(b, root, "version", json_string(dfl_version()));
-    put(b, root, "arguments", arguments(b, j->args));
+static dfl_status fill(json_builder *b, json_t *root, const job *j) {
+    json_put(b, root, "format", json_string("driftless-run/1"));
+    json_put(b, root, "version", json_string(dfl_version()));
+    json_put(b, root, "arguments", arguments(b, j->args));
     TRY(put_model(b, root, j));
     put_plan(b, root, j);
     put_run(b, root, j);
     json_t *start = NULL;
     TRY(start_record(j, &start));
-    put(b, root, "start", start);
+    json_put(b, root, "start", start);
     TRY(put_files(b, root, j));
     put_seconds(b, root, j);
     return DFL_OK;
 }
 
 dfl_status record_make(const job *j, char **out) {
-    builder b = {false};
+    json_builder b = {false};
     text t = {0};
     json_t *root = json_object();
     dfl_status status = fill(&b, root, j);

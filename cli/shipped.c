@@ -25,7 +25,8 @@ dfl_status shipped_extractor(const args *a, text *out) {
     text_add(out, "%s", name);
     const bool is_path = strcmp(name, "pixels") == 0 || strchr(name, '/');
     if (is_path || (given && access(given, F_OK) == 0)) return out->failed ? fail_memory() : DFL_OK;
-    for (size_t i = 0; i < sizeof places / sizeof *places && own_folder(own); i++) {
+    const bool known = own_folder(own);
+    for (size_t i = 0; known && i < sizeof places / sizeof *places; i++) {
         text_free(out);
         text_add(out, "%s%s%s", own, places[i], name);
         if (out->failed) return fail_memory();

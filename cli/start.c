@@ -1,7 +1,6 @@
 /* "driftless sample" from a time below 1: options of the start, and the mismatch meter, which says
    before anything is sampled how far the start is from the law of the data at that time. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "run/run.h"
 #include "sample.h"
@@ -62,23 +61,15 @@ dfl_status start_tell(job *j) {
     return status;
 }
 
-static dfl_status get_run(const void *run, char *buf, size_t cap, size_t *need) {
-    return dfl_run_start(run, buf, cap, need);
-}
-
-static dfl_status get_ode(const void *ode, char *buf, size_t cap, size_t *need) {
-    return dfl_ode_start(ode, buf, cap, need);
-}
-
 /* States of --init are their own: then null. */
 dfl_status start_record(const job *j, json_t **out) {
-    char *json = NULL;
     if (j->init.data) {
         *out = json_null();
         return DFL_OK;
     }
-    TRY(j->adaptive ? fetch_text(get_ode, j->ode, &json) : fetch_text(get_run, j->run, &json));
-    *out = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
-    free(json);
+    text json = {0};
+    start_json(law_of(j), &json);
+    *out = json.failed ? NULL : json_loads(json.data, JSON_REJECT_DUPLICATES, NULL);
+    text_free(&json);
     return *out ? DFL_OK : fail_memory();
 }

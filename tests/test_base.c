@@ -1,5 +1,5 @@
 /* The base layer: status and messages, memory, text and numbers, files, digests. */
-#include "check.h"
+#include "support/folder.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,40 +12,6 @@
 #include <unistd.h>
 
 #include "base/base.h"
-
-static char folder[64];
-
-/* A path in the test's folder; four may be in use at a time. */
-static const char *in_folder(const char *name) {
-    static char paths[4][320];
-    static unsigned next;
-    char *const path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-static int make_folder(void **state) {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/driftless-base-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int count_entries(void) {
-    int n = 0;
-    DIR *const dir = opendir(folder);
-    while (dir && readdir(dir)) n++;
-    if (dir) closedir(dir);
-    return n - 2;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    struct dirent *entry = NULL;
-    DIR *const dir = opendir(folder);
-    while (dir && (entry = readdir(dir))) remove(in_folder(entry->d_name));
-    if (dir) closedir(dir);
-    return rmdir(folder);
-}
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
@@ -270,7 +236,7 @@ static void test_file_read(void **state) {
     assert_null(data);
     assert_int_equal(file_read(in_folder("none"), 9, &data, &size), DFL_E_IO);
     assert_message_has("No such file");
-    assert_int_equal(file_read(folder, 9, &data, &size), DFL_E_IO);
+    assert_int_equal(file_read(the_folder(), 9, &data, &size), DFL_E_IO);
     assert_message_has("it is a folder");
     /* no size beforehand, and no end either */
     assert_int_equal(file_read("/dev/zero", 100000, &data, &size), DFL_E_FORMAT);
@@ -281,7 +247,7 @@ static void test_file_read(void **state) {
 
 static void test_file_write(void **state) {
     (void)state;
-    const int before = count_entries();
+    const int before = folder_entries();
     file_writer w;
     put(in_folder("b"), "old");
     chmod(in_folder("b"), 0600);
@@ -302,7 +268,7 @@ static void test_file_write(void **state) {
     w = (file_writer){0};
     file_discard(&w);
     assert_int_equal(access(in_folder("c"), F_OK), -1);
-    assert_int_equal(count_entries(), before + 1);
+    assert_int_equal(folder_entries(), before + 1);
 
     /* a link keeps pointing to the file that is written */
     assert_int_equal(symlink("b", in_folder("link")), 0);
@@ -322,7 +288,7 @@ static void test_file_refusals(void **state) {
                  {"new/", "that is a folder"},
                  {"a/", "Not a directory"}};
     put(in_folder("a"), "0123456789");
-    const int before = count_entries();
+    const int before = folder_entries();
     for (size_t i = 0; i < LENGTH(cases); i++) {
         file_writer w;
         assert_int_equal(file_create(in_folder(cases[i].path), &w), DFL_E_IO);
@@ -332,7 +298,7 @@ static void test_file_refusals(void **state) {
     file_writer w;
     assert_int_equal(file_create("", &w), DFL_E_IO);
     assert_int_equal(file_create("/proc/driftless", &w), DFL_E_IO);
-    assert_int_equal(count_entries(), before);
+    assert_int_equal(folder_entries(), before);
     /* the folder vanishes while the file is being written */
     assert_int_equal(mkdir(in_folder("gone"), 0777), 0);
     assert_int_equal(file_create(in_folder("gone/x"), &w), DFL_OK);
@@ -364,33 +330,33 @@ static void test_file_inside(void **state) {
                                       "a//b",        "a/",   "/",         "sub/.."};
     char *out = NULL;
     put(in_folder("a"), "0123456789");
-    assert_int_equal(file_inside(folder, "a", &out), DFL_OK);
+    assert_int_equal(file_inside(the_folder(), "a", &out), DFL_OK);
     assert_content(out, "0123456789");
     free(out);
-    assert_int_equal(file_inside(folder, "./a", &out), DFL_OK);
+    assert_int_equal(file_inside(the_folder(), "./a", &out), DFL_OK);
     free(out);
     for (size_t i = 0; i < LENGTH(bad); i++) {
-        assert_int_equal(file_inside(folder, bad[i], &out), DFL_E_FORMAT);
+        assert_int_equal(file_inside(the_folder(), bad[i], &out), DFL_E_FORMAT);
         assert_null(out);
     }
-    assert_int_equal(file_inside(folder, "missing", &out), DFL_E_IO);
+    assert_int_equal(file_inside(the_folder(), "missing", &out), DFL_E_IO);
     assert_int_equal(file_inside("/no/such", "a", &out), DFL_E_IO);
     assert_int_equal(symlink("/etc/passwd", in_folder("escape")), 0);
-    assert_int_equal(file_inside(folder, "escape", &out), DFL_E_FORMAT);
+    assert_int_equal(file_inside(the_folder(), "escape", &out), DFL_E_FORMAT);
     assert_message_has("leads out of its folder");
     assert_int_equal(symlink("a", in_folder("stays")), 0);
-    assert_int_equal(file_inside(folder, "stays", &out), DFL_OK);
+    assert_int_equal(file_inside(the_folder(), "stays", &out), DFL_OK);
     free(out);
     /* opening a pipe would wait for a writer */
     assert_int_equal(mkfifo(in_folder("pipe"), 0600), 0);
-    assert_int_equal(file_inside(folder, "pipe", &out), DFL_E_IO);
+    assert_int_equal(file_inside(the_folder(), "pipe", &out), DFL_E_IO);
     assert_message_has("not a regular file");
     /* a sibling whose name begins like the folder's is outside */
     char sibling[80];
-    snprintf(sibling, sizeof sibling, "%s-2", folder);
+    snprintf(sibling, sizeof sibling, "%s-2", the_folder());
     put(sibling, "x");
     assert_int_equal(symlink(sibling, in_folder("sibling")), 0);
-    assert_int_equal(file_inside(folder, "sibling", &out), DFL_E_FORMAT);
+    assert_int_equal(file_inside(the_folder(), "sibling", &out), DFL_E_FORMAT);
     assert_int_equal(unlink(sibling), 0);
 }
 
@@ -410,7 +376,7 @@ static void test_digest(void **state) {
     assert_string_equal(hex, abc);
     assert_int_equal(digest_file(in_folder("none"), hex), DFL_E_IO);
     assert_string_equal(hex, "");
-    assert_int_equal(digest_file(folder, hex), DFL_E_IO);
+    assert_int_equal(digest_file(the_folder(), hex), DFL_E_IO);
 }
 
 int main(void) {
@@ -425,5 +391,5 @@ int main(void) {
         cmocka_unit_test(test_file_special), cmocka_unit_test(test_file_inside),
         cmocka_unit_test(test_digest),
     };
-    return cmocka_run_group_tests_name("base", tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("base", tests, folder_make, folder_remove);
 }

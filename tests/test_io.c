@@ -1,5 +1,5 @@
 /* Arrays and pictures: what is written reads back, what is broken is refused with a sentence. */
-#include "check.h"
+#include "support/folder.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -13,40 +13,6 @@
 #include "io/io.h"
 
 enum { LIMIT = 1 << 20 };
-
-static char folder[64];
-
-/* A path in the test's folder; four may be in use at a time. */
-static const char *in_folder(const char *name) {
-    static char paths[4][320];
-    static unsigned next;
-    char *const path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-static int make_folder(void **state) {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/driftless-io-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int count_entries(void) {
-    int n = 0;
-    DIR *const dir = opendir(folder);
-    while (dir && readdir(dir)) n++;
-    if (dir) closedir(dir);
-    return n - 2;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    struct dirent *entry = NULL;
-    DIR *const dir = opendir(folder);
-    while (dir && (entry = readdir(dir))) remove(in_folder(entry->d_name));
-    if (dir) closedir(dir);
-    return rmdir(folder);
-}
 
 static void put(const char *path, const char *bytes, size_t size) {
     file_writer w;
@@ -115,7 +81,7 @@ static void test_npy_writer(void **state) {
     (void)state;
     const float rows[6] = {0};
     const size_t shape[2] = {3, 2}, huge[3] = {(size_t)1 << 31, (size_t)1 << 31, 16};
-    const int before = count_entries();
+    const int before = folder_entries();
     npy_writer *w = NULL;
     assert_int_equal(npy_create(in_folder("w.npy"), ARRAY_F32, 2, shape, &w), DFL_OK);
     assert_int_equal(npy_append(w, rows, 4), DFL_E_RANGE);
@@ -130,7 +96,7 @@ static void test_npy_writer(void **state) {
     assert_int_equal(npy_create("/proc/w.npy", ARRAY_F32, 2, shape, &w), DFL_E_IO);
     assert_int_equal(npy_create(in_folder("w.npy"), ARRAY_F32, 9, shape, &w), DFL_E_RANGE);
     assert_int_equal(npy_create(in_folder("w.npy"), ARRAY_F32, 3, huge, &w), DFL_E_MEMORY);
-    assert_int_equal(count_entries(), before);
+    assert_int_equal(folder_entries(), before);
     assert_int_equal(npy_create("/dev/full", ARRAY_F32, 2, shape, &w), DFL_E_IO);
     assert_message_has("No space left");
 }
@@ -266,10 +232,10 @@ static void write_two(const char *path) {
 
 static void test_npz_round_trip(void **state) {
     (void)state;
-    const int before = count_entries();
+    const int before = folder_entries();
     array out[2];
     write_two(in_folder("a.npz"));
-    assert_int_equal(count_entries(), before + 1);
+    assert_int_equal(folder_entries(), before + 1);
     assert_int_equal(npz_read(in_folder("a.npz"), two, 2, false, LIMIT, out), DFL_OK);
     assert_int_equal(out[0].rank, 2);
     assert_int_equal(out[0].shape[0], 30);
@@ -356,7 +322,7 @@ static void test_npz_unwritable(void **state) {
     uint8_t byte = 1;
     const named_array arrays[] = {{"a", {ARRAY_U8, 0, {0}, &byte}},
                                   {"a", {ARRAY_U8, 0, {0}, &byte}}};
-    const int before = count_entries();
+    const int before = folder_entries();
     assert_int_equal(npz_write(in_folder("none/a.npz"), arrays, 1), DFL_E_IO);
     assert_message_has("No such file");
     assert_int_equal(npz_write("/proc/a.npz", arrays, 1), DFL_E_IO);
@@ -364,7 +330,7 @@ static void test_npz_unwritable(void **state) {
     assert_message_has("No space left");
     assert_int_equal(npz_write(in_folder("twice.npz"), arrays, 2), DFL_E_IO);
     assert_int_equal(npz_write(in_folder("empty.npz"), arrays, 0), DFL_E_ARG);
-    assert_int_equal(count_entries(), before);
+    assert_int_equal(folder_entries(), before);
 }
 
 /* ---- png ------------------------------------------------------------------------------------- */
@@ -400,14 +366,14 @@ static void test_png_unwritable(void **state) {
     static const char *const empty[] = {""}, *const value[] = {"x"};
     static uint8_t pixels[200000];
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * i >> 3U);
-    const int before = count_entries();
+    const int before = folder_entries();
     assert_int_equal(png_write(in_folder("none/a.png"), 1, 1, 1, pixels, NULL, NULL, 0), DFL_E_IO);
     assert_int_equal(png_write("/dev/full", 100, 2000, 1, pixels, NULL, NULL, 0), DFL_E_IO);
     assert_message_has("No space left");
     assert_int_equal(png_write(in_folder("x.png"), 0, 1, 1, pixels, NULL, NULL, 0), DFL_E_RANGE);
     assert_int_equal(png_write(in_folder("x.png"), 1, 1, 2, pixels, NULL, NULL, 0), DFL_E_RANGE);
     assert_int_equal(png_write(in_folder("x.png"), 1, 1, 1, pixels, empty, value, 1), DFL_E_RANGE);
-    assert_int_equal(count_entries(), before);
+    assert_int_equal(folder_entries(), before);
 }
 
 static void test_image_bytes(void **state) {
@@ -459,5 +425,5 @@ int main(void) {
         cmocka_unit_test(test_png_unwritable), cmocka_unit_test(test_image_bytes),
         cmocka_unit_test(test_image_grid),
     };
-    return cmocka_run_group_tests_name("io", tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("io", tests, folder_make, folder_remove);
 }

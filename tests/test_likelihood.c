@@ -9,23 +9,6 @@
 
 static const double log_2pi = 1.83787706640934548356;
 
-static json_t *reference;
-static dfl_model *mixture2d;
-static double x0[12];
-
-static int begin_group(void **state) {
-    reference = stored();
-    mixture2d = public_mixture();
-    assert_int_equal(numbers_of(json_object_get(reference, "x0"), x0, 12), 12);
-    return folder_make(state);
-}
-
-static int end_group(void **state) {
-    json_decref(reference);
-    dfl_model_free(mixture2d);
-    return folder_remove(state);
-}
-
 static const char *spec_of(const char *format, double T) {
     static char spec[256];
     snprintf(spec, sizeof spec, format, T);

@@ -116,7 +116,7 @@ static void test_bandwidth(void **state) {
     const features a = {M, 3, both.x}, b = {K, 3, both.x + M * 3};
     for (size_t i = 0; i < ALL; i++)
         for (size_t j = 0; j < i; j++) all[count++] = sqrt(distance2(&both, i, &both, j));
-    qsort(all, count, sizeof *all, compare_doubles);
+    sort_reals(all, count);
     mmd_result r, again;
     assert_ok(mmd(&a, &b, &(mmd_options){0}, NULL, &r));
     assert_near(r.bandwidth, (all[count / 2] + all[(count - 1) / 2]) / 2, 1e-14);
@@ -223,7 +223,7 @@ static double reach(const features *f, size_t row, size_t k) {
     size_t count = 0;
     for (size_t j = 0; j < f->n; j++)
         if (j != row) all[count++] = distance2(f, row, f, j);
-    qsort(all, count, sizeof *all, compare_doubles);
+    sort_reals(all, count);
     const double found = all[k - 1];
     free(all);
     return found;

@@ -1,6 +1,6 @@
 /* Pictures from files: what a PNG holds, byte by byte; every kind of source gives the same pictures;
    what is broken is refused with a sentence. */
-#include "check.h"
+#include "support/folder.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -14,39 +14,6 @@
 
 #include "eval/pictures.h"
 #include "io/io.h"
-
-static char folder[64];
-
-static const char *in_folder(const char *name) {
-    static char paths[4][320];
-    static unsigned next;
-    char *const path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-static int make_folder(void **state) {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/driftless-pictures-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static void empty(const char *path) {
-    char name[400];
-    DIR *const dir = opendir(path);
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        snprintf(name, sizeof name, "%s/%.200s", path, e->d_name);
-        if (*e->d_name != '.' && unlink(name) != 0) empty(name);
-    }
-    if (dir) closedir(dir);
-    rmdir(path);
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    empty(folder);
-    return 0;
-}
 
 /* ---- PNG ------------------------------------------------------------------------------------- */
 
@@ -458,5 +425,5 @@ int main(void) {
         cmocka_unit_test(test_folder_of_sizes),  cmocka_unit_test(test_idx),
         cmocka_unit_test(test_refused_arrays),   cmocka_unit_test(test_refused_files),
     };
-    return cmocka_run_group_tests_name("pictures", tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("pictures", tests, folder_make, folder_remove);
 }

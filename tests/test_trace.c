@@ -5,23 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static json_t *reference;
-static dfl_model *mixture2d;
-static double x0[12];
-
-static int begin_group(void **state) {
-    reference = stored();
-    mixture2d = public_mixture();
-    assert_int_equal(numbers_of(json_object_get(reference, "x0"), x0, 12), 12);
-    return folder_make(state);
-}
-
-static int end_group(void **state) {
-    json_decref(reference);
-    dfl_model_free(mixture2d);
-    return folder_remove(state);
-}
-
 /* A seed with which sample 0 gets this probe, signs alike. */
 static uint64_t seed_of(probe_kind kind, const double *wanted) {
     probes p = {kind, 2, 1, 0};

@@ -47,6 +47,11 @@ bool mem_grow(void **array, size_t *cap, size_t need, size_t size);
 /* a * b * c, or SIZE_MAX if that overflows. */
 size_t mem_product(size_t a, size_t b, size_t c);
 
+/* Puts n numbers in rising order; none of them may be NaN. */
+void sort_reals(double *x, size_t n);
+
+#define LOG_2PI 1.83787706640934548356
+
 /* ---- text.c: text and numbers, independent of the locale ------------------------------------- */
 
 /* A growing, always terminated string; after a failed allocation `failed` sticks and data stays. */
@@ -66,6 +71,7 @@ void text_free(text *t);
 /* Appends `words` broken at blanks so that no line passes 80 columns; the cursor stands in
    column `column`, further lines start in column `indent`. Ends the line. */
 void text_wrap(text *out, const char *words, size_t column, size_t indent);
+bool text_ends_in(const char *s, const char *ending);            /* and has more than that */
 void text_add_choice(text *out, const char *choices, int index); /* that word of "a|b|c" */
 char *text_copy(const char *s);                                  /* NULL: no memory */
 

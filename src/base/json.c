@@ -257,6 +257,30 @@ void json_unknown(const json_in *in, const char *known, text *warnings) {
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+void json_put(json_builder *b, json_t *object, const char *key, json_t *value) {
+    if (json_object_set_new(object, key, value) != 0) b->bad = true;
+}
+
+void json_push(json_builder *b, json_t *list, json_t *value) {
+    if (json_array_append_new(list, value) != 0) b->bad = true;
+}
+
+json_t *json_digits(uint64_t n) {
+    return json_sprintf("%llu", (unsigned long long)n);
+}
+
+void json_add_real(text *out, double x) {
+    if (isfinite(x))
+        text_real(out, x);
+    else
+        text_add(out, "null");
+}
+
+void json_add_next_real(text *out, const char *key, double x) {
+    text_add(out, ", \"%s\": ", key);
+    json_add_real(out, x);
+}
+
 void json_add_text(text *out, const char *s) {
     text_add(out, "\"");
     while (*s) {

@@ -52,9 +52,23 @@ dfl_status json_get_pair(const json_in *in, const char *key, size_t n, double *o
 /* One line in `warnings` for each key that is not in `known` ("a|b|c"), with the closest known. */
 void json_unknown(const json_in *in, const char *known, text *warnings);
 
+/* Building: the first failure sticks in `bad`. Values are taken over. */
+typedef struct {
+    bool bad;
+} json_builder;
+void json_put(json_builder *b, json_t *object, const char *key, json_t *value);
+void json_push(json_builder *b, json_t *list, json_t *value);
+
+/* A whole number as text: readers of JSON round those above 2^53. */
+json_t *json_digits(uint64_t n);
+
 /* A value with 17 digits, indented if indent > 0. What fails marks the text as failed: json_dumps
    forgets a lack of memory while it writes a key, and then writes a text without that key. */
 void json_add(text *out, const json_t *value, size_t indent);
+
+/* A number, or null where it is not finite; and a member of an object that is not its first. */
+void json_add_real(text *out, double x);
+void json_add_next_real(text *out, const char *key, double x);
 
 /* A string in quotes with everything escaped that must be. */
 void json_add_text(text *out, const char *s);

@@ -30,3 +30,12 @@ size_t mem_product(size_t a, size_t b, size_t c) {
     if (a > SIZE_MAX / b || a * b > SIZE_MAX / c) return SIZE_MAX;
     return a * b * c;
 }
+
+static int by_size(const void *left, const void *right) {
+    const double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+void sort_reals(double *x, size_t n) {
+    qsort(x, n, sizeof *x, by_size);
+}

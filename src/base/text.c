@@ -94,6 +94,11 @@ void text_free(text *t) {
     *t = (text){0};
 }
 
+bool text_ends_in(const char *s, const char *ending) {
+    const size_t n = strlen(s), m = strlen(ending);
+    return n > m && strcmp(s + n - m, ending) == 0;
+}
+
 char *text_copy(const char *s) {
     const size_t size = strlen(s) + 1;
     char *copy = mem_array(size, 1);

@@ -7,8 +7,6 @@
 
 #include "eval/probe.h"
 
-static const double log_2pi = 1.83787706640934548356;
-
 /* ---- coefficients ---------------------------------------------------------------------------- */
 
 /* (a, b) as the bound sees them. */
@@ -116,7 +114,7 @@ static double decoder(const bound *b, const bound_data *data, size_t i) {
         const double mean = clean(b, i, d), off = (data->data[d] - mean) / sd;
         const double level = (data->data[d] - b->range[0]) / (b->range[1] - b->range[0]) * 255;
         sum -= b->levels ? decoder_log_level((int)lround(level), mean, sd, b->range)
-                         : -off * off / 2 - log(sd) - log_2pi / 2;
+                         : -off * off / 2 - log(sd) - LOG_2PI / 2;
     }
     return sum;
 }
@@ -143,7 +141,7 @@ static dfl_status average_prior(bound *b, const bound_data *data, size_t i, doub
 static dfl_status prior_term(bound *b, const bound_data *data, size_t i, double *out) {
     const size_t dim = b->net->dim;
     const scalar_at at = process_at(b->net->process, b->t[b->S - 1]);
-    const double entropy = (double)dim / 2 * (log_2pi + 1 + 2 * log(at.b));
+    const double entropy = (double)dim / 2 * (LOG_2PI + 1 + 2 * log(at.b));
     double cross = 0;
     if (b->nu->cross)
         cross = b->nu->cross(b->nu, data->data + i * dim, at.a, at.b);

@@ -7,20 +7,12 @@
 
 #include "base/json.h"
 #include "eval/sweep.h"
+#include "plan/plan.h"
 
 enum { CAPSULE_MAX = 64 << 20, CPUINFO_MAX = 1 << 24, WORDS_MAX = 64 };
 static const char format[] = "driftless-capsule/1";
 
 /* ---- writing --------------------------------------------------------------------------------- */
-
-/* The first failure sticks. */
-typedef struct {
-    bool bad;
-} builder;
-
-static void put(builder *b, json_t *object, const char *key, json_t *value) {
-    if (json_object_set_new(object, key, value) != 0) b->bad = true;
-}
 
 /* Paths and arguments are bytes; those that are not UTF-8 lose what JSON cannot hold. */
 static json_t *words(const char *s) {
@@ -33,10 +25,6 @@ static json_t *words(const char *s) {
 
 static json_t *number(double x) {
     return isfinite(x) ? json_real(x) : json_null();
-}
-
-static json_t *digits(uint64_t n) {
-    return json_sprintf("%llu", (unsigned long long)n);
 }
 
 const char *cpu_name(char *buf, size_t cap) {
@@ -55,115 +43,104 @@ const char *cpu_name(char *buf, size_t cap) {
     return *buf ? buf : "unknown";
 }
 
-static dfl_status get_text(const void *object, bool plan, char **out) {
-    size_t need = 0;
-    *out = NULL;
-    TRY(plan ? dfl_plan_to_json(object, NULL, 0, &need) : dfl_model_info(object, NULL, 0, &need));
-    char *const buf = mem_array(need + 1, 1);
-    if (!buf) return fail_memory();
-    const dfl_status status = plan ? dfl_plan_to_json(object, buf, need + 1, NULL)
-                                   : dfl_model_info(object, buf, need + 1, NULL);
-    if (status == DFL_OK)
-        *out = buf;
-    else
-        free(buf);
-    return status;
-}
-
-static dfl_status put_plan(builder *b, json_t *root, const dfl_plan *plan) {
-    char hex[DIGEST_HEX], *printed;
+static dfl_status put_plan(json_builder *b, json_t *root, const dfl_plan *plan) {
+    char hex[DIGEST_HEX];
+    text printed = {0};
     if (!plan) {
-        put(b, root, "plan", json_null());
-        put(b, root, "plan_sha256", json_string(""));
+        json_put(b, root, "plan", json_null());
+        json_put(b, root, "plan_sha256", json_string(""));
         return DFL_OK;
     }
-    TRY(get_text(plan, true, &printed));
-    digest_bytes(printed, strlen(printed), hex);
-    put(b, root, "plan_sha256", json_string(hex));
-    put(b, root, "plan", json_loads(printed, JSON_REJECT_DUPLICATES, NULL));
-    free(printed);
+    plan_write(plan, &printed);
+    if (printed.failed) {
+        text_free(&printed);
+        return fail_memory();
+    }
+    digest_bytes(printed.data, printed.len, hex);
+    json_put(b, root, "plan_sha256", json_string(hex));
+    json_put(b, root, "plan", json_loads(printed.data, JSON_REJECT_DUPLICATES, NULL));
+    text_free(&printed);
     return DFL_OK;
 }
 
-static dfl_status put_model(builder *b, json_t *root, const sweep *s) {
-    json_t *model = json_object(), *info = NULL;
-    char *printed = NULL;
-    put(b, root, "model", model);
-    put(b, model, "where", words(s->model_where));
-    put(b, model, "digest", json_string(s->frame.model));
-    put(b, model, "card_sha256", json_string(s->frame.card));
-    put(b, model, "guidance", s->model->guided ? json_real(s->model->guidance) : json_null());
-    put(b, model, "classifier_guidance",
-        s->model->classifier_guidance != 0 ? json_real(s->model->classifier_guidance)
-                                           : json_null());
-    TRY(get_text(s->model, false, &printed));
-    info = json_loads(printed, JSON_REJECT_DUPLICATES, NULL);
-    free(printed);
-    if (!info) return fail_memory();
-    json_t *runtime = json_object_get(info, "runtime");
-    put(b, model, "runtime", runtime ? json_incref(runtime) : json_null());
-    json_decref(info);
-    return DFL_OK;
+static void put_model(json_builder *b, json_t *root, const sweep *s) {
+    json_t *model = json_object();
+    text printed = {0};
+    json_put(b, root, "model", model);
+    json_put(b, model, "where", words(s->model_where));
+    json_put(b, model, "digest", json_string(s->frame.model));
+    json_put(b, model, "card_sha256", json_string(s->frame.card));
+    json_put(b, model, "guidance", s->model->guided ? json_real(s->model->guidance) : json_null());
+    json_put(b, model, "classifier_guidance",
+             s->model->classifier_guidance != 0 ? json_real(s->model->classifier_guidance)
+                                                : json_null());
+    text_add(&printed, "{");
+    if (s->model->describe) s->model->describe(s->model, &printed);
+    text_add(&printed, "}");
+    json_put(b, model, "runtime",
+             printed.failed ? NULL : json_loads(printed.data, JSON_REJECT_DUPLICATES, NULL));
+    text_free(&printed);
 }
 
-static void put_measure(builder *b, json_t *root, const sweep *s) {
+static void put_measure(json_builder *b, json_t *root, const sweep *s) {
     json_t *seen_by = json_object(), *reference = json_object();
-    put(b, root, "features", seen_by);
-    put(b, seen_by, "where", words(s->extractor_where));
-    put(b, seen_by, "name", words(extractor_name(s->extractor)));
-    put(b, seen_by, "digest", json_string(s->frame.extractor));
-    put(b, seen_by, "width", json_integer((json_int_t)s->real.d));
-    put(b, root, "reference", reference);
-    put(b, reference, "where", words(s->reference_where));
-    put(b, reference, "digest", json_string(s->frame.reference));
-    put(b, reference, "count", json_integer((json_int_t)s->frame.reference_count));
+    json_put(b, root, "features", seen_by);
+    json_put(b, seen_by, "where", words(s->extractor_where));
+    json_put(b, seen_by, "name", words(extractor_name(s->extractor)));
+    json_put(b, seen_by, "digest", json_string(s->frame.extractor));
+    json_put(b, seen_by, "width", json_integer((json_int_t)s->real.d));
+    json_put(b, root, "reference", reference);
+    json_put(b, reference, "where", words(s->reference_where));
+    json_put(b, reference, "digest", json_string(s->frame.reference));
+    json_put(b, reference, "count", json_integer((json_int_t)s->frame.reference_count));
 }
 
-static void put_result(builder *b, json_t *root, const sweep_result *r) {
+static void put_result(json_builder *b, json_t *root, const sweep_result *r) {
     json_t *result = json_object();
-    put(b, root, "result", result);
-    put(b, result, "fid", number(r->fid));
-    put(b, result, "kid", number(r->kid));
-    put(b, result, "kid_error", number(r->kid_error));
-    put(b, result, "spent_nfe", json_integer((json_int_t)r->spent));
-    put(b, result, "network_calls", json_integer((json_int_t)r->calls));
-    put(b, result, "seconds", number(r->seconds));
-    put(b, result, "model_seconds", number(r->model_seconds));
-    put(b, result, "features_sha256", json_string(r->features));
-    put(b, result, "note", words(r->note));
+    json_put(b, root, "result", result);
+    json_put(b, result, "fid", number(r->fid));
+    json_put(b, result, "kid", number(r->kid));
+    json_put(b, result, "kid_error", number(r->kid_error));
+    json_put(b, result, "spent_nfe", json_integer((json_int_t)r->spent));
+    json_put(b, result, "network_calls", json_integer((json_int_t)r->calls));
+    json_put(b, result, "seconds", number(r->seconds));
+    json_put(b, result, "model_seconds", number(r->model_seconds));
+    json_put(b, result, "features_sha256", json_string(r->features));
+    json_put(b, result, "note", words(r->note));
 }
 
-static void put_cell(builder *b, json_t *root, const sweep *s, const sweep_cell *c) {
+static void put_cell(json_builder *b, json_t *root, const sweep *s, const sweep_cell *c) {
     const sweep_point *p = &s->point[c->point];
     const sweep_way *w = &s->way[p->way];
     json_t *argv = w->argv ? json_array() : json_null();
-    put(b, root, "label", words(w->label));
-    put(b, root, "solver", w->solver ? words(w->solver) : json_null());
-    put(b, root, "grid", w->grid ? words(w->grid) : json_null());
+    json_put(b, root, "label", words(w->label));
+    json_put(b, root, "solver", w->solver ? words(w->solver) : json_null());
+    json_put(b, root, "grid", w->grid ? words(w->grid) : json_null());
     for (size_t i = 0; w->argv && w->argv[i]; i++)
         if (json_array_append_new(argv, words(w->argv[i])) != 0) b->bad = true;
-    put(b, root, "peer", argv);
-    put(b, root, "nfe", json_integer(p->nfe));
-    put(b, root, "seed", digits(c->seed));
-    put(b, root, "samples", json_integer((json_int_t)s->frame.samples));
-    put(b, root, "class", s->frame.labelled ? json_integer(s->frame.label) : json_null());
-    put(b, root, "settings", words(s->frame.tail));
+    json_put(b, root, "peer", argv);
+    json_put(b, root, "nfe", json_integer(p->nfe));
+    json_put(b, root, "seed", json_digits(c->seed));
+    json_put(b, root, "samples", json_integer((json_int_t)s->frame.samples));
+    json_put(b, root, "class", s->frame.labelled ? json_integer(s->frame.label) : json_null());
+    json_put(b, root, "settings", words(s->frame.tail));
 }
 
 dfl_status capsule_write(const sweep *s, const sweep_cell *c) {
-    builder b = {false};
+    json_builder b = {false};
     char cpu[160];
     text path = {0}, out = {0};
     json_t *root = json_object();
     dfl_status status = sweep_path(s, "capsules", c->name, ".json", &path);
-    put(&b, root, "format", json_string(format));
-    put(&b, root, "version", json_string(dfl_version()));
-    put(&b, root, "cpu", words(cpu_name(cpu, sizeof cpu)));
-    put(&b, root, "cell", json_string(c->name));
-    if (path.data) put(&b, root, "command", json_sprintf("driftless sweep --rerun %s", path.data));
-    put(&b, root, "sweep", words(s->command));
+    json_put(&b, root, "format", json_string(format));
+    json_put(&b, root, "version", json_string(dfl_version()));
+    json_put(&b, root, "cpu", words(cpu_name(cpu, sizeof cpu)));
+    json_put(&b, root, "cell", json_string(c->name));
+    if (path.data)
+        json_put(&b, root, "command", json_sprintf("driftless sweep --rerun %s", path.data));
+    json_put(&b, root, "sweep", words(s->command));
     put_cell(&b, root, s, c);
-    if (status == DFL_OK) status = put_model(&b, root, s);
+    if (status == DFL_OK) put_model(&b, root, s);
     put_measure(&b, root, s);
     put_result(&b, root, &c->result);
     if (status == DFL_OK) status = put_plan(&b, root, s->point[c->point].plan);

@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-static const double log_2pi = 1.83787706640934548356;
-
 static double square(const double *x, size_t n) {
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
@@ -12,7 +10,7 @@ static double square(const double *x, size_t n) {
 }
 
 static double normalisation(const density *nu) {
-    return -(double)nu->dim * (log(nu->scale) + log_2pi / 2);
+    return -(double)nu->dim * (log(nu->scale) + LOG_2PI / 2);
 }
 
 static dfl_status standard_logp(const density *nu, const double *x, int64_t label, double *out) {

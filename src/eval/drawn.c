@@ -2,11 +2,11 @@
    would be saved as. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "eval/pictures.h"
 #include "io/io.h"
 #include "model/model.h"
+#include "plan/plan.h"
 
 typedef struct {
     picture_source base;
@@ -50,17 +50,12 @@ static void drawn_free(picture_source *self) {
 static dfl_status digest(drawn_source *s) {
     char model[DIGEST_HEX];
     text t = {0};
-    size_t need = 0;
     TRY(model_identify(s->wish.model, model));
-    TRY(dfl_plan_to_json(s->wish.plan, NULL, 0, &need));
-    char *const plan = mem_array(need + 1, 1);
-    if (!plan) return fail_memory();
-    dfl_status status = dfl_plan_to_json(s->wish.plan, plan, need + 1, NULL);
-    text_add(&t, "%s %llu %s", model, (unsigned long long)s->wish.seed, plan);
-    if (status == DFL_OK && t.failed) status = fail_memory();
+    text_add(&t, "%s %llu ", model, (unsigned long long)s->wish.seed);
+    plan_write(s->wish.plan, &t);
+    const dfl_status status = t.failed ? fail_memory() : DFL_OK;
     if (status == DFL_OK) digest_bytes(t.data, t.len, s->base.digest);
     text_free(&t);
-    free(plan);
     return status;
 }
 

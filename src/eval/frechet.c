@@ -20,11 +20,6 @@
 
 #define TOLERANCE 1e-6 /* of a stranger's covariance, which may have been in single precision */
 
-static dfl_status check_sides(size_t a, size_t b) {
-    if (a == b) return DFL_OK;
-    return fail(DFL_E_COMBINATION, "%zu features a sample on one side and %zu on the other", a, b);
-}
-
 dfl_status gaussian_of(const moments *m, gaussian *out) {
     *out = (gaussian){.d = m->d, .n = m->n};
     if (m->n < 2)
@@ -153,7 +148,7 @@ static dfl_status add_overlap(const gaussian_root *a, const gaussian_root *b, do
 }
 
 dfl_status frechet_roots(const gaussian_root *a, const gaussian_root *b, double *out) {
-    TRY(check_sides(a->d, b->d));
+    TRY(features_check_widths(a->d, b->d));
     double overlap, apart = 0;
     TRY(add_overlap(a, b, &overlap));
     for (size_t j = 0; j < a->d; j++)
@@ -166,7 +161,7 @@ dfl_status frechet_roots(const gaussian_root *a, const gaussian_root *b, double 
 }
 
 dfl_status frechet_gaussian(const gaussian *a, const gaussian *b, double *out) {
-    TRY(check_sides(a->d, b->d));
+    TRY(features_check_widths(a->d, b->d));
     gaussian_root ra = {0}, rb = {0};
     dfl_status status = gaussian_root_of(a, &ra);
     if (status == DFL_OK) status = gaussian_root_of(b, &rb);
@@ -177,7 +172,7 @@ dfl_status frechet_gaussian(const gaussian *a, const gaussian *b, double *out) {
 }
 
 dfl_status frechet(const moments *a, const moments *b, double *out) {
-    TRY(check_sides(a->d, b->d));
+    TRY(features_check_widths(a->d, b->d));
     gaussian ga = {0}, gb = {0};
     dfl_status status = gaussian_of(a, &ga);
     if (status == DFL_OK) status = gaussian_of(b, &gb);

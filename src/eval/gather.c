@@ -50,9 +50,8 @@ dfl_status features_of_pictures(picture_source *pictures, extractor *e, feature_
 }
 
 bool features_are_ready(const char *path) {
-    const size_t n = strlen(path);
     npy_rows *rows = NULL;
-    if (n < 5 || strcmp(path + n - 4, ".npy") != 0) return false;
+    if (!text_ends_in(path, ".npy")) return false;
     if (npy_rows_open(path, &rows) != DFL_OK) return false;
     const bool ready = npy_rows_shape(rows)->rank == 2;
     npy_rows_close(rows);
@@ -63,8 +62,8 @@ static dfl_status open_ready(feature_source *s, const char *path, uint64_t first
     enum { WIDTH_MAX = 1 << 14 };
     TRY(npy_rows_open(path, &s->rows));
     const array *const a = npy_rows_shape(s->rows);
-    const bool real = a->type == ARRAY_F32 || a->type == ARRAY_F64;
-    if (a->rank != 2 || !real || a->shape[0] < 1 || a->shape[1] < 1 || a->shape[1] > WIDTH_MAX)
+    if (a->rank != 2 || !array_is_real(a) || a->shape[0] < 1 || a->shape[1] < 1 ||
+        a->shape[1] > WIDTH_MAX)
         return fail(DFL_E_FORMAT,
                     "'%s' does not hold features: float32 or float64 [n][d] with d from 1 to %d is "
                     "needed",

@@ -228,7 +228,7 @@ static dfl_status find_bandwidth(const features *a, const features *b, uint64_t 
         status = pairs_each(&p, PAIRS_DISTANCE, &rows, NULL, gather_tile, &g);
     }
     if (status == DFL_OK) {
-        qsort(g.value, g.n, sizeof *g.value, compare_doubles);
+        sort_reals(g.value, g.n);
         *bandwidth = (sqrt(g.value[(g.n - 1) / 2]) + sqrt(g.value[g.n / 2])) / 2;
         if (!(*bandwidth > 0))
             status = fail(DFL_E_RANGE,

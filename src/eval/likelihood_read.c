@@ -55,8 +55,7 @@ static dfl_status take_numbers(const char *path, const array *a, likelihood_data
     out->numbers = mem_array(count, sizeof *out->numbers);
     if (!out->numbers) return fail_memory();
     for (size_t i = 0; i < count; i++) {
-        const double x =
-            a->type == ARRAY_F64 ? ((double *)a->data)[i] : (double)((float *)a->data)[i];
+        const double x = array_real(a, i);
         out->numbers[i] = x;
         if (!isfinite(x))
             return fail(DFL_E_NONFINITE, "%s: number %zu of sample %zu is not finite", path,
@@ -167,15 +166,11 @@ static dfl_status read_pictures(const char *path, const card *c, likelihood_data
     return status;
 }
 
-static bool is_array(const char *path) {
-    const size_t length = strlen(path);
-    return length >= 4 && strcmp(path + length - 4, ".npy") == 0;
-}
-
 dfl_status likelihood_read(const char *path, const char *labels, int64_t label, const card *c,
                            likelihood_data *out) {
     *out = (likelihood_data){0};
-    dfl_status status = is_array(path) ? read_array(path, c, out) : read_pictures(path, c, out);
+    dfl_status status =
+        text_ends_in(path, ".npy") ? read_array(path, c, out) : read_pictures(path, c, out);
     if (status == DFL_OK)
         status = labels ? take_labels(labels, c, out) : fill_labels(label, c, out);
     if (status == DFL_OK) status = digest_labels(out);

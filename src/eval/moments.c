@@ -38,13 +38,13 @@ dfl_status features_check(const features *f, const char *what, size_t least) {
     return DFL_OK;
 }
 
-static dfl_status check_widths(size_t a, size_t b) {
+dfl_status features_check_widths(size_t a, size_t b) {
     if (a == b) return DFL_OK;
     return fail(DFL_E_COMBINATION, "%zu features a sample on one side and %zu on the other", a, b);
 }
 
 dfl_status features_check_pair(const features *a, const features *b, size_t least) {
-    TRY(check_widths(a->d, b->d));
+    TRY(features_check_widths(a->d, b->d));
     TRY(features_check(a, "first set", least));
     return features_check(b, "second set", least);
 }
@@ -134,7 +134,7 @@ dfl_status moments_add(moments *m, const float *x, size_t n) {
 }
 
 dfl_status moments_add_index(moments *m, const features *f, const uint32_t *index, size_t n) {
-    TRY(check_widths(m->d, f->d));
+    TRY(features_check_widths(m->d, f->d));
     for (size_t i = 0; i < n; i++) {
         if (index[i] >= f->n)
             return fail(DFL_E_RANGE, "index %lu of %zu samples", (unsigned long)index[i], f->n);
@@ -145,7 +145,7 @@ dfl_status moments_add_index(moments *m, const features *f, const uint32_t *inde
 }
 
 dfl_status moments_merge(moments *into, const moments *from) {
-    TRY(check_widths(into->d, from->d));
+    TRY(features_check_widths(into->d, from->d));
     if (from->n > UINT64_MAX / 2 - into->n)
         return fail(DFL_E_RANGE, "more samples than moments can count");
     const size_t d = into->d;

@@ -13,6 +13,8 @@ typedef struct {
 
 /* At least `least` rows, d > 0, every entry finite; `what` names them in the message. */
 dfl_status features_check(const features *f, const char *what, size_t least);
+/* E_COMBINATION where two sides have another number of features. */
+dfl_status features_check_widths(size_t a, size_t b);
 /* That both have the same width, and each what features_check() asks for. */
 dfl_status features_check_pair(const features *a, const features *b, size_t least);
 

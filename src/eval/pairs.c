@@ -100,11 +100,6 @@ uint32_t *identity_order(size_t n) {
     return order;
 }
 
-int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 dfl_status metric_tick(const metric_watch *watch, size_t done, size_t total) {
     return watch && watch->fn ? watch->fn(watch->user, done, total) : DFL_OK;
 }

@@ -49,8 +49,6 @@ double pairs_direct(const pairs *p, size_t i, size_t j);
 void draw_subset(uint64_t seed, int kind, uint32_t draw, size_t size, size_t n, uint32_t *order);
 uint32_t *identity_order(size_t n); /* 0 .. n - 1; NULL: no memory */
 
-int compare_doubles(const void *a, const void *b); /* for qsort */
-
 dfl_status metric_tick(const metric_watch *watch, size_t done, size_t total);
 
 #endif

@@ -351,11 +351,6 @@ static dfl_status open_idx(const picture_wish *w, picture_source **out) {
 
 /* ---- which of them --------------------------------------------------------------------------- */
 
-static bool ends_in(const char *s, const char *ending) {
-    const size_t n = strlen(s), m = strlen(ending);
-    return n > m && strcmp(s + n - m, ending) == 0;
-}
-
 dfl_status pictures_open(const picture_wish *wish, picture_source **out) {
     struct stat info;
     dfl_status status;
@@ -364,9 +359,9 @@ dfl_status pictures_open(const picture_wish *wish, picture_source **out) {
         return fail(DFL_E_IO, "cannot open '%s': %s", wish->path, strerror(errno));
     if (S_ISDIR(info.st_mode))
         status = open_folder(wish, out);
-    else if (ends_in(wish->path, ".npz") || ends_in(wish->path, ".npy"))
-        status = open_array(wish, ends_in(wish->path, ".npz"), out);
-    else if (ends_in(wish->path, ".gz") || ends_in(wish->path, "-ubyte"))
+    else if (text_ends_in(wish->path, ".npz") || text_ends_in(wish->path, ".npy"))
+        status = open_array(wish, text_ends_in(wish->path, ".npz"), out);
+    else if (text_ends_in(wish->path, ".gz") || text_ends_in(wish->path, "-ubyte"))
         status = open_idx(wish, out);
     else
         status = fail(DFL_E_ARG,

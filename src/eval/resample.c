@@ -6,20 +6,25 @@
 
 enum { DRAW_RESAMPLE = 8 }; /* a kind of random number that no plan draws */
 
-dfl_status distance_to(const gaussian_root *real, const features *f, const uint32_t *index,
-                       double *out) {
+dfl_status features_root(const features *f, const uint32_t *index, gaussian_root *out) {
     moments m = {0};
     gaussian g = {0};
-    gaussian_root root = {0};
     dfl_status status = moments_new(f->d, &m);
     if (status == DFL_OK)
         status = index ? moments_add_index(&m, f, index, f->n) : moments_add(&m, f->x, f->n);
     if (status == DFL_OK) status = gaussian_of(&m, &g);
-    if (status == DFL_OK) status = gaussian_root_of(&g, &root);
-    if (status == DFL_OK) status = frechet_roots(&root, real, out);
-    gaussian_root_free(&root);
+    if (status == DFL_OK) status = gaussian_root_of(&g, out);
     gaussian_free(&g);
     moments_free(&m);
+    return status;
+}
+
+dfl_status distance_to(const gaussian_root *real, const features *f, const uint32_t *index,
+                       double *out) {
+    gaussian_root root = {0};
+    dfl_status status = features_root(f, index, &root);
+    if (status == DFL_OK) status = frechet_roots(&root, real, out);
+    gaussian_root_free(&root);
     return status;
 }
 
@@ -29,11 +34,6 @@ void resample(uint64_t seed, uint32_t replicate, size_t n, uint32_t *index) {
         const size_t at = (size_t)(u * (double)n);
         index[i] = (uint32_t)(at < n ? at : n - 1);
     }
-}
-
-static int rising(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 /* Linear between neighbours, as NumPy's default. */
@@ -48,7 +48,7 @@ spread spread_of(double estimate, double *replicates, size_t n) {
     double mean = 0, sum = 0;
     for (size_t i = 0; i < n; i++) mean += replicates[i] / (double)n;
     for (size_t i = 0; i < n; i++) sum += (replicates[i] - mean) * (replicates[i] - mean);
-    qsort(replicates, n, sizeof *replicates, rising);
+    sort_reals(replicates, n);
     const double move = estimate - mean;
     return (spread){sqrt(sum / (double)(n - 1)), quantile(replicates, n, 0.025) + move,
                     quantile(replicates, n, 0.975) + move};

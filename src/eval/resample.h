@@ -5,7 +5,10 @@
 
 #include "eval/moments.h"
 
-/* The Frechet distance of rows index[0..n) of the features (NULL: all of them, once) to a reference. */
+/* The Gaussian of rows index[0..n) of the features (NULL: all of them, once). */
+dfl_status features_root(const features *f, const uint32_t *index, gaussian_root *out);
+
+/* The Frechet distance of such rows to a reference. */
 dfl_status distance_to(const gaussian_root *real, const features *f, const uint32_t *index,
                        double *out);
 

@@ -83,8 +83,8 @@ static dfl_status slice(slices *s, const features *a, const features *b, size_t 
     TRY(project(s, a, count, s->a));
     TRY(project(s, b, count, s->b));
     for (size_t l = 0; l < count; l++) {
-        qsort(s->a + l * a->n, a->n, sizeof(double), compare_doubles);
-        qsort(s->b + l * b->n, b->n, sizeof(double), compare_doubles);
+        sort_reals(s->a + l * a->n, a->n);
+        sort_reals(s->b + l * b->n, b->n);
         found[l] = wasserstein2(s->a + l * a->n, a->n, s->b + l * b->n, b->n);
     }
     return DFL_OK;

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/dense.h"
 #include "io/io.h"
@@ -63,9 +62,7 @@ static dfl_status check_shapes(const moments_file *f, spectrum *s) {
 static dfl_status copy(const moments_file *f, const array *a, const char *name, size_t from,
                        size_t n, double *to) {
     for (size_t i = 0; i < n; i++) {
-        const size_t at = from + i;
-        to[i] = a->type == ARRAY_F64 ? ((const double *)a->data)[at]
-                                     : (double)((const float *)a->data)[at];
+        to[i] = array_real(a, from + i);
         if (!isfinite(to[i]))
             return fail(DFL_E_NONFINITE, "%s: \"%s\" has a number that is not finite", f->path,
                         name);
@@ -74,7 +71,7 @@ static dfl_status copy(const moments_file *f, const array *a, const char *name, 
 }
 
 static dfl_status check_type(const moments_file *f, const array *a, const char *name) {
-    if (a->type == ARRAY_F32 || a->type == ARRAY_F64) return DFL_OK;
+    if (array_is_real(a)) return DFL_OK;
     return fail(DFL_E_FORMAT, "%s: \"%s\" must be float32 or float64", f->path, name);
 }
 

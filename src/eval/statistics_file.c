@@ -278,10 +278,9 @@ static dfl_status as_double(const char *path, const char *name, array *a) {
     if (a->type != ARRAY_F32)
         return fail(DFL_E_FORMAT, "%s: '%s' is not of floating-point numbers", path, name);
     const size_t n = array_count(a);
-    const float *const from = a->data;
     double *const to = mem_array(n, sizeof *to);
     if (!to) return fail_memory();
-    for (size_t i = 0; i < n; i++) to[i] = (double)from[i];
+    for (size_t i = 0; i < n; i++) to[i] = array_real(a, i);
     free(a->data);
     a->data = to;
     a->type = ARRAY_F64;

@@ -9,6 +9,7 @@
 #include "eval/sweep.h"
 #include "io/io.h"
 #include "plan/plan.h"
+#include "run/run.h"
 
 enum {
     PIECE = 256,
@@ -85,11 +86,8 @@ static int observe(void *user, size_t step, size_t steps, double t, uint64_t fir
     const dfl_plan *plan = w->s->point[w->c->point].plan;
     (void)t, (void)first, (void)state;
     if (!w->s->watch) return 0;
-    /* An even share of the plan's evaluations for each step. */
-    const size_t nfe = dfl_plan_nfe(plan) * count * (size_t)dfl_model_calls(w->s->model);
-    const size_t done = steps ? nfe * step / steps : 0;
-    const size_t before = steps && step ? nfe * (step - 1) / steps : 0;
-    return w->s->watch(w->s->user, done - before);
+    const size_t calls = dfl_plan_nfe(plan) * count * (size_t)dfl_model_calls(w->s->model);
+    return w->s->watch(w->s->user, step_share(calls, step, steps));
 }
 
 static dfl_status new_run(drawing *w, const dfl_plan *plan, uint64_t seed, dfl_run **out) {

@@ -172,8 +172,7 @@ static json_t *describe(const sweep *s) {
     for (size_t i = 0; good && i < s->nbudgets; i++)
         good = json_array_append_new(budgets, json_integer(s->nfe[i])) == 0;
     for (size_t i = 0; good && i < s->nseeds; i++)
-        good =
-            json_array_append_new(seeds, json_sprintf("%llu", (unsigned long long)s->seed[i])) == 0;
+        good = json_array_append_new(seeds, json_digits(s->seed[i])) == 0;
     json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}",
                              "format", format, "version", dfl_version(), "model", f->model,
                              "card_sha256", f->card, "extractor", f->extractor, "reference",

@@ -20,9 +20,8 @@ static dfl_status open_pictures(const sweep *s, const char *path, picture_source
 
 /* Whether it is a file of mean and covariance in place of pictures. */
 static dfl_status is_statistics(const char *path, npz_kind *kind) {
-    const size_t n = strlen(path);
     *kind = NPZ_PICTURES;
-    return n > 4 && strcmp(path + n - 4, ".npz") == 0 ? statistics_kind(path, kind) : DFL_OK;
+    return text_ends_in(path, ".npz") ? statistics_kind(path, kind) : DFL_OK;
 }
 
 /* Ours say which extractor they are of; anyone's mu and sigma only how many features. */
@@ -147,18 +146,6 @@ static dfl_status find_floor(sweep *s, const features *all) {
     return status;
 }
 
-static dfl_status find_root(sweep *s, const features *all) {
-    moments m = {0};
-    gaussian g = {0};
-    dfl_status status = moments_new(all->d, &m);
-    if (status == DFL_OK) status = moments_add(&m, all->x, all->n);
-    if (status == DFL_OK) status = gaussian_of(&m, &g);
-    if (status == DFL_OK) status = gaussian_root_of(&g, &s->real);
-    gaussian_free(&g);
-    moments_free(&m);
-    return status;
-}
-
 static dfl_status load_statistics(sweep *s, const char *path) {
     gaussian g = {0};
     dfl_status status = statistics_gaussian(path, &g);
@@ -177,6 +164,6 @@ dfl_status sweep_reference_load(sweep *s, const char *path) {
     if (kind != NPZ_PICTURES) return load_statistics(s, path);
     TRY(find_features(s, path));
     const features all = {s->frame.reference_count, extractor_width(s->extractor), s->reference};
-    TRY(find_root(s, &all));
+    TRY(features_root(&all, NULL, &s->real));
     return find_floor(s, &all);
 }

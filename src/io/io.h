@@ -17,7 +17,9 @@ typedef struct {
 } array;
 
 size_t array_type_size(array_type type);
-size_t array_count(const array *a); /* product of the shape, 1 for rank 0 */
+size_t array_count(const array *a);          /* product of the shape, 1 for rank 0 */
+bool array_is_real(const array *a);          /* of floats or doubles */
+double array_real(const array *a, size_t i); /* number i of such */
 void array_free(array *a);
 
 /* ---- npy.c: one array ------------------------------------------------------------------------ */

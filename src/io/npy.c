@@ -36,6 +36,15 @@ size_t array_count(const array *a) {
     return count;
 }
 
+bool array_is_real(const array *a) {
+    return a->type == ARRAY_F64 || a->type == ARRAY_F32;
+}
+
+double array_real(const array *a, size_t i) {
+    return a->type == ARRAY_F64 ? ((const double *)a->data)[i]
+                                : (double)((const float *)a->data)[i];
+}
+
 void array_free(array *a) {
     free(a->data);
     *a = (array){0};

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "prior/rows.h"
@@ -13,27 +12,11 @@
 
 struct data_file {
     char *path;
-    int fd; /* -1: in memory */
+    npy_rows *rows; /* NULL: in memory */
     uint8_t *bytes;
-    size_t head; /* where the data begin */
-    array_type type;
     size_t channels; /* of pictures of bytes that lie [H][W][C]; 0: the order stays */
-    uint8_t *row;    /* one row as it is in the file */
+    array row;       /* one row as it is in the file */
 };
-
-static dfl_status read_at(const struct data_file *f, size_t at, void *to, size_t size) {
-    uint8_t *into = to;
-    while (size > 0) {
-        const ssize_t got = pread(f->fd, into, size, (off_t)at);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return fail(DFL_E_IO, "cannot read '%s': %s", f->path, strerror(errno));
-        if (got == 0) return fail(DFL_E_FORMAT, "'%s' is cut off", f->path);
-        into += got;
-        at += (size_t)got;
-        size -= (size_t)got;
-    }
-    return DFL_OK;
-}
 
 static void from_bytes(const struct data_file *f, const uint8_t *b, size_t d, double *x) {
     const size_t channels = f->channels ? f->channels : 1, pixels = d / channels;
@@ -47,20 +30,13 @@ static dfl_status get_row(const rows *r, size_t i, double *x) {
         from_bytes(f, f->bytes + i * r->d, r->d, x);
         return DFL_OK;
     }
-    const size_t size = r->d * array_type_size(f->type);
-    TRY(read_at(f, f->head + i * size, f->row, size));
-    if (f->type == ARRAY_U8) {
-        from_bytes(f, f->row, r->d, x);
+    TRY(npy_rows_read(f->rows, i, 1, f->row.data));
+    if (f->row.type == ARRAY_U8) {
+        from_bytes(f, f->row.data, r->d, x);
         return DFL_OK;
     }
     for (size_t j = 0; j < r->d; j++) {
-        float narrow;
-        if (f->type == ARRAY_F64) {
-            memcpy(&x[j], f->row + j * sizeof(double), sizeof(double));
-        } else {
-            memcpy(&narrow, f->row + j * sizeof narrow, sizeof narrow);
-            x[j] = (double)narrow;
-        }
+        x[j] = array_real(&f->row, j);
         if (!isfinite(x[j]))
             return fail(DFL_E_NONFINITE, "%s: number %zu of sample %zu is not finite", f->path, j,
                         i);
@@ -70,21 +46,14 @@ static dfl_status get_row(const rows *r, size_t i, double *x) {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static dfl_status open_npy(dataset *out, const struct stat *of) {
+static dfl_status open_npy(dataset *out) {
     struct data_file *const f = out->own;
-    const size_t total = (size_t)of->st_size, size = total < NPY_HEAD_MAX ? total : NPY_HEAD_MAX;
-    char *const start = mem_array(size, 1);
-    array a = {0};
-    if (!start) return fail_memory();
-    dfl_status status = read_at(f, 0, start, size);
-    const npy_beginning from = {f->path, start, size, total, DATA_BYTES_MAX};
-    if (status == DFL_OK) status = npy_head(&from, &a, &f->head);
-    free(start);
-    TRY(status);
+    TRY(npy_rows_open(f->path, &f->rows));
+    const array a = *npy_rows_shape(f->rows);
     if (a.rank < 2 || a.type == ARRAY_I64)
         return fail(DFL_E_FORMAT,
                     "%s: data for a prior are float32, float64 or bytes [samples][...]", f->path);
-    f->type = a.type;
+    f->row.type = a.type;
     out->rank = a.rank - 1;
     memcpy(out->shape, a.shape + 1, sizeof *a.shape * (size_t)out->rank);
     out->rows.n = a.shape[0];
@@ -118,30 +87,36 @@ static dfl_status open_idx(dataset *out) {
     return status;
 }
 
+/* MNIST's format, plain or gzipped, by its first bytes. */
+static dfl_status is_idx(const char *path, bool *yes) {
+    uint8_t magic[2] = {0};
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) return fail(DFL_E_IO, "cannot open '%s': %s", path, strerror(errno));
+    const ssize_t got = read(fd, magic, sizeof magic);
+    const int code = errno;
+    close(fd);
+    if (got < 0) return fail(DFL_E_IO, "cannot read '%s': %s", path, strerror(code));
+    *yes = got == 2 && ((magic[0] == 0 && magic[1] == 0) || (magic[0] == 0x1f && magic[1] == 0x8b));
+    return DFL_OK;
+}
+
 static dfl_status open_any(dataset *out, const char *path) {
     struct data_file *const f = out->own;
-    uint8_t magic[2] = {0};
-    struct stat of;
+    bool idx;
     f->path = text_copy(path);
     if (!f->path) return fail_memory();
-    f->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (f->fd < 0 || fstat(f->fd, &of) != 0)
-        return fail(DFL_E_IO, "cannot open '%s': %s", path, strerror(errno));
-    if (!S_ISREG(of.st_mode)) return fail(DFL_E_IO, "'%s' is not a file", path);
-    TRY(read_at(f, 0, magic, sizeof magic));
-    const bool idx = (magic[0] == 0 && magic[1] == 0) || (magic[0] == 0x1f && magic[1] == 0x8b);
-    TRY(idx ? open_idx(out) : open_npy(out, &of));
+    TRY(is_idx(path, &idx));
+    TRY(idx ? open_idx(out) : open_npy(out));
     if (out->rows.n < 1 || out->rows.d < 1)
         return fail(DFL_E_FORMAT, "%s: there are no data", path);
-    f->row = mem_array(mem_product(out->rows.d, sizeof(double), 1), 1);
-    return f->row ? DFL_OK : fail_memory();
+    f->row.data = mem_array(mem_product(out->rows.d, sizeof(double), 1), 1);
+    return f->row.data ? DFL_OK : fail_memory();
 }
 
 dfl_status dataset_open(const char *path, dataset *out) {
     *out = (dataset){0};
     out->own = mem_array(1, sizeof *out->own);
     if (!out->own) return fail_memory();
-    out->own->fd = -1;
     out->rows.get = get_row;
     out->rows.file = out->own;
     const dfl_status status = open_any(out, path);
@@ -151,10 +126,10 @@ dfl_status dataset_open(const char *path, dataset *out) {
 
 void dataset_close(dataset *d) {
     if (!d->own) return;
-    if (d->own->fd >= 0) close(d->own->fd);
+    npy_rows_close(d->own->rows);
     free(d->own->path);
     free(d->own->bytes);
-    free(d->own->row);
+    array_free(&d->own->row);
     free(d->own);
     *d = (dataset){0};
 }

@@ -139,8 +139,7 @@ void dp_tilt(em *e) {
         const double log_pi = dp_digamma(dp->a[k]) - all + before;
         const double widen = digamma_sum(e->data->d, dp->nu[k]) + d * log_2 - d * log(dp->nu[k]);
         /* log_scale = ln w - ln|cov|/2 - (d/2) ln 2 pi */
-        const double log_cov =
-            -2 * (e->p->log_scale[k] - log(e->p->weight[k])) - d * 1.8378770664093454836;
+        const double log_cov = -2 * (e->p->log_scale[k] - log(e->p->weight[k])) - d * LOG_2PI;
         dp->log_w[k] = -(log_cov + d * log(dp->nu[k]));
         e->p->log_scale[k] += log_pi - log(e->p->weight[k]) + (widen - d / dp->kappa[k]) / 2;
         before += dp_digamma(dp->b[k]) - all;
@@ -159,7 +158,7 @@ static double log_wishart(size_t side, double log_w, double nu) {
 double dp_bound(const em *e) {
     const em_dp *const dp = e->dp;
     const size_t d = e->data->d;
-    double bound = e->entropy - (double)e->data->n * (double)d / 2 * 1.8378770664093454836;
+    double bound = e->entropy - (double)e->data->n * (double)d / 2 * LOG_2PI;
     for (size_t k = 0; k < e->p->k; k++)
         bound += log_wishart(d, dp->log_w0, dp->nu0) - log_wishart(d, dp->log_w[k], dp->nu[k]) +
                  (double)d / 2 * log(kappa0 / dp->kappa[k]) + log_beta(dp->a[k], dp->b[k]) -

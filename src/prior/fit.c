@@ -300,7 +300,7 @@ static dfl_status clamp(prior *p) {
 }
 
 static double log_standard(size_t d, const double *x) {
-    double sum = (double)d * 1.8378770664093454836;
+    double sum = (double)d * LOG_2PI;
     for (size_t j = 0; j < d; j++) sum += x[j] * x[j];
     return -sum / 2;
 }

@@ -311,11 +311,10 @@ dfl_status form_finish(prior *p) {
     TRY(check_finite(p));
     TRY(check_weights(p));
     TRY(derive(p));
-    const double log_2pi = 1.8378770664093454836;
     const double rest = p->rest ? log_sum(p->d - p->q, p->rest, 1) : 0;
     for (size_t k = 0; k < p->k; k++) {
         const double own = p->psi ? log_sum(p->d, p->psi + k * p->d, 1) : 0;
-        p->log_scale[k] += log(p->weight[k]) - (own + rest + (double)p->d * log_2pi) / 2;
+        p->log_scale[k] += log(p->weight[k]) - (own + rest + (double)p->d * LOG_2PI) / 2;
     }
     return DFL_OK;
 }

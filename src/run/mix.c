@@ -176,11 +176,6 @@ static dfl_status eigenpairs(mix_table *t, size_t dim) {
     return ok ? DFL_OK : fail_memory();
 }
 
-static int by_value(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static dfl_status fill_table(mix_table *t, size_t dim, mix_normals_fn normals, void *user) {
     const mix_kernel *k = t->from;
     const size_t K = (size_t)k->K;
@@ -201,7 +196,7 @@ static dfl_status fill_table(mix_table *t, size_t dim, mix_normals_fn normals, v
         t->length2[l] = dot(u, u, dim);
         t->rank[l] = k->pi[l];
     }
-    qsort(t->rank, K, sizeof(double), by_value);
+    sort_reals(t->rank, K);
     return k->covariance == COV_FULL ? eigenpairs(t, dim) : DFL_OK;
 }
 

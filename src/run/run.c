@@ -363,3 +363,8 @@ dfl_status dfl_run_sample(dfl_run *run, uint64_t first, size_t count, const int6
     }
     return DFL_OK;
 }
+
+size_t step_share(size_t evaluations, size_t step, size_t steps) {
+    if (steps == 0 || step == 0) return 0;
+    return evaluations * step / steps - evaluations * (step - 1) / steps;
+}

@@ -114,4 +114,8 @@ void *exec_value(const dfl_run *run, val v);
 dfl_status run_draw(const dfl_run *run, int kind, uint32_t draw, uint64_t sample, size_t n,
                     double *dst);
 
+/* For observers that show progress: of all evaluations, those between this step and the one before,
+   in even shares. */
+size_t step_share(size_t evaluations, size_t step, size_t steps);
+
 #endif

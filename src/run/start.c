@@ -33,25 +33,16 @@ bool start_is_own(const start_law *s) {
 
 /* ---- moments --------------------------------------------------------------------------------- */
 
-static double number_at(const array *a, size_t i) {
-    return a->type == ARRAY_F64 ? ((const double *)a->data)[i]
-                                : (double)((const float *)a->data)[i];
-}
-
-static bool is_real(const array *a) {
-    return a->type == ARRAY_F64 || a->type == ARRAY_F32;
-}
-
 static dfl_status take_moments(start_law *s, const char *path, const array in[2]) {
     const size_t d = s->d;
-    if (!is_real(&in[0]) || !is_real(&in[1]))
+    if (!array_is_real(&in[0]) || !array_is_real(&in[1]))
         return fail(DFL_E_FORMAT, "%s: mu and sigma must be float32 or float64", path);
     if (array_count(&in[0]) != d || in[1].rank != 2 || in[1].shape[0] != d || in[1].shape[1] != d)
         return fail(DFL_E_COMBINATION,
                     "%s: mu needs %zu numbers and sigma %zu x %zu, as a sample of this model has",
                     path, d, d, d);
-    for (size_t i = 0; i < d; i++) s->mean[i] = number_at(&in[0], i);
-    for (size_t i = 0; i < d * d; i++) s->cov[i] = number_at(&in[1], i);
+    for (size_t i = 0; i < d; i++) s->mean[i] = array_real(&in[0], i);
+    for (size_t i = 0; i < d * d; i++) s->cov[i] = array_real(&in[1], i);
     for (size_t i = 0; i < d; i++) {
         if (!isfinite(s->mean[i]) || !(s->cov[i * d + i] >= 0))
             return fail(DFL_E_RANGE, "%s: mean %g and variance %g of number %zu cannot be", path,

@@ -107,21 +107,13 @@ static const char *law_of(const start_law *s) {
     return s->flow ? "flow" : s->at ? "prior" : "normal";
 }
 
-static void add_number(text *out, const char *key, double x) {
-    text_add(out, ", \"%s\": ", key);
-    if (isfinite(x))
-        text_real(out, x);
-    else
-        text_add(out, "null");
-}
-
 void start_json(const start_law *s, text *out) {
     text_add(out, "{\"law\": \"%s\"", law_of(s));
-    add_number(out, "t", s->t);
-    add_number(out, "a", s->a);
-    add_number(out, "b", s->b);
-    add_number(out, "scale", s->scale);
-    if (s->flow) add_number(out, "t_map", s->t1);
+    json_add_next_real(out, "t", s->t);
+    json_add_next_real(out, "a", s->a);
+    json_add_next_real(out, "b", s->b);
+    json_add_next_real(out, "scale", s->scale);
+    if (s->flow) json_add_next_real(out, "t_map", s->t1);
     if (s->clean) {
         text_add(out, ", \"kind\": ");
         json_add_text(out, prior_kind(s->clean));
@@ -129,14 +121,14 @@ void start_json(const start_law *s, text *out) {
     }
     text_add(out, ", \"moments\": %s%s%s", s->source ? "\"" : "", s->source ? s->source : "null",
              s->source ? "\"" : "");
-    add_number(out, "kl_low", s->off.kl_low);
-    add_number(out, "kl_high", s->off.kl_high);
-    add_number(out, "w2_low", s->off.w2_low);
-    add_number(out, "w2_high", s->off.w2_high);
-    add_number(out, "kl_plain", s->plain);
-    add_number(out, "kl_plain_error", s->plain_error);
-    add_number(out, "gate_gain", s->gate ? s->gate->gain : NAN);
-    add_number(out, "gate_error", s->gate ? s->gate->error : NAN);
+    json_add_next_real(out, "kl_low", s->off.kl_low);
+    json_add_next_real(out, "kl_high", s->off.kl_high);
+    json_add_next_real(out, "w2_low", s->off.w2_low);
+    json_add_next_real(out, "w2_high", s->off.w2_high);
+    json_add_next_real(out, "kl_plain", s->plain);
+    json_add_next_real(out, "kl_plain_error", s->plain_error);
+    json_add_next_real(out, "gate_gain", s->gate ? s->gate->gain : NAN);
+    json_add_next_real(out, "gate_error", s->gate ? s->gate->error : NAN);
     text_add(out, "}");
 }
 

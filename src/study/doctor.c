@@ -193,14 +193,6 @@ dfl_status dfl_doctor_to_text(const dfl_doctor *d, char *buf, size_t cap, size_t
 
 /* ---- for machines ------------------------------------------------------------------------------ */
 
-static void add_number(text *out, const char *key, double value) {
-    text_add(out, ", \"%s\": ", key);
-    if (isfinite(value))
-        text_real(out, value);
-    else
-        text_add(out, "null");
-}
-
 dfl_status dfl_doctor_to_json(const dfl_doctor *d, char *buf, size_t cap, size_t *need) {
     text out = {0};
     if (!d) return fail(DFL_E_ARG, "dfl_doctor_to_json: doctor is NULL");
@@ -226,13 +218,13 @@ dfl_status dfl_doctor_to_json(const dfl_doctor *d, char *buf, size_t cap, size_t
         separator = ", ";
     }
     text_add(&out, "]");
-    add_number(&out, "start_signal", d->start_signal);
-    add_number(&out, "start_divergence", d->start_divergence);
-    add_number(&out, "end_noise", d->end_noise);
-    add_number(&out, "sample_min", d->sample_min);
-    add_number(&out, "sample_max", d->sample_max);
-    add_number(&out, "clean_slope", d->clean_slope);
-    add_number(&out, "noise_slope", d->noise_slope);
+    json_add_next_real(&out, "start_signal", d->start_signal);
+    json_add_next_real(&out, "start_divergence", d->start_divergence);
+    json_add_next_real(&out, "end_noise", d->end_noise);
+    json_add_next_real(&out, "sample_min", d->sample_min);
+    json_add_next_real(&out, "sample_max", d->sample_max);
+    json_add_next_real(&out, "clean_slope", d->clean_slope);
+    json_add_next_real(&out, "noise_slope", d->noise_slope);
     text_add(&out, "}");
     return text_result(&out, buf, cap, need);
 }

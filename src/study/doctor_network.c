@@ -280,11 +280,6 @@ static dfl_status check_classes(probe *p, double t, bool *go) {
     return status;
 }
 
-static int by_size(const void *left, const void *right) {
-    const double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 /* Of 98 in 100 numbers: single ones may go astray in a short run. */
 static dfl_status check_range(probe *p) {
     dfl_doctor *d = p->doctor;
@@ -292,7 +287,7 @@ static dfl_status check_range(probe *p) {
     const double width = c->range[1] - c->range[0];
     const size_t all = p->n * p->dim;
     memcpy(p->x, p->clean, all * sizeof *p->x);
-    qsort(p->x, all, sizeof *p->x, by_size);
+    sort_reals(p->x, all);
     const double lo = p->x[all / 100], hi = p->x[all - 1 - all / 100];
     d->sample_min = lo;
     d->sample_max = hi;

@@ -167,6 +167,7 @@ static dfl_status configure(fit *f) {
     if (!f->at || !f->clean || !f->step || !f->target) return fail_memory();
     meet_teacher(f);
     choose_predictions(f);
+    TRY(fit_teacher_name(f));
     return fit_choose_rivals(f);
 }
 
@@ -222,8 +223,7 @@ static int tell(void *user, size_t step, size_t steps, double t, uint64_t first,
     const fit *f = ((const fit_draw *)user)->user;
     const size_t nfe = ((const fit_draw *)user)->plan->nfe;
     (void)t, (void)first, (void)state;
-    const size_t before = step ? nfe * (step - 1) / steps : 0, now = step ? nfe * step / steps : 0;
-    return f->fn ? f->fn(f->user, (now - before) * count) : 0;
+    return f->fn ? f->fn(f->user, step_share(nfe, step, steps) * count) : 0;
 }
 
 dfl_status fit_sample(const fit *f, const fit_draw *draw, double *to) {

@@ -36,14 +36,15 @@ typedef struct {
     process *process;
     text tail; /* keys that all plans share, each after a blank */
     size_t steps, history, samples, held_out, dim;
-    double *t;         /* [steps + 1] of the student: each a time of the teacher */
-    size_t *at;        /* [steps + 1] which one */
-    bool *clean;       /* [steps] the prediction is of x_0, not of the noise */
-    dfl_plan *teacher; /* with teacher->steps + 1 states */
-    double *teacher_t; /* [teacher->steps + 1] */
-    char *work;        /* folder of the teacher's blocks; NULL: not kept */
-    double *target;    /* [steps + 1][samples + held_out][dim] */
-    fit_step *step;    /* [steps] */
+    double *t;                       /* [steps + 1] of the student: each a time of the teacher */
+    size_t *at;                      /* [steps + 1] which one */
+    bool *clean;                     /* [steps] the prediction is of x_0, not of the noise */
+    dfl_plan *teacher;               /* with teacher->steps + 1 states */
+    double *teacher_t;               /* [teacher->steps + 1] */
+    char teacher_digest[DIGEST_HEX]; /* of what its states depend on */
+    char *work;                      /* folder of the teacher's blocks; NULL: not kept */
+    double *target;                  /* [steps + 1][samples + held_out][dim] */
+    fit_step *step;                  /* [steps] */
     fit_rival own, *rivals;
     size_t nrivals;
     dfl_plan *plan; /* the result, without provenance */
@@ -73,6 +74,7 @@ void fit_print(const fit *f, text *out);
 /* ---- parts ----------------------------------------------------------------------------------- */
 
 /* fit_teacher.c: fills f->target, from the folder where it can; and removes what was kept. */
+dfl_status fit_teacher_name(fit *f); /* fills f->teacher_digest */
 dfl_status fit_teach(fit *f);
 dfl_status fit_teacher_missing(const fit *f, size_t *samples);
 dfl_status fit_forget(const fit *f);

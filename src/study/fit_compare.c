@@ -82,11 +82,6 @@ dfl_status fit_choose_rivals(fit *f) {
 
 /* ---- distances --------------------------------------------------------------------------------- */
 
-static int by_size(const void *left, const void *right) {
-    const double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 /* RMS over all numbers, and the median over samples of their RMS. */
 static dfl_status measure(const fit *f, const double *x, fit_rival *out) {
     const size_t n = f->held_out, dim = f->dim;
@@ -102,7 +97,7 @@ static dfl_status measure(const fit *f, const double *x, fit_rival *out) {
         each[i] = sqrt(sum / (double)dim);
         all += sum / (double)dim;
     }
-    qsort(each, n, sizeof *each, by_size);
+    sort_reals(each, n);
     out->rms = sqrt(all / (double)n);
     out->median = n % 2 ? each[n / 2] : (each[n / 2 - 1] + each[n / 2]) / 2;
     free(each);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "io/io.h"
+#include "run/run.h"
 #include "study/fit.h"
 
 enum { BLOCK = 64, NAME = 16 };
@@ -32,21 +33,20 @@ static size_t block_count(const fit *f, size_t first) {
     return left < BLOCK ? left : BLOCK;
 }
 
-static dfl_status teacher_name(const fit *f, char hex[DIGEST_HEX]) {
+dfl_status fit_teacher_name(fit *f) {
     text all = {0};
-    TRY(model_identify(f->model, hex));
-    text_add(&all, "%s seed %s\n", hex, opt_text(&f->spec, "seed"));
+    TRY(model_identify(f->model, f->teacher_digest));
+    text_add(&all, "%s seed %s\n", f->teacher_digest, opt_text(&f->spec, "seed"));
     plan_write(f->teacher, &all);
-    if (!all.failed) digest_bytes(all.data, all.len, hex);
+    if (!all.failed) digest_bytes(all.data, all.len, f->teacher_digest);
     const dfl_status status = all.failed ? fail_memory() : DFL_OK;
     text_free(&all);
     return status;
 }
 
 static dfl_status block_path(const fit *f, size_t first, text *out) {
-    char hex[DIGEST_HEX];
-    TRY(teacher_name(f, hex));
-    text_add(out, "%s/teacher-%.*s-%zu-%zu.npy", f->work, NAME, hex, first, block_count(f, first));
+    text_add(out, "%s/teacher-%.*s-%zu-%zu.npy", f->work, NAME, f->teacher_digest, first,
+             block_count(f, first));
     return out->failed ? fail_memory() : DFL_OK;
 }
 
@@ -61,8 +61,7 @@ static int keep_state(void *user, size_t step, size_t steps, double t, uint64_t 
     for (size_t i = 0; i < count; i++)
         memcpy(b->states + (((size_t)first - b->first + i) * (steps + 1) + step) * dim,
                (const double *)state + i * dim, dim * sizeof(double));
-    const size_t before = step ? nfe * (step - 1) / steps : 0, now = step ? nfe * step / steps : 0;
-    return f->fn ? f->fn(f->user, (now - before) * count) : 0;
+    return f->fn ? f->fn(f->user, step_share(nfe, step, steps) * count) : 0;
 }
 
 static dfl_status draw_block(block *b) {

@@ -10,15 +10,13 @@ enum { IMPORT_BYTES_MAX = 1 << 24 };
 
 static dfl_status take_array(const array *a, const char *npz, double **out) {
     const size_t n = array_count(a);
-    if ((a->type != ARRAY_F32 && a->type != ARRAY_F64) || a->rank != 1 || n < 2 ||
-        n > STATS_TIMES_MAX)
+    if (!array_is_real(a) || a->rank != 1 || n < 2 || n > STATS_TIMES_MAX)
         return fail(DFL_E_FORMAT, "%s: the ratios must be one row of 2 to %d real numbers", npz,
                     STATS_TIMES_MAX);
     *out = mem_array(n, sizeof **out);
     if (!*out) return fail_memory();
     for (size_t i = 0; i < n; i++) {
-        (*out)[i] =
-            a->type == ARRAY_F64 ? ((const double *)a->data)[i] : ((const float *)a->data)[i];
+        (*out)[i] = array_real(a, i);
         if (!((*out)[i] > 0 && isfinite((*out)[i])))
             return fail(DFL_E_RANGE, "%s: ratio %zu is %g; all must be above 0", npz, i, (*out)[i]);
     }

@@ -88,8 +88,7 @@ static dfl_status make_entry(const dfl_tuning *tuning, const tune_trial *trial, 
         trial->nfe, "grid", text_member(&grid), "values", values, "measure",
         tuning->stochastic ? "sliced Wasserstein distance" : "median distance", "error",
         trial->error, "floor", tuning->floor, "reference", text_member(&reference), "samples",
-        (json_int_t)tuning->samples, "seed", json_sprintf("%llu", (unsigned long long)tuning->seed),
-        "version", dfl_version());
+        (json_int_t)tuning->samples, "seed", json_digits(tuning->seed), "version", dfl_version());
     if (status == DFL_OK && *out && whole) return DFL_OK;
     json_decref(*out);
     *out = NULL;

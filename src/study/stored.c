@@ -39,8 +39,7 @@ void stored_free(stored_choice *c) {
 /* ---- fitted plans ------------------------------------------------------------------------------ */
 
 static bool is_plan_name(const char *name) {
-    const size_t n = strlen(name);
-    return n > 5 && *name != '.' && strcmp(name + n - 5, ".json") == 0;
+    return *name != '.' && text_ends_in(name, ".json");
 }
 
 static int by_name(const void *left, const void *right) {

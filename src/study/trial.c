@@ -93,13 +93,8 @@ void tune_reference_text(const dfl_tuning *tuning, text *out) {
 
 /* ---- distances ------------------------------------------------------------------------------- */
 
-static int by_size(const void *left, const void *right) {
-    const double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 static double median(double *x, size_t n) {
-    qsort(x, n, sizeof *x, by_size);
+    sort_reals(x, n);
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
@@ -131,7 +126,7 @@ static dfl_status project(const dfl_tuning *tuning, const double *x, uint32_t k,
         for (size_t d = 0; d < dim; d++) sum += direction[d] * x[i * dim + d];
         sorted[i] = sum / sqrt(length);
     }
-    qsort(sorted, tuning->samples, sizeof *sorted, by_size);
+    sort_reals(sorted, tuning->samples);
     free(direction);
     return DFL_OK;
 }

@@ -24,17 +24,34 @@ double number_of(const json_t *object, const char *key) {
     return json_number_value(value);
 }
 
-json_t *stored(void) {
+static json_t *stored(void) {
     json_error_t error;
     json_t *root = json_load_file(DFL_TEST_DATA "/likelihood.json", 0, &error);
     if (!root) REFUTE("%s", error.text);
     return root;
 }
 
-dfl_model *public_mixture(void) {
+static dfl_model *public_mixture(void) {
     dfl_model *m;
     assert_ok(dfl_model_open("mixture:" DFL_TEST_DATA "/mixture2d.json", NULL, &m));
     return m;
+}
+
+json_t *reference;
+dfl_model *mixture2d;
+double x0[12];
+
+int begin_group(void **state) {
+    reference = stored();
+    mixture2d = public_mixture();
+    assert_int_equal(numbers_of(json_object_get(reference, "x0"), x0, 12), 12);
+    return folder_make(state);
+}
+
+int end_group(void **state) {
+    json_decref(reference);
+    dfl_model_free(mixture2d);
+    return folder_remove(state);
 }
 
 /* A mixture in four dimensions, whose Jacobian is full. */

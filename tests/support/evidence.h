@@ -12,10 +12,14 @@
 size_t numbers_of(const json_t *list, double *out, size_t cap);
 double number_of(const json_t *object, const char *key);
 
-/* tests/data/likelihood.json, for the whole group. */
-json_t *stored(void);
+/* Fixtures of a group, and what they prepare: tests/data/likelihood.json, the public mixture, the
+   points [6][2] of the stored values, and a folder. */
+int begin_group(void **state);
+int end_group(void **state);
+extern json_t *reference;
+extern dfl_model *mixture2d;
+extern double x0[12];
 
-dfl_model *public_mixture(void);
 /* In four dimensions; its Jacobian is full. Writes a file into the folder. */
 dfl_model *mixture4d(void);
 

@@ -1,4 +1,4 @@
-/* Files in a folder of their own, and statistics of one Gaussian. */
+/* Statistics of one Gaussian. */
 #include "support/gather.h"
 
 #include <dirent.h>
@@ -8,21 +8,6 @@
 #include <unistd.h>
 
 #include "model/mixture.h"
-
-static char folder[64];
-
-const char *the_folder(void) {
-    return folder;
-}
-
-const char *in_folder(const char *name) {
-    static char paths[8][PATH];
-    static int next;
-    char *path = paths[next++ % 8];
-    const int length = snprintf(path, PATH, "%s/%s", folder, name);
-    assert_true(length > 0 && length < PATH);
-    return path;
-}
 
 void write_bytes(const char *path, const char *data) {
     FILE *f = fopen(path, "wb");
@@ -65,20 +50,4 @@ void gather(dfl_model *model, const char *spec, const char *options, const char 
     while (dfl_stats_left(stats)) assert_ok(dfl_stats_batch(stats, NULL, NULL));
     assert_ok(dfl_stats_save(stats, path));
     dfl_stats_free(stats);
-}
-
-int folder_make(void **state) {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/driftless-stats-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-int folder_remove(void **state) {
-    (void)state;
-    DIR *dir = opendir(folder);
-    if (!dir) return -1;
-    for (const struct dirent *e; (e = readdir(dir));)
-        if (e->d_name[0] != '.') unlink(in_folder(e->d_name));
-    closedir(dir);
-    return rmdir(folder);
 }

@@ -1,19 +1,11 @@
-/* What the tests of statistics share: files in a folder of their own, and a model of one Gaussian.
- */
+/* What the tests of statistics share: a folder for files, and a model of one Gaussian. */
 #ifndef DFL_TEST_GATHER_H
 #define DFL_TEST_GATHER_H
 
 #include "support/cases.h"
+#include "support/folder.h"
 
-enum { PATH = 128, D = 8 }; /* D: numbers in a sample of the Gaussian */
-
-/* Fixtures of a group: the folder is made, and removed with the files in it. */
-int folder_make(void **state);
-int folder_remove(void **state);
-
-/* The folder, and a path in it; one of eight buffers in turn. */
-const char *the_folder(void);
-const char *in_folder(const char *name);
+enum { D = 8 }; /* numbers in a sample of the Gaussian */
 
 void write_bytes(const char *path, const char *data);
 void assert_same_files(const char *a, const char *b);
