@@ -153,6 +153,7 @@ static dfl_status configure(const feature_graph *g, int threads) {
     const char *const settings[][2] = {{"INFERENCE_PRECISION_HINT", "f32"},
                                        {"PERFORMANCE_HINT", "LATENCY"},
                                        {"NUM_STREAMS", "1"},
+                                       {"ENABLE_CPU_PINNING", "NO"},
                                        {"INFERENCE_NUM_THREADS", number}};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         if (strcmp(settings[i][1], "0") == 0) continue;

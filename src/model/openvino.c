@@ -233,9 +233,12 @@ static dfl_status configure(network *m, const opts *o) {
         TRY(cache_folder(cache));
         if (!(m->cache = text_copy(cache))) return fail_memory();
     }
+    /* Pinned threads would all sit on the first cores, whatever other processes run there: two
+       runs of one thread each would share a core and leave the second one idle. */
     const char *const settings[][2] = {{"INFERENCE_PRECISION_HINT", opt_text(o, "precision")},
                                        {"PERFORMANCE_HINT", "LATENCY"},
                                        {"NUM_STREAMS", "1"},
+                                       {"ENABLE_CPU_PINNING", "NO"},
                                        {"INFERENCE_NUM_THREADS", threads},
                                        {"CACHE_DIR", m->cache}};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
