@@ -181,13 +181,25 @@ def time_page(cells):
             yield f"| `{key[0]}` | `{key[1]}` | {1e3 * seconds:.1f} | {100 * (1 - network / seconds):.2f} |"
 
 
+def adaptive_page(cells):
+    yield from ["", "## Adaptive steps", "",
+                "`ode45` chooses its steps sample by sample; the same distance, and the evaluations that the samples took "
+                "(`scripts/solver_table.py adaptive`).", "",
+                "| tolerance | evaluations: mean | least | most | RMS | median | 90 % |", "|---|---|---|---|---|---|---|"]
+    for (solver, _, _), row in cells.rows.items():
+        yield f"| `{solver}` | " + " | ".join(
+            f"{float(row[c]):.3g}" for c in ("spent", "least", "most", "rms", "median", "p90")) + " |"
+
+
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "results"
     for name, page in (("solvers", distance_page), ("solvers-stochastic", stochastic_page)):
         if (folder / f"{name}.csv").exists():
             lines = list(page(Cells(folder / f"{name}.csv"), folder))
-            if name == "solvers" and (folder / "solvers-time.csv").exists():
-                lines += time_page(Cells(folder / "solvers-time.csv"))
+            for part, more in (("adaptive", adaptive_page), ("time", time_page)):
+                path = folder / f"solvers-{part}.csv"
+                if name == "solvers" and path.exists():
+                    lines += more(Cells(path))
             (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 

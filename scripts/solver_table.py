@@ -10,6 +10,8 @@ distance    solvers.csv: every deterministic solver on its usual grid; distance 
 stochastic  solvers-stochastic.csv: every stochastic solver, and three deterministic ones beside them, 1000
             samples; sliced Wasserstein distance to 1000 converged samples from other starts; Frechet
             distance of classifier features to the test images
+adaptive    solvers-adaptive.csv: ode45, whose steps are chosen sample by sample, at several tolerances; the
+            same distance, and the evaluations a sample took
 time        solvers-time.csv: seconds per sample, with the network's share; on a quiet machine only
 
 Prints first how many evaluations it will take. Finished cells are in the CSV and are not measured again,
@@ -81,6 +83,7 @@ DETERMINISTIC = [  # solver and the grid it is usually run on; some on a second 
     ("conjugate:type=1,lambda=0.1", POWER),
     ("conjugate:type=1,lambda=-0.1", POWER),
 ]
+ADAPTIVE = [(f"ode45:rtol={t},atol={t}", "adaptive") for t in ("3e-1", "1e-1", "3e-2", "1e-2", "1e-3", "1e-4")]
 STOCHASTIC = [
     ("ddpm", POWER),
     ("ddim:eta=1", POWER),
@@ -90,7 +93,9 @@ STOCHASTIC = [
     ("sde_dpm:order=2", LOGSNR),
     ("ddim_gmm:eta=1,K=8,offsets=ortho", POWER),
     ("ddim_gmm:eta=1,K=8,offsets=rand_c", POWER),
+    ("ddim_gmm:eta=1,K=8,covariance=vub", POWER),
     ("ddim_gmm:eta=1,K=8,covariance=iso", POWER),
+    ("rfim:eta=1", POWER),
     ("ddim", POWER),
     ("deis:order=3", POWER),
     ("unipc:order=3", POWER),
@@ -106,10 +111,11 @@ class Program:
     def run(self, cell, samples, seed):
         """States [samples][...], the run record; or None and the sentence with which it refuses."""
         solver, grid, nfe = cell
+        budget = ["--grid", grid, "--nfe", nfe] if nfe else []
         with tempfile.TemporaryDirectory() as folder:
             out, record = Path(folder) / "x.npy", Path(folder) / "record.json"
-            command = [self.path, "sample", self.model, "-n", samples, "--solver", solver, "--grid", grid,
-                       "--nfe", nfe, "--seed", seed, "--t-end", T_END, "--microbatch", 32, "--quiet", "--threads", self.threads,
+            command = [self.path, "sample", self.model, "-n", samples, "--solver", solver, *budget,
+                       "--seed", seed, "--t-end", T_END, "--microbatch", 32, "--quiet", "--threads", self.threads,
                        "--model-cache", ROOT / "build" / "model-cache", "--json", record, "-o", out]
             done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
             if done.returncode:
@@ -209,10 +215,23 @@ def measure_distance(program, table, arguments):
         if x is None:
             table.add(cell, note=record)
             continue
-        each = np.sqrt(((flat(x) - truth) ** 2).mean(axis=1))
-        table.add(cell, spent=record["run"]["nfe"], samples=samples,
-                  rms=f"{np.sqrt((each ** 2).mean()):.5f}", median=f"{np.median(each):.5f}",
-                  p90=f"{np.quantile(each, 0.9):.5f}")
+        table.add(cell, spent=record["run"]["nfe"], samples=samples, **distances(x, truth))
+
+
+def measure_adaptive(program, table, arguments):
+    samples = arguments.samples or 256
+    print(f"adaptive: {len(table.cells)} cells, 20 to 200 evaluations for each of {samples} samples", file=sys.stderr)
+    truth = flat(program.kept(CONVERGED, samples, SEED))
+    for cell in table.cells:
+        x, record = program.run(cell, samples, SEED)
+        spent = record["adaptive"]["nfe"]
+        table.add(cell, spent=spent["mean"], least=spent["min"], most=spent["max"], samples=samples, **distances(x, truth))
+
+
+def distances(x, truth):
+    each = np.sqrt(((flat(x) - truth) ** 2).mean(axis=1))
+    return {"rms": f"{np.sqrt((each ** 2).mean()):.5f}", "median": f"{np.median(each):.5f}",
+            "p90": f"{np.quantile(each, 0.9):.5f}"}
 
 
 def measure_stochastic(program, table, arguments):
@@ -250,6 +269,8 @@ def measure_time(program, table, arguments):
 
 
 TABLES = {
+    "adaptive": ("solvers-adaptive.csv", ["spent", "least", "most", "samples", "rms", "median", "p90"], ADAPTIVE,
+                 measure_adaptive),
     "distance": ("solvers.csv", ["spent", "samples", "rms", "median", "p90"], DETERMINISTIC, measure_distance),
     "stochastic": ("solvers-stochastic.csv", ["spent", "samples", "sliced_wasserstein", "feature_distance"],
                    STOCHASTIC, measure_stochastic),
@@ -272,7 +293,8 @@ def main():
     Path(arguments.output).mkdir(parents=True, exist_ok=True)
     for name in arguments.tables:
         file, fields, solvers, measure = TABLES[name]
-        cells = [(s, g, int(n)) for n in arguments.nfe.split(",") for s, g in solvers]
+        budgets = [0] if name == "adaptive" else [int(n) for n in arguments.nfe.split(",")]
+        cells = [(s, g, n) for n in budgets for s, g in solvers]
         measure(Program(arguments), Table(arguments.output, file, fields, cells), arguments)
 
 
