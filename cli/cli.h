@@ -44,7 +44,7 @@ dfl_status print_text(text *t);
 /* The commands, each in its own file, and the list of all of them. */
 extern const command command_sample, command_plan, command_tune, command_stats, command_info;
 extern const command command_doctor, command_fit, command_prior, command_eval, command_likelihood;
-extern const command command_sweep;
+extern const command command_sweep, command_times;
 extern const command command_solvers, command_grids, command_processes;
 extern const command command_manual, command_complete;
 extern const command *const commands[];

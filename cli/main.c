@@ -20,10 +20,10 @@ static const command command_help_ = {
     no_rows, run_help};
 
 const command *const commands[] = {
-    &command_sample, &command_plan,    &command_tune,       &command_fit,       &command_stats,
-    &command_prior,  &command_eval,    &command_likelihood, &command_sweep,     &command_info,
-    &command_doctor, &command_solvers, &command_grids,      &command_processes, &command_version,
-    &command_help_,  &command_manual,  &command_complete};
+    &command_sample,  &command_plan,   &command_tune,       &command_fit,     &command_stats,
+    &command_prior,   &command_eval,   &command_likelihood, &command_times,   &command_sweep,
+    &command_info,    &command_doctor, &command_solvers,    &command_grids,   &command_processes,
+    &command_version, &command_help_,  &command_manual,     &command_complete};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 const size_t ncommands = COMMANDS;

@@ -70,8 +70,7 @@ dfl_status bound_init(bound *b) {
 
 /* ---- one evaluation -------------------------------------------------------------------------- */
 
-/* eps_hat at x_t of all samples, term i of each (number of its time). */
-static dfl_status noised(bound *b, const bound_data *data, const int *index) {
+dfl_status bound_evaluate(bound *b, const bound_data *data, const int *index) {
     const size_t dim = b->net->dim;
     const denoise_set set = {data->n, b->at, data->sample, data->label};
     for (size_t i = 0; i < data->n; i++) {
@@ -94,19 +93,29 @@ static double clean(const bound *b, size_t i, size_t d) {
     return b->clip ? fmin(fmax(x0, b->range[0]), b->range[1]) : x0;
 }
 
+double bound_square(const bound *b, size_t i) {
+    double sum = 0;
+    for (size_t d = i * b->net->dim; d < (i + 1) * b->net->dim; d++) {
+        const double off = b->noise[d] - b->eps_hat[d];
+        sum += off * off;
+    }
+    return sum;
+}
+
 static double transition(const bound *b, const bound_data *data, size_t i, int index) {
     const size_t dim = b->net->dim;
     const bound_term w =
         bound_term_of(b->net->process, b->t[index - 1], b->t[index], dim, b->variance);
     double sum = 0;
+    if (!b->clip) return w.constant + w.factor * bound_square(b, i);
     for (size_t d = i * dim; d < (i + 1) * dim; d++) {
-        const double off = b->clip ? data->data[d] - clean(b, i, d) : b->noise[d] - b->eps_hat[d];
+        const double off = data->data[d] - clean(b, i, d);
         sum += off * off;
     }
-    return w.constant + (b->clip ? w.scaled : w.factor) * sum;
+    return w.constant + w.scaled * sum;
 }
 
-static double decoder(const bound *b, const bound_data *data, size_t i) {
+double bound_decoder(const bound *b, const bound_data *data, size_t i) {
     const size_t dim = b->net->dim;
     const double sd = seen_at(b->net->process, b->t[0]).b;
     double sum = 0;
@@ -163,10 +172,10 @@ static int choose(const bound *b, const bound_data *data, size_t i, int j) {
 static dfl_status add_term(bound *b, const bound_data *data, const int *index, bound_value *out,
                            double *terms) {
     const double weight = b->terms ? (double)(b->S - 1) / b->terms : 1;
-    TRY(noised(b, data, index));
+    TRY(bound_evaluate(b, data, index));
     for (size_t i = 0; i < data->n; i++) {
         const bool last = index[i] == 0;
-        const double value = last ? decoder(b, data, i) : transition(b, data, i, index[i]);
+        const double value = last ? bound_decoder(b, data, i) : transition(b, data, i, index[i]);
         if (!isfinite(value))
             return fail(DFL_E_NONFINITE, "the bound of image %llu is not finite at t=%g",
                         (unsigned long long)data->sample[i], b->t[index[i]]);

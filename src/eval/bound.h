@@ -65,4 +65,10 @@ typedef struct {
 /* terms [n][S] receives L_0, L_2, ..., L_S where all are evaluated; may be NULL. */
 dfl_status bound_run(bound *b, const bound_data *data, bound_value *out, double *terms);
 
+/* One evaluation and what is made of it, for whoever sums otherwise: eps_hat at x_t of all samples,
+   t the time number index[i] of each; then of sample i |n - eps_hat|^2, and L_0 if index[i] is 0. */
+dfl_status bound_evaluate(bound *b, const bound_data *data, const int *index);
+double bound_square(const bound *b, size_t i);
+double bound_decoder(const bound *b, const bound_data *data, size_t i);
+
 #endif

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "model/mixture.h"
+
 static dfl_status open_jvp(denoiser *d, bool differences) {
     if (differences) return DFL_OK;
     if (d->model->tangents) d->jvp = d->model;
@@ -58,6 +60,36 @@ void denoiser_free(denoiser *d) {
 
 size_t denoiser_cost(const denoiser *d, bool derivative) {
     return derivative && !d->jvp ? 2 : 1;
+}
+
+/* Where no signal is left rho is infinite, and the datum cannot be carried there: stop before. */
+enum { INFINITE_BEFORE = 1000 };
+
+dfl_status denoiser_start(const denoiser *d, const opt_value *asked, double *T) {
+    const process *p = d->process;
+    const double most = fmin(d->model->card.t_max, p->t_hi);
+    *T = asked->set ? asked->number : most;
+    if (!asked->set && !isfinite(process_at(p, *T).rho)) *T = most * (1 - 1.0 / INFINITE_BEFORE);
+    TRY(process_check_time(p, "t_start", *T));
+    if (*T > most)
+        return fail(DFL_E_RANGE, "t_start=%.17g: the model was made for times up to %.17g", *T,
+                    most);
+    if (*T > 0 && isfinite(process_at(p, *T).rho)) return DFL_OK;
+    return fail(DFL_E_RANGE, "t_start=%.17g: a time with both signal and noise is needed", *T);
+}
+
+/* An analytic mixture is exact at every time; networks, from where they were trained. */
+dfl_status denoiser_end(const denoiser *d, const opt_value *asked, double T, double *eps) {
+    const process *p = d->process;
+    const bool analytic = mixture_in(d->model) != NULL;
+    const double least = fmax(analytic ? 0 : d->model->card.t_min, p->t_lo);
+    *eps = asked->set ? asked->number : fmax(analytic ? 1e-5 : least, p->t_lo);
+    TRY(process_check_time(p, "t_end", *eps));
+    if (!(*eps >= least && *eps > 0))
+        return fail(DFL_E_RANGE, "t_end=%.17g: the model was made for times from %.17g", *eps,
+                    least);
+    if (*eps < T) return DFL_OK;
+    return fail(DFL_E_RANGE, "t_end=%.17g must be below t_start=%.17g", *eps, T);
 }
 
 dfl_status denoise_at(denoiser *d, double t, denoise_time *out) {

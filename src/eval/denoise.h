@@ -50,6 +50,11 @@ void denoiser_free(denoiser *d);
 /* Evaluations of the network that one derivative takes, and those for the prediction alone. */
 size_t denoiser_cost(const denoiser *d, bool derivative);
 
+/* The last time T, and the smallest one eps: as asked where that is set, else as far as the model
+   goes (mixtures: from 1e-5), but where rho is infinite from a thousandth below. E_RANGE: outside. */
+dfl_status denoiser_start(const denoiser *d, const opt_value *asked, double *T);
+dfl_status denoiser_end(const denoiser *d, const opt_value *asked, double T, double *eps);
+
 /* E_COMBINATION, E_RANGE: what cannot be asked at this time. */
 dfl_status denoise_at(denoiser *d, double t, denoise_time *out);
 

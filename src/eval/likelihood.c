@@ -12,16 +12,16 @@ static const double ln2 = 0.69314718055994530942;
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static dfl_status check_data(const likelihood *l, const likelihood_wish *wish) {
-    const likelihood_data *d = l->data;
-    if (d->dim != card_dim(&l->model->card))
+dfl_status likelihood_check(const dfl_model *model, const likelihood_data *data, size_t first,
+                            size_t count) {
+    if (data->dim != card_dim(&model->card))
         return fail(DFL_E_COMBINATION, "the data have %zu numbers a sample; the model's have %zu",
-                    d->dim, card_dim(&l->model->card));
-    if (wish->first >= d->n)
-        return fail(DFL_E_RANGE, "first=%zu: the data end at image %zu", wish->first, d->n - 1);
-    if (wish->count <= d->n - wish->first) return DFL_OK;
-    return fail(DFL_E_RANGE, "count=%zu: from image %zu on there are %zu", wish->count, wish->first,
-                d->n - wish->first);
+                    data->dim, card_dim(&model->card));
+    if (first >= data->n)
+        return fail(DFL_E_RANGE, "first=%zu: the data end at image %zu", first, data->n - 1);
+    if (count <= data->n - first) return DFL_OK;
+    return fail(DFL_E_RANGE, "count=%zu: from image %zu on there are %zu", count, first,
+                data->n - first);
 }
 
 static dfl_status allocate(likelihood *l) {
@@ -41,7 +41,7 @@ dfl_status likelihood_new(dfl_model *model, const likelihood_data *data,
     l->data = data;
     l->first = wish->first;
     l->batch = wish->batch ? wish->batch : 16;
-    dfl_status status = check_data(l, wish);
+    dfl_status status = likelihood_check(model, data, wish->first, wish->count);
     if (status == DFL_OK) {
         l->count = wish->count ? wish->count : data->n - wish->first;
         if (l->batch > l->count) l->batch = l->count;
@@ -78,25 +78,30 @@ size_t likelihood_nfe(const likelihood *l) {
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
+void likelihood_values(const likelihood_data *data, const double range[2], size_t from, size_t n,
+                       double *x) {
+    for (size_t k = 0; k < n * data->dim; k++) {
+        const size_t at = from * data->dim + k;
+        x[k] = data->bytes ? range[0] + (range[1] - range[0]) / 255 * data->bytes[at]
+                           : data->numbers[at];
+    }
+}
+
 /* Values of n images from number `from` of the data on. Flow: levels are dequantised, y + u with u
    uniform in [0, 1), keyed by draw and element. */
 static void load(likelihood *l, size_t from, size_t n, size_t draw) {
     const size_t dim = l->net.dim;
-    for (size_t i = 0; i < n; i++) {
-        for (size_t d = 0; d < dim; d++) {
-            const size_t at = (from + i) * dim + d;
-            double *const x = &l->values[i * dim + d];
-            if (!l->data->bytes) {
-                *x = l->data->numbers[at];
-            } else if (!l->flow) {
-                *x = l->range[0] + (l->range[1] - l->range[0]) / 255 * l->data->bytes[at];
-            } else {
-                const uint32_t key = (uint32_t)(draw * dim + d);
-                const double u = noise_uniform(l->seed, DRAW_DEQUANTISE, key, from + i);
-                *x = l->offset + l->scale * (l->data->bytes[at] + u);
-            }
-        }
+    if (!l->flow || !l->data->bytes) {
+        likelihood_values(l->data, l->range, from, n, l->values);
+        return;
     }
+    for (size_t i = 0; i < n; i++)
+        for (size_t d = 0; d < dim; d++) {
+            const uint32_t key = (uint32_t)(draw * dim + d);
+            const double u = noise_uniform(l->seed, DRAW_DEQUANTISE, key, from + i);
+            l->values[i * dim + d] =
+                l->offset + l->scale * (l->data->bytes[(from + i) * dim + d] + u);
+        }
 }
 
 /* One repetition of a batch, which adds its share to the rows. */

@@ -60,44 +60,8 @@ static dfl_status check_given(const opts *o, bool flow) {
     return DFL_OK;
 }
 
-static bool whole_times(const card *c) {
+bool likelihood_whole_times(const card *c) {
     return c->form.time_dtype == NET_INT32 || c->form.time_dtype == NET_INT64;
-}
-
-/* ---- times ----------------------------------------------------------------------------------- */
-
-/* Where no signal is left rho is infinite, and the datum cannot be carried there: stop before. */
-enum { INFINITE_BEFORE = 1000 };
-
-static dfl_status set_start(likelihood *l) {
-    const process *p = l->net.process;
-    const card *c = &l->model->card;
-    const double most = fmin(c->t_max, p->t_hi);
-    const opt_value *asked = opt_get(&l->options, "t_start");
-    l->T = asked->set ? asked->number : most;
-    if (!asked->set && !isfinite(process_at(p, l->T).rho))
-        l->T = most * (1 - 1.0 / INFINITE_BEFORE);
-    TRY(process_check_time(p, "t_start", l->T));
-    if (l->T > most)
-        return fail(DFL_E_RANGE, "t_start=%.17g: the model was made for times up to %.17g", l->T,
-                    most);
-    if (l->T > 0 && isfinite(process_at(p, l->T).rho)) return DFL_OK;
-    return fail(DFL_E_RANGE, "t_start=%.17g: a time with both signal and noise is needed", l->T);
-}
-
-/* An analytic mixture is exact at every time; networks, from where they were trained. */
-static dfl_status set_end(likelihood *l) {
-    const process *p = l->net.process;
-    const bool analytic = mixture_in(l->model) != NULL;
-    const double least = fmax(analytic ? 0 : l->model->card.t_min, p->t_lo);
-    const opt_value *asked = opt_get(&l->options, "t_end");
-    l->eps = asked->set ? asked->number : fmax(analytic ? 1e-5 : least, p->t_lo);
-    TRY(process_check_time(p, "t_end", l->eps));
-    if (!(l->eps >= least && l->eps > 0))
-        return fail(DFL_E_RANGE, "t_end=%.17g: the model was made for times from %.17g", l->eps,
-                    least);
-    if (l->eps < l->T) return DFL_OK;
-    return fail(DFL_E_RANGE, "t_end=%.17g must be below t_start=%.17g", l->eps, l->T);
 }
 
 /* ---- flow ------------------------------------------------------------------------------------ */
@@ -128,11 +92,11 @@ static dfl_status set_probes(likelihood *l) {
 
 static dfl_status set_flow(likelihood *l) {
     const opts *o = &l->options;
-    if (whole_times(&l->model->card))
+    if (likelihood_whole_times(&l->model->card))
         return fail(DFL_E_COMBINATION,
                     "the network takes integer times, and the flow needs real ones; method=bound "
                     "is for such networks");
-    TRY(set_end(l));
+    TRY(denoiser_end(&l->net, opt_get(o, "t_end"), l->T, &l->eps));
     TRY(set_probes(l));
     flow_logp *const f = &l->along;
     const opt_value *steps = opt_get(o, "steps");
@@ -157,11 +121,12 @@ static dfl_status set_flow(likelihood *l) {
 static dfl_status set_times(likelihood *l) {
     const process *p = l->net.process;
     const netform *form = &l->model->card.form;
-    const bool whole = whole_times(&l->model->card), open = !opt_get(&l->options, "t_end")->set;
+    const bool whole = likelihood_whole_times(&l->model->card),
+               open = !opt_get(&l->options, "t_end")->set;
     const opt_value *steps = opt_get(&l->options, "steps");
     const double table = p->nknots ? (double)(p->nknots - 1) : 1000;
     const int count = steps->set ? (int)steps->number : (int)fmax(1, nearbyint(table * l->T));
-    if (!open) TRY(set_end(l));
+    if (!open) TRY(denoiser_end(&l->net, opt_get(&l->options, "t_end"), l->T, &l->eps));
     if (!open && count < 2)
         return fail(DFL_E_RANGE, "steps=1: with t_end there are at least 2 times");
     const grid_wish wish = {.spec = opt_text(&l->options, "grid"),
@@ -229,7 +194,7 @@ dfl_status likelihood_configure(likelihood *l, const char *spec) {
     set_scaling(l);
     TRY(denoiser_new(l->model, opt_text(o, "process"), l->batch, opt_choice(o, "derivative") == 1,
                      &l->net));
-    TRY(set_start(l));
+    TRY(denoiser_start(&l->net, opt_get(o, "t_start"), &l->T));
     TRY(l->flow ? set_flow(l) : set_bound(l));
     if (opt_choice(o, "prior") == 1) return density_exact(l->model, l->net.process, l->T, &l->nu);
     density_standard(l->net.process, l->T, l->net.dim, &l->nu);

@@ -4,22 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/spawn.h"
+#include "eval/gnuplot.h"
 #include "eval/sweep.h"
-
-enum { COLOURS = 8, SAID = 240 };
-
-/* Okabe and Ito's colours, which colour-blind readers can tell apart; yellow is too light for lines. */
-static const char *const colours[COLOURS] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
-                                             "#E69F00", "#56B4E9", "#7F5AC2", "#8C6D46"};
-static const int marks[COLOURS] = {7, 5, 9, 13, 11, 6, 4, 8};
-
-/* In single quotes nothing but the quote itself has a meaning, and without "enhanced" no letter. */
-static void quoted(text *out, const char *s) {
-    text_add(out, "'");
-    for (; *s; s++) text_add(out, *s == '\'' ? "''" : "%c", (unsigned char)*s < 32 ? '?' : *s);
-    text_add(out, "'");
-}
 
 static double error_of(const sweep_row *row) {
     return isfinite(row->sd) ? row->sd : isfinite(row->error) ? row->error : 0;
@@ -92,8 +78,9 @@ static void add_lines(const sweep *s, const sweep_row *rows, text *out) {
         text_add(out,
                  "%s$way%zu using 1:2:3:4 with yerrorlines lc rgb '%s' lw 2 dt %zu pt %d ps 0.8 "
                  "title ",
-                 between, w, colours[w % COLOURS], 1 + w / COLOURS, marks[w % COLOURS]);
-        quoted(out, s->way[w].label);
+                 between, w, gnuplot_colours[w % GNUPLOT_COLOURS], 1 + w / GNUPLOT_COLOURS,
+                 gnuplot_marks[w % GNUPLOT_COLOURS]);
+        gnuplot_quoted(out, s->way[w].label);
         between = ", \\\n     ";
     }
     if (isfinite(s->floor)) {
@@ -123,14 +110,14 @@ static dfl_status make_script(const sweep *s, const sweep_row *rows, const char 
     text_add(out, "set terminal svg size 640,%zu dynamic noenhanced font 'sans-serif,14'\n",
              height);
     text_add(out, "set output ");
-    quoted(out, paths[0]);
+    gnuplot_quoted(out, paths[0]);
     text_add(out, "\n");
     add_lines(s, rows, out);
     text_add(out,
              "set terminal pngcairo size 960,%zu noenhanced font 'sans-serif,11' fontscale "
              "1.4\nset output ",
              height * 3 / 2);
-    quoted(out, paths[1]);
+    gnuplot_quoted(out, paths[1]);
     text_add(out, "\nreplot\nunset output\n");
     return out->failed ? fail_memory() : DFL_OK;
 }
@@ -138,23 +125,6 @@ static dfl_status make_script(const sweep *s, const sweep_row *rows, const char 
 static int watch(void *user) {
     const sweep *s = user;
     return s->watch ? s->watch(s->user, 0) : 0;
-}
-
-/* E_IO from starting it is no failure of the sweep, whose numbers are all there. */
-static dfl_status run_gnuplot(sweep *s, const char *script, text *note) {
-    char said[SAID];
-    int code = 0;
-    const char *const argv[] = {"gnuplot", script, NULL};
-    const spawn_wish wish = {argv, watch, s, said, sizeof said};
-    const dfl_status status = spawn_wait(&wish, &code);
-    if (status == DFL_E_IO) {
-        text_add(note, "no plot: gnuplot is not installed (Debian: gnuplot-nox)");
-        return DFL_OK;
-    }
-    TRY(status);
-    text_tame(said);
-    if (code != 0) text_add(note, "no plot: gnuplot ended with %d: %s", code, said);
-    return DFL_OK;
 }
 
 dfl_status sweep_plot(sweep *s, const sweep_row *rows, text *note) {
@@ -173,7 +143,7 @@ dfl_status sweep_plot(sweep *s, const sweep_row *rows, text *note) {
     TRY_GOTO(make_script(s, rows, names, &script), done);
     TRY_GOTO(sweep_path(s, "", "plot", ".gp", &where), done);
     TRY_GOTO(file_save(where.data, script.data, script.len), done);
-    TRY_GOTO(run_gnuplot(s, where.data, note), done);
+    TRY_GOTO(gnuplot_run(where.data, watch, s, note), done);
     for (int i = 0; i < 2; i++)
         if (!note->len && rename(made[i].data, paths[i].data) != 0)
             text_add(note, "no plot: gnuplot left no %s", paths[i].data);

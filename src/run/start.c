@@ -82,16 +82,17 @@ static dfl_status read_moments(start_law *s, const char *path) {
 
 /* Data scaled to another range would pass for any other prior: [0, 1] for [-1, 1] halves the
    deviation. a, b: the state that mean and cov (var: their mean variance) are of. */
-static dfl_status check_scaling(const start_law *s, const card *c, const char *path,
-                                const double state[2], const double *mean, const double *cov) {
+static dfl_status check_scaling(const card *c, const char *path, const double state[2],
+                                const double *mean, const double *cov) {
+    const size_t d = card_dim(c);
     double m = 0, square = 0;
     if (!c->has_moments) return DFL_OK;
-    for (size_t i = 0; i < s->d; i++) {
+    for (size_t i = 0; i < d; i++) {
         m += mean[i];
-        square += mean[i] * mean[i] + cov[i * s->d + i];
+        square += mean[i] * mean[i] + cov[i * d + i];
     }
-    m /= (double)s->d;
-    const double std = sqrt(square / (double)s->d - m * m);
+    m /= (double)d;
+    const double std = sqrt(square / (double)d - m * m);
     const double expected = state[0] * c->mean, spread_there = hypot(state[0] * c->std, state[1]);
     const double ratio = std / spread_there;
     if (ratio > 0.7 && ratio < 1 / 0.7 && fabs(m - expected) < 0.5 * spread_there) return DFL_OK;
@@ -103,23 +104,23 @@ static dfl_status check_scaling(const start_law *s, const card *c, const char *p
 
 /* ---- the prior ------------------------------------------------------------------------------- */
 
-static dfl_status check_prior(const start_law *s, const card *c, const char *path) {
+static dfl_status check_prior(const prior *p, const card *c, const char *path) {
     const size_t *shape;
-    const int rank = prior_shape(s->clean, &shape);
+    const int rank = prior_shape(p, &shape);
     bool same = rank == 0 || rank == c->rank;
     for (int i = 0; i < rank && same; i++) same = shape[i] == c->shape[i];
-    if (prior_dim(s->clean) != s->d)
+    if (prior_dim(p) != card_dim(c))
         return fail(DFL_E_COMBINATION,
                     "%s: a density of %zu numbers; a sample of this model has %zu", path,
-                    prior_dim(s->clean), s->d);
+                    prior_dim(p), card_dim(c));
     if (!same)
         return fail(DFL_E_COMBINATION,
                     "%s: samples of another shape than this model's (the same numbers in another "
                     "order)",
                     path);
-    if (prior_classes(s->clean) > 0 && prior_classes(s->clean) != s->classes)
+    if (prior_classes(p) > 0 && prior_classes(p) != c->classes)
         return fail(DFL_E_COMBINATION, "%s: a density for %lld classes, but the model has %lld",
-                    path, (long long)prior_classes(s->clean), (long long)s->classes);
+                    path, (long long)prior_classes(p), (long long)c->classes);
     return DFL_OK;
 }
 
@@ -133,24 +134,33 @@ static dfl_status check_classes(const prior *p, const char *path) {
     return DFL_OK;
 }
 
-static dfl_status scaling_of_prior(const start_law *s, const card *c, const char *path) {
+static dfl_status scaling_of_prior(const prior *p, const card *c, const char *path) {
+    const size_t d = card_dim(c);
     double state[2];
-    if (!c->has_moments || s->d > START_DENSE_MAX) return DFL_OK;
-    double *const mean = mem_array(s->d, sizeof *mean);
-    double *const cov = mem_array(mem_product(s->d, s->d, 1), sizeof *cov);
-    dfl_status status = mean && cov ? prior_moments(s->clean, mean, cov) : fail_memory();
-    prior_state(s->clean, &state[0], &state[1]);
-    if (status == DFL_OK) status = check_scaling(s, c, path, state, mean, cov);
+    if (!c->has_moments || d > START_DENSE_MAX) return DFL_OK;
+    double *const mean = mem_array(d, sizeof *mean);
+    double *const cov = mem_array(mem_product(d, d, 1), sizeof *cov);
+    dfl_status status = mean && cov ? prior_moments(p, mean, cov) : fail_memory();
+    prior_state(p, &state[0], &state[1]);
+    if (status == DFL_OK) status = check_scaling(c, path, state, mean, cov);
     free(mean);
     free(cov);
     return status;
 }
 
+dfl_status start_prior(const card *c, const char *path, prior **out) {
+    dfl_status status = prior_read(path, out);
+    if (status == DFL_OK) status = check_prior(*out, c, path);
+    if (status == DFL_OK) status = check_classes(*out, path);
+    if (status == DFL_OK) status = scaling_of_prior(*out, c, path);
+    if (status == DFL_OK) return DFL_OK;
+    prior_free(*out);
+    *out = NULL;
+    return status;
+}
+
 static dfl_status open_prior(start_law *s, const card *c, const char *path) {
-    TRY(prior_read(path, &s->clean));
-    TRY(check_prior(s, c, path));
-    TRY(check_classes(s->clean, path));
-    TRY(scaling_of_prior(s, c, path));
+    TRY(start_prior(c, path, &s->clean));
     const dfl_status status = prior_at(s->clean, s->a, s->b, &s->at);
     return status == DFL_OK ? DFL_OK : fail_in(status, "%s, at t = %.6g", path, s->t);
 }
@@ -270,7 +280,7 @@ static dfl_status fill(start_law *s, const start_wish *wish, const start_place *
             "priors are of data alone: start at t = 1, or choose a scalar process");
     if (wish->moments) {
         TRY(read_moments(s, wish->moments));
-        TRY(check_scaling(s, at->card, wish->moments, clean, s->mean, s->cov));
+        TRY(check_scaling(at->card, wish->moments, clean, s->mean, s->cov));
     }
     if (wish->prior) TRY(open_prior(s, at->card, wish->prior));
     if (wish->map == START_FLOW) TRY(open_flow(s, wish, at));

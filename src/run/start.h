@@ -34,6 +34,9 @@ typedef struct start_law start_law;
 dfl_status start_open(const start_wish *wish, const start_place *at, start_law **out);
 void start_free(start_law *s);
 
+/* Reads a prior and checks that it goes with a model's samples: their number, shape, classes, scale. */
+dfl_status start_prior(const card *c, const char *path, prior **out);
+
 /* Whether start_state is to be asked, or normals are scaled as ever. */
 bool start_is_own(const start_law *s);
 

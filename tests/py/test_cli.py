@@ -85,7 +85,7 @@ def test_lists(run):
         assert word in run(family).stdout
 
 
-COMMANDS = ["sample", "plan", "likelihood", "info", "doctor", "solvers", "grids", "processes", "version", "help"]
+COMMANDS = ["sample", "plan", "likelihood", "times", "info", "doctor", "solvers", "grids", "processes", "version", "help"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
