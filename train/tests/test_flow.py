@@ -12,6 +12,7 @@ from driftless_train.config import ConfigError
 from driftless_train.flow import Flow, FlowConfig, gain, marginal, moments, orders
 from driftless_train.loop import Limits, Trainer, run
 from driftless_train.pack import pack
+from driftless_train.plot import even_ticks
 
 SMALL = {"size": 8, "rank": 6, "layers": 4, "width": 16, "time": 0.3}
 
@@ -112,9 +113,18 @@ def test_training_gains_on_the_gaussian(make_flow, tmp_path):
     before = gate(trainer)
     run(trainer, tmp_path, Limits(steps=200, quiet=True))
     after = gate(trainer)
+    assert (tmp_path / "loss.svg").read_text().count("<text") > 8  # though the loss is below 0
     assert before.passed and before.count == 128
     assert after.gain > before.gain + 0.3  # on the same x_T; four clusters are no Gaussian
     assert after.error == pytest.approx(before.error, rel=0.5)
+
+
+@pytest.mark.parametrize("low, high", [(-48.4, -45.1), (-0.3, 0.01), (-1e-3, 2e3), (-7.0, -5.0)])
+def test_ticks_of_an_axis_with_negative_values(low, high):
+    made = even_ticks(low, high)
+    assert 3 <= len(made) <= 11 and low <= made[0] and made[-1] <= high
+    steps = [b - a for a, b in zip(made, made[1:])]
+    assert max(steps) == pytest.approx(min(steps))
 
 
 def test_resume_is_exact(make_flow, tmp_path):
