@@ -34,7 +34,7 @@ static const arg_row prior_rows[] = {
     {0, "gate", NULL, "T[,T...]", "0.2,0.4,0.6", "times at which held-out data are noised and the gate is asked", ARG_TEXT, 0, 0},
     {0, "process", NULL, "TEXT", "vp_linear", "forward process and its options", ARG_TEXT, 0, 0},
     {0, "t-start", NULL, "T", "the prior's own state", "sample, logp, info: the prior brought to T", ARG_REAL, 0, 1},
-    {0, "noised", NULL, NULL, NULL, "logp: the data are clean and are noised up to --t-start first", ARG_FLAG, 0, 0},
+    {0, "noised", NULL, NULL, NULL, "logp: the data are clean and are noised first, up to --t-start or the prior's own state", ARG_FLAG, 0, 0},
     {0, "label", "class", "C", "all", "sample, logp: one class", ARG_INT, 0, 65535},
     {'n', "samples", NULL, "N", "64", "sample: how many", ARG_INT, 1, 1 << 24},
     {0, "first", NULL, "INDEX", "0", "sample: index of the first one", ARG_INT, 0, 4e18},
@@ -49,7 +49,8 @@ const command command_prior = {
     "Fits a mixture of Gaussians to data, as a density to start from at a time T below 1. Fitted "
     "on "
     "clean data it serves every T. DATA: .npy of numbers or bytes, or idx pictures (MNIST's), "
-    "gzipped or not. A fit that held-out data do not like better than N(0, I) is refused.",
+    "gzipped or not. A fit that held-out data do not like better than N(0, I) is refused. PRIOR: "
+    "its file, or the folder of a normalising flow.",
     "example:\n  driftless prior fit train-images-idx3-ubyte.gz --kind pcagmm -o prior.npz\n"
     "  driftless prior sample prior.npz --t-start 0.3 -n 16 -o start.npy\n",
     2,
@@ -211,7 +212,9 @@ static dfl_status tell_logp(const averages *s, size_t d) {
 }
 
 static dfl_status check_data(const args *a, const prior *p, const dataset *data) {
-    if (arg_given(a, "noised") && !arg_given(a, "t-start"))
+    double pa, pb;
+    prior_state(p, &pa, &pb);
+    if (arg_given(a, "noised") && pb == 0)
         return fail(DFL_E_ARG, "--noised needs the time: --t-start T");
     if (data->rows.d == prior_dim(p)) return DFL_OK;
     return fail(DFL_E_COMBINATION, "%s has samples of %zu numbers; the prior is one of %zu",
@@ -247,7 +250,7 @@ static dfl_status logp(const args *a) {
     prior *p = NULL;
     dataset data = {0};
     if (a->noperands != 3)
-        return fail(DFL_E_ARG, "usage: driftless prior logp PRIOR DATA [--t-start T [--noised]]");
+        return fail(DFL_E_ARG, "usage: driftless prior logp PRIOR DATA [--t-start T] [--noised]");
     if (path) TRY(output_check_folder(path));
     TRY(open_prior(a, true, &p));
     dfl_status status = dataset_open(a->operand[2], &data);
@@ -266,9 +269,11 @@ static dfl_status info(const args *a) {
     double pa, pb;
     TRY(open_prior(a, false, &p));
     prior_state(p, &pa, &pb);
-    text_add(&out, "%s: %s, %zu component%s in %zu dimension%s", a->operand[1], prior_kind(p),
-             prior_components(p), prior_components(p) == 1 ? "" : "s", prior_dim(p),
-             prior_dim(p) == 1 ? "" : "s");
+    text_add(&out, "%s: %s", a->operand[1], prior_kind(p));
+    if (prior_components(p))
+        text_add(&out, ", %zu component%s", prior_components(p),
+                 prior_components(p) == 1 ? "" : "s");
+    text_add(&out, " in %zu dimension%s", prior_dim(p), prior_dim(p) == 1 ? "" : "s");
     const int rank = prior_shape(p, &shape);
     for (int i = 0; i < rank; i++) text_add(&out, "%s%zu", i ? " x " : " (", shape[i]);
     text_add(&out, "%s\n", rank ? ")" : "");
@@ -277,8 +282,11 @@ static dfl_status info(const args *a) {
         text_add(&out, "classes: %lld, labels 0 to %lld\n", (long long)prior_classes(p),
                  (long long)prior_classes(p) - 1);
     text_add(&out, pb > 0 ? "state: %.9g x_0 + %.9g n\n" : "state: clean data\n", pa, pb);
+    double own;
+    dfl_status status = prior_own_time(a->operand[1], &own);
+    if (status == DFL_OK && isfinite(own)) text_add(&out, "time: t = %.9g, and no other\n", own);
     add_gate(p, &out);
-    const dfl_status status = out.failed ? fail_memory() : print_page(out.data);
+    if (status == DFL_OK) status = out.failed ? fail_memory() : print_page(out.data);
     text_free(&out);
     prior_free(p);
     return status;

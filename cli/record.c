@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "prior/prior.h"
 #include "sample.h"
 #include "spec.h"
 
@@ -150,6 +151,16 @@ static dfl_status add_file(void *user, const char *path) {
     return put_digest(f->b, file, "sha256", path);
 }
 
+/* Of a flow prior's folder the card, which holds the digests of its networks. */
+static dfl_status add_input(file_list *in, const char *path) {
+    text file = {0};
+    if (strcmp(in->role, "prior") != 0 || !prior_is_folder(path)) return add_file(in, path);
+    text_add(&file, "%s/prior.json", path);
+    const dfl_status status = file.failed ? fail_memory() : add_file(in, file.data);
+    text_free(&file);
+    return status;
+}
+
 static dfl_status put_files(json_builder *b, json_t *root, const job *j) {
     static const char *const inputs[] = {"init", "noise", "prior", "data-moments"};
     static const char *const outputs[] = {"trajectory", "save-noise"};
@@ -158,7 +169,7 @@ static dfl_status put_files(json_builder *b, json_t *root, const job *j) {
     json_put(b, root, "outputs", out.list);
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
         in.role = inputs[i];
-        if (arg_given(j->args, in.role)) TRY(add_file(&in, arg(j->args, in.role)->text));
+        if (arg_given(j->args, in.role)) TRY(add_input(&in, arg(j->args, in.role)->text));
     }
     in.role = "plan";
     if (j->file.len) TRY(add_file(&in, j->file.data));

@@ -38,7 +38,9 @@ static const arg_row rows[] = {
     {0, "microbatch", NULL, "B", "16", "samples per network call", ARG_INT, 1, 4096},
     {0, "model-cache", NULL, "DIR", NULL, "keep compiled networks in this folder", ARG_FILE, 0, 0},
     {0, "init", NULL, "FILE", NULL, "start from the states in this .npy", ARG_FILE, 0, 0},
-    {0, "prior", NULL, "FILE", "noise", "density that starts come from, for --t-start below 1",
+    {0, "prior", NULL, "PATH", "noise",
+     "density that starts come from, for --t-start below 1: a file, or the folder of a flow, which "
+     "says T",
      ARG_FILE, 0, 0},
     {0, "prior-map", NULL, "draw|flow", "draw",
      "draw from it, or map noise by the flow of one Gaussian", ARG_CHOICE, 0, 0},
@@ -94,7 +96,8 @@ static dfl_status read_settings(job *j) {
     const char *solver = job_text(j, "solver");
     j->adaptive = solver && adaptive_is_named(solver);
     if (j->adaptive) TRY(adaptive_refuse(j->args));
-    return spec_make(j->args, &j->spec);
+    TRY(spec_make(j->args, &j->spec));
+    return start_time(j->args, &j->spec);
 }
 
 static dfl_status check_outputs(job *j) {

@@ -73,6 +73,7 @@ double job_model_seconds(const job *j);
 /* start.c: options of the start that contradict others; those for the run; what is known of the
    mismatch, on standard error, and its part of the record. */
 dfl_status start_refuse(const args *a);
+dfl_status start_time(const args *a, text *spec); /* adds t_start where a flow prior says it */
 void start_options(const job *j, text *out);
 dfl_status start_tell(job *j);
 dfl_status start_record(const job *j, json_t **out);

@@ -1,5 +1,6 @@
 /* "driftless sample" from a time below 1: options of the start, and the mismatch meter, which says
    before anything is sampled how far the start is from the law of the data at that time. */
+#include <math.h>
 #include <stdio.h>
 
 #include "run/run.h"
@@ -16,6 +17,19 @@ dfl_status start_refuse(const args *a) {
     if (arg_given(a, "prior-map") && !arg_given(a, "prior") && !arg_given(a, "data-moments"))
         return fail(DFL_E_ARG, "--prior-map needs --prior or, for flow, --data-moments");
     return DFL_OK;
+}
+
+/* A flow is a density at one time, at which a run starts unless it is told another. */
+dfl_status start_time(const args *a, text *spec) {
+    const char *const path = arg(a, "prior")->text;
+    double t = NAN;
+    if (!path || arg_given(a, "t-start")) return DFL_OK;
+    TRY(prior_own_time(path, &t));
+    if (isfinite(t)) {
+        text_add(spec, "%st_start=", spec->len ? " " : "");
+        text_real(spec, t);
+    }
+    return spec->failed ? fail_memory() : DFL_OK;
 }
 
 void start_options(const job *j, text *out) {

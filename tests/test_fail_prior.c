@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "prior/fit.h"
+#include "prior/flow.h"
 
 enum { N = 60, D = 3 };
 static double data[N * D];
@@ -83,6 +84,13 @@ static dfl_status try_file(void) {
     return status;
 }
 
+static dfl_status try_flow_card(void) {
+    flow_card c;
+    const dfl_status status = flow_card_read(DFL_TEST_DATA "/flow", &c);
+    if (status == DFL_OK) flow_card_free(&c);
+    return status;
+}
+
 static int prepare(void **state) {
     (void)state;
     for (int i = 0; i < N; i++) {
@@ -110,7 +118,8 @@ static void test_memory(void **state) {
     static const refuse_case cases[] = {{"fits", try_fits, 100},
                                         {"classes", try_classes, 20},
                                         {"use", try_use, 40},
-                                        {"file", try_file, 20}};
+                                        {"file", try_file, 20},
+                                        {"flow card", try_flow_card, 10}};
     refuse_each(cases, LENGTH(cases));
 }
 

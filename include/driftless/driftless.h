@@ -232,9 +232,10 @@ typedef int (*dfl_noise_fn)(void *user, int kind, uint32_t draw, uint64_t first,
    keys, separated by commas: seed (default 0), dtype (float32 | float64), batch (samples held in
    memory at once, default 64; results do not depend on it), and for starts at a time T below 1, where
    noise is not the law of x_T (docs/diffusion-times.md):
-     prior=FILE            the auxiliary density (docs/prior-format.md) that start states are drawn
-                           from, brought to the plan's first time if it is of clean data; a sample
-                           gets its own class where it has classes, the null class all of them
+     prior=PATH            the auxiliary density (docs/prior-format.md) that start states are drawn
+                           from: a file, brought to the plan's first time if it is of clean data, or
+                           the folder of a flow, which is one at its own time; a sample gets its own
+                           class where it has classes, the null class all of them
      prior_map=draw|flow   draw (default), or the probability-flow map from noise at the model's last
                            time to T, for a prior of one Gaussian: one seed stays one sample
      data_moments=FILE     .npz of the data's mean mu and covariance sigma: what the mismatch is

@@ -51,6 +51,7 @@ static dfl_status open_network(extractor *e, const char *folder, int threads) {
                                               c->images,
                                               c->features,
                                               c->logits,
+                                              3,
                                               {c->shape[0], c->shape[1], c->shape[2]},
                                               c->width,
                                               c->classes,

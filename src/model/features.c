@@ -8,7 +8,7 @@ dfl_status feature_graph_open(const feature_wish *wish, feature_graph **out) {
     (void)wish;
     *out = NULL;
     return fail(DFL_E_RUNTIME,
-                "this build of driftless has no OpenVINO, which feature networks need: install it "
+                "this build of driftless has no OpenVINO, which these networks need: install it "
                 "(pip install openvino==2026.4.1) and build again with -DDFL_OPENVINO_ROOT=FOLDER");
 }
 
@@ -60,7 +60,7 @@ struct feature_graph {
 
 /* Whether a port takes float32 of these dimensions; the first one is the batch, and any. */
 static dfl_status compare(const feature_graph *g, const ov_output_const_port_t *port, int rank,
-                          const size_t *dims, bool *fits) {
+                          const int64_t *dims, bool *fits) {
     ov_partial_shape_t shape;
     ov_element_type_e type;
     TRY_OV(g->ov.port_get_element_type(port, &type), "tell an element type");
@@ -69,40 +69,55 @@ static dfl_status compare(const feature_graph *g, const ov_output_const_port_t *
     *fits = type == F32 && (!ranked || shape.rank.max == rank);
     for (int i = 1; i < rank && *fits && ranked; i++) {
         const ov_dimension_t d = shape.dims[i];
-        *fits = d.min != d.max || d.min == (int64_t)dims[i];
+        *fits = d.min != d.max || d.min == dims[i];
     }
     g->ov.partial_shape_free(&shape);
     return DFL_OK;
 }
 
+/* [rows][shape] -> rank */
+static int input_shape(const feature_wish *w, size_t rows, int64_t dims[4]) {
+    dims[0] = (int64_t)rows;
+    for (int i = 0; i < w->rank; i++) dims[i + 1] = (int64_t)w->shape[i];
+    return w->rank + 1;
+}
+
+static dfl_status unlike_card(const feature_graph *g, const feature_wish *w) {
+    text shape = {0};
+    for (int i = 0; i < w->rank; i++) text_add(&shape, "[%zu]", w->shape[i]);
+    const dfl_status status =
+        shape.failed ? fail_memory()
+                     : fail(DFL_E_MODEL,
+                            "%s: the input '%s' is not float32 [batch]%s, as the card (shape) says",
+                            g->file, w->images, shape.data);
+    text_free(&shape);
+    return status;
+}
+
 static dfl_status check_input(const feature_graph *g, const feature_wish *w) {
-    const size_t dims[] = {w->rows, w->shape[0], w->shape[1], w->shape[2]};
+    int64_t dims[4];
+    const int rank = input_shape(w, w->rows, dims);
     ov_output_const_port_t *port = NULL;
     size_t count;
     bool fits = false;
     TRY_OV(g->ov.model_inputs_size(g->graph, &count), "count the inputs");
     if (count != 1)
-        return fail(DFL_E_MODEL, "%s: the network has %zu inputs; a feature network has one",
-                    g->file, count);
+        return fail(DFL_E_MODEL, "%s: the network has %zu inputs; one is expected", g->file, count);
     if (g->ov.model_const_input_by_name(g->graph, w->images, &port) != OK)
         return fail(DFL_E_MODEL, "%s: there is no input '%s', which the card names", g->file,
                     w->images);
-    const dfl_status status = compare(g, port, 4, dims, &fits);
+    const dfl_status status = compare(g, port, rank, dims, &fits);
     g->ov.output_const_port_free(port);
     TRY(status);
-    if (fits) return DFL_OK;
-    return fail(DFL_E_MODEL,
-                "%s: the input '%s' is not float32 [batch][%zu][%zu][%zu], as the card (image, "
-                "shape) says",
-                g->file, w->images, dims[1], dims[2], dims[3]);
+    return fits ? DFL_OK : unlike_card(g, w);
 }
 
 static dfl_status make_static(const feature_graph *g, const feature_wish *w) {
-    const int64_t dims[] = {(int64_t)w->rows, (int64_t)w->shape[0], (int64_t)w->shape[1],
-                            (int64_t)w->shape[2]};
+    int64_t dims[4];
+    const int rank = input_shape(w, w->rows, dims);
     const char *names[] = {w->images};
     ov_partial_shape_t shape;
-    TRY_OV(g->ov.partial_shape_create_static(4, dims, &shape), "make a shape");
+    TRY_OV(g->ov.partial_shape_create_static(rank, dims, &shape), "make a shape");
     const ov_status_e status = g->ov.model_reshape(g->graph, names, &shape, 1);
     g->ov.partial_shape_free(&shape);
     TRY_OV(status, "give the network a fixed micro-batch");
@@ -140,9 +155,15 @@ static dfl_status check_output(const feature_graph *g, const char *name, size_t 
     TRY(status);
     if (fits) return DFL_OK;
     return fail(DFL_E_MODEL,
-                "%s: the output '%s' is not float32 with %zu numbers for each picture, as the card "
+                "%s: the output '%s' is not float32 with %zu numbers for each row, as the card "
                 "says",
                 g->file, name, width);
+}
+
+static size_t row_numbers(const feature_wish *w) {
+    size_t numbers = 1;
+    for (int i = 0; i < w->rank; i++) numbers = mem_product(numbers, w->shape[i], 1);
+    return numbers;
 }
 
 /* ---- from file to a ready request ------------------------------------------------------------ */
@@ -165,11 +186,9 @@ static dfl_status configure(const feature_graph *g, int threads) {
 
 static dfl_status make_input(feature_graph *g, const feature_wish *w) {
     enum { ALIGN = 64 };
-    int64_t dims[] = {(int64_t)w->rows, (int64_t)w->shape[0], (int64_t)w->shape[1],
-                      (int64_t)w->shape[2]};
-    const ov_shape_t shape = {4, dims};
-    const size_t bytes = w->rows * w->shape[0] * w->shape[1] * w->shape[2] *
-                         sizeof(float); /* checked: NUMBERS_MAX */
+    int64_t dims[4];
+    const ov_shape_t shape = {input_shape(w, w->rows, dims), dims};
+    const size_t bytes = w->rows * row_numbers(w) * sizeof(float); /* checked: NUMBERS_MAX */
     g->block = mem_array(bytes + ALIGN, 1);
     if (!g->block) return fail_memory();
     g->data = (float *)((char *)g->block + (ALIGN - (uintptr_t)g->block % ALIGN));
@@ -198,10 +217,10 @@ static dfl_status compile(feature_graph *g, const feature_wish *w) {
 static dfl_status open_graph(feature_graph *g, const feature_wish *w) {
     g->file = text_copy(w->file);
     if (!g->file) return fail_memory();
-    const size_t pixels = mem_product(w->shape[0], w->shape[1], w->shape[2]);
-    if (mem_product(w->rows, pixels, 1) > NUMBERS_MAX)
-        return fail(DFL_E_RANGE, "%s: %zu numbers a picture; %zu pictures at once have too many",
-                    w->file, pixels, w->rows);
+    const size_t numbers = row_numbers(w);
+    if (mem_product(w->rows, numbers, 1) > NUMBERS_MAX)
+        return fail(DFL_E_RANGE, "%s: %zu numbers a row; %zu rows at once have too many", w->file,
+                    numbers, w->rows);
     TRY(onnx_check(w->file));
     TRY(runtime_load(&g->ov));
     TRY_OV(g->ov.core_create(&g->core), "start");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/dense.h"
+#include "prior/flow.h"
 #include "prior/form.h"
 
 enum { LANES = 8, SMALL = 24 }; /* below this side BLAS is not worth the call */
@@ -161,6 +162,7 @@ double form_sum(size_t k, double *logs, bool share) {
 }
 
 dfl_status prior_logp(const prior *p, const double *x, size_t n, double *logp) {
+    if (p->flow) return flow_logp(p->flow, x, n, logp);
     form_work w = {0};
     TRY(form_work_new(p, &w));
     double *const logs = mem_array(mem_product(FORM_ROWS, p->k, 1), sizeof *logs);

@@ -4,8 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "prior/form.h"
+#include "prior/flow.h"
 
 static const char format[] = "driftless-prior/1";
 
@@ -223,7 +224,23 @@ static void all_names(const char *names[ARRAYS]) {
     for (int i = 0; i < FORM_FIELDS; i++) names[OWN + i] = form_fields[i].name;
 }
 
+bool prior_is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+dfl_status prior_own_time(const char *path, double *t) {
+    flow_card card;
+    *t = NAN;
+    if (!prior_is_folder(path)) return DFL_OK;
+    TRY(flow_card_read(path, &card));
+    *t = card.t;
+    flow_card_free(&card);
+    return DFL_OK;
+}
+
 dfl_status prior_read(const char *path, prior **out) {
+    if (prior_is_folder(path)) return flow_read(path, out);
     const char *names[ARRAYS];
     input in = {.path = path};
     *out = NULL;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/dense.h"
+#include "prior/flow.h"
 
 const char *const kind_names[KINDS] = {"gauss", "diag", "full", "tied", "pcagmm", "ppca", "fa"};
 
@@ -128,6 +129,7 @@ void prior_free(prior *p) {
     free(p->label);
     free(p->root);
     free(p->log_scale);
+    flow_release(p->flow);
     free(p);
 }
 
@@ -142,6 +144,7 @@ static void copy_facts(const prior *from, prior *to) {
 }
 
 dfl_status form_copy(const prior *p, prior **out) {
+    if (p->flow) return flow_copy(p, out);
     TRY(form_new(&(form_wish){p->kind, p->d, p->k, p->q, p->classes}, out));
     for (int i = 0; i < FORM_FIELDS; i++) {
         const form_field *const f = &form_fields[i];
@@ -308,6 +311,7 @@ dfl_status form_finish(prior *p) {
     if (!(isfinite(p->a) && isfinite(p->b) && p->a > 0 && p->b >= 0))
         return fail(DFL_E_RANGE, "a prior has state a=%g, b=%g: a is above 0, b not below", p->a,
                     p->b);
+    if (p->flow) return DFL_OK;
     TRY(check_finite(p));
     TRY(check_weights(p));
     TRY(derive(p));
@@ -338,7 +342,12 @@ size_t prior_rank(const prior *p) {
 }
 
 const char *prior_kind(const prior *p) {
-    return kind_names[p->kind];
+    return p->flow ? "flow" : kind_names[p->kind];
+}
+
+const double *prior_range(const prior *p) {
+    const flow_card *const c = p->flow ? flow_card_of(p->flow) : NULL;
+    return c && c->has_range ? c->range : NULL;
 }
 
 int prior_shape(const prior *p, const size_t **shape) {

@@ -39,6 +39,7 @@ struct prior {
     double *rest;   /* [d - q] */
     gate_row gate[PRIOR_GATES_MAX];
     size_t ngate;
+    struct flow *flow; /* instead of a mixture: k is 0, and no array of numbers is there */
     /* derived by form_finish */
     double *root;      /* Cholesky factors of cov; low rank: G [k][q][d], see form.c */
     double *log_scale; /* [k]: log w - log|S|/2 - (d/2) log 2 pi */

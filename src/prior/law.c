@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/dense.h"
+#include "prior/flow.h"
 #include "prior/form.h"
 
 /* Ends the making of *out, which goes if it cannot be finished. */
@@ -50,8 +51,9 @@ dfl_status prior_at(const prior *clean, double a, double b, prior **out) {
     if (!fitted_there && !(clean->a == 1 && clean->b == 0))
         return fail(DFL_E_COMBINATION,
                     "this prior was fitted at a=%.6g, b=%.6g and is good there only, not at "
-                    "a=%.6g, b=%.6g: fit one on clean data",
-                    clean->a, clean->b, a, b);
+                    "a=%.6g, b=%.6g: %s",
+                    clean->a, clean->b, a, b,
+                    clean->flow ? "train one for that time and process" : "fit one on clean data");
     TRY(form_copy(clean, out));
     if (!fitted_there) {
         transport(*out, a, b);
@@ -162,6 +164,7 @@ static void draw_turned(const prior *p, size_t k, double *z, double *x) {
 
 dfl_status prior_draw_of(const prior *p, int64_t label, uint64_t seed, uint64_t sample, double *x) {
     TRY(check_label(p, label));
+    if (p->flow) return flow_draw(p->flow, seed, sample, x);
     const size_t d = p->d, numbers = d + (p->factor ? p->q : 0);
     double *const z = mem_array(numbers, sizeof *z);
     if (!z) return fail_memory();
@@ -231,6 +234,8 @@ static dfl_status turn_cov(const prior *p, const double *s, double *cov) {
 }
 
 dfl_status prior_moments(const prior *p, double *mean, double *cov) {
+    if (p->flow)
+        return fail(DFL_E_COMBINATION, "mean and covariance of a flow are known in no closed form");
     const size_t m = form_size(p, 'm');
     double *const own = mem_array(m, sizeof *own);
     double *const s = mem_array(cov ? mem_product(m, m, 1) : 0, sizeof *s);

@@ -1,25 +1,34 @@
-/* Auxiliary densities: what a sampler may start from at a time T before the data are noise. All are
-   mixtures of Gaussians, over clean data or over x_T = a x_0 + b n at one T, in one of several
-   structures of covariance. Sees base and io. docs/priors.md has the equations. */
+/* Auxiliary densities: what a sampler may start from at a time T before the data are noise. Mixtures
+   of Gaussians, over clean data or over x_T = a x_0 + b n at one T, in one of several structures of
+   covariance; or a normalising flow at one T (flow.h). Sees base, io and, for flows, the networks of
+   model. docs/priors.md has the equations. */
 #ifndef DFL_PRIOR_H
 #define DFL_PRIOR_H
 
 #include "base/base.h"
 
-typedef struct prior prior; /* immutable once made; may be shared between threads */
+typedef struct prior
+    prior; /* immutable once made; a mixture may be shared between threads, a flow and
+                               its copies have one network and belong to one thread */
 
 /* docs/prior-format.md. A file is a stranger's: E_FORMAT or E_RANGE unless every array fits the
-   others, weights are a distribution and covariances are positive definite. */
+   others, weights are a distribution and covariances are positive definite. A folder is a flow's. */
 dfl_status prior_read(const char *path, prior **out);
 dfl_status prior_write(const prior *p, const char *path);
 void prior_free(prior *p); /* NULL is fine */
+/* A flow's, whose card is prior.json in it. */
+bool prior_is_folder(const char *path);
+/* The one time that a flow's card is for, without opening its networks; NAN for a file. */
+dfl_status prior_own_time(const char *path, double *t);
 
 size_t prior_dim(const prior *p);
-size_t prior_components(const prior *p);
-size_t prior_rank(const prior *p);      /* coordinates or factors; 0: the kind has none */
-const char *prior_kind(const prior *p); /* gauss, diag, full, tied, pcagmm, ppca, fa */
+size_t prior_components(const prior *p); /* 0: a flow */
+size_t prior_rank(const prior *p);       /* coordinates or factors; 0: the kind has none */
+const char *prior_kind(const prior *p);  /* gauss, diag, full, tied, pcagmm, ppca, fa, flow */
 /* The data were [C][H][W], or whatever shape the samples have: rank 0 if that is not known. */
 int prior_shape(const prior *p, const size_t **shape);
+/* The two ends of the data's range, or NULL where that is not known. */
+const double *prior_range(const prior *p);
 
 /* The state it is a density of: a x_0 + b n; (1, 0) is clean data. */
 void prior_state(const prior *p, double *a, double *b);
@@ -42,7 +51,8 @@ dfl_status prior_draw_of(const prior *p, int64_t label, uint64_t seed, uint64_t 
 /* log-density in nats at x [n][dim]; a row's value does not depend on its neighbours. */
 dfl_status prior_logp(const prior *p, const double *x, size_t n, double *logp);
 
-/* Mean [dim] and covariance [dim][dim] of the whole mixture; either may be NULL. */
+/* Mean [dim] and covariance [dim][dim] of the whole mixture; either may be NULL. A flow's are
+   E_COMBINATION. */
 dfl_status prior_moments(const prior *p, double *mean, double *cov);
 
 /* The gate: mean log-density gain over N(0, I) on held-out x_T, in nats, at times that were tried

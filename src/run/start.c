@@ -118,6 +118,11 @@ static dfl_status check_prior(const prior *p, const card *c, const char *path) {
                     "%s: samples of another shape than this model's (the same numbers in another "
                     "order)",
                     path);
+    const double *const range = prior_range(p);
+    if (range && (range[0] != c->range[0] || range[1] != c->range[1]))
+        return fail(DFL_E_COMBINATION,
+                    "%s: a density of data from %g to %g; this model's go from %g to %g", path,
+                    range[0], range[1], c->range[0], c->range[1]);
     if (prior_classes(p) > 0 && prior_classes(p) != c->classes)
         return fail(DFL_E_COMBINATION, "%s: a density for %lld classes, but the model has %lld",
                     path, (long long)prior_classes(p), (long long)c->classes);
@@ -137,7 +142,7 @@ static dfl_status check_classes(const prior *p, const char *path) {
 static dfl_status scaling_of_prior(const prior *p, const card *c, const char *path) {
     const size_t d = card_dim(c);
     double state[2];
-    if (!c->has_moments || d > START_DENSE_MAX) return DFL_OK;
+    if (!c->has_moments || d > START_DENSE_MAX || prior_components(p) == 0) return DFL_OK;
     double *const mean = mem_array(d, sizeof *mean);
     double *const cov = mem_array(mem_product(d, d, 1), sizeof *cov);
     dfl_status status = mean && cov ? prior_moments(p, mean, cov) : fail_memory();
@@ -234,6 +239,12 @@ static dfl_status find_beginning(start_law *s, const start_place *at) {
 static dfl_status moments_of_prior(start_law *s, const char *path) {
     double a, b;
     prior_state(s->clean, &a, &b);
+    if (prior_components(s->clean) == 0)
+        return fail(
+            DFL_E_COMBINATION,
+            "%s: the flow map is that of one Gaussian, and this prior is a normalising flow: "
+            "draw from it, or give a prior of kind gauss",
+            path);
     if (prior_components(s->clean) > 1)
         return fail(DFL_E_COMBINATION,
                     "%s: the flow map is that of one Gaussian, and this prior has %zu components: "

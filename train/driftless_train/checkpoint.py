@@ -8,6 +8,7 @@ A checkpoint is a dictionary of tensors and plain values:
     seconds     time spent training
     decay       [first step, steps] of the final learning-rate decay, or None
     body, ema   parameters by name, float32
+    buffers     fixed numbers of the body by name: a flow's first Gaussian
     adam        {"first": ..., "second": ...} moments by name, float32
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from . import checkpoint, config as configs, data, evaluate as evaluation, loop
-from . import export as exporter, features, foreign, gradient, lenet
+from . import export as exporter, features, flow_prior, foreign, gradient, lenet
 from .pack import pack as write_packed
 
 
@@ -26,7 +26,7 @@ def parser():
     _run_options(add)
 
     add = verbs.add_parser("evaluate",
-                         help="held-out loss or accuracy of a checkpoint or an ONNX file")
+                         help="held-out loss, accuracy or gain of a checkpoint or an ONNX file")
     add.add_argument("network", type=Path, help="a run's folder, a checkpoint or NETWORK.onnx")
     add.add_argument("--config", type=Path, help="configuration that fits an ONNX file")
     add.add_argument("--raw", action="store_true", help="the weights, not their average")
@@ -130,7 +130,7 @@ def _go(trainer, folder, arguments):
 
 
 def evaluate(arguments):
-    """Print the held-out loss, or the accuracy of a classifier."""
+    """Print the held-out loss, the accuracy of a classifier, or the gate of a flow."""
     path, state = arguments.network, None
     if path.suffix == ".onnx":
         if not arguments.config:
@@ -144,13 +144,11 @@ def evaluate(arguments):
             state["ema"] = state["body"]
         config = configs.from_dict(state["config"])
     images = data.load(config.data, train=False)
-    classifies = config.kind == "classifier"
+    restore, judge = JUDGES[config.kind]
     if state:
-        restore = features.classifier if classifies else exporter.denoiser
         run = evaluation.module_runner(restore(state)[0].to(device(arguments)))
     else:
         run = evaluation.onnx_runner(path)
-    judge = features.judge if classifies else evaluation.judge
     print(judge(run, config, images, arguments.limit, arguments.quiet))
     return 0
 
@@ -161,9 +159,11 @@ def export(arguments):
     config = configs.from_dict(state["config"])
     images = data.load(config.data, train=False)
     shape = tuple(images.pixels.shape[1:])
-    if config.kind == "classifier":
-        if arguments.half or arguments.jvp or arguments.batch:
-            raise configs.ConfigError("--half, --jvp and --batch are for denoisers")
+    if config.kind != "denoiser" and (arguments.half or arguments.jvp or arguments.batch):
+        raise configs.ConfigError("--half, --jvp and --batch are for denoisers")
+    if config.kind == "flow":
+        worst = flow_prior.export(state, arguments.folder, images)
+    elif config.kind == "classifier":
         write = gradient.export if config.classifier.noise else features.export_classifier
         worst = write(state, arguments.folder, images)
     elif arguments.jvp:
@@ -220,6 +220,10 @@ def convert_lenet(arguments):
     return _agreement(arguments.folder, worst)
 
 
+# by kind: what evaluate restores from a checkpoint, and how it judges that
+JUDGES = {"denoiser": (exporter.denoiser, evaluation.judge),
+          "classifier": (features.classifier, features.judge),
+          "flow": (flow_prior.density, flow_prior.judge)}
 VERBS = {"train": train, "resume": resume, "evaluate": evaluate, "export": export, "pack": pack,
          "lenet": convert_lenet, "wrap": wrap, "diffusers": diffusers}
 

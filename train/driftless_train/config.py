@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .classifier import ClassifierConfig
+from .flow import FlowConfig
 from .net import NetConfig
 
-KINDS = ("denoiser", "classifier")
+KINDS = ("denoiser", "classifier", "flow")
 PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction", "edm")
 PROCESSES = ("vp_linear", "vp_discrete", "rectified_flow", "edm", "psld")
 
@@ -69,7 +70,7 @@ class Config:
     """Everything that decides a model. `prediction`: what the exported network returns."""
 
     name: str
-    kind: str = "denoiser"  # or "classifier": [classifier] instead of prediction and [net]
+    kind: str = "denoiser"  # or "classifier", "flow": their table instead of prediction and [net]
     prediction: str = "epsilon"
     seed: int = 1
     init_from: str = ""  # checkpoint whose averaged weights start this model
@@ -78,6 +79,7 @@ class Config:
     process: ProcessConfig = field(default_factory=ProcessConfig)
     net: NetConfig = field(default_factory=NetConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
@@ -105,9 +107,25 @@ def from_dict(values):
         raise ConfigError('process.type = "psld" needs prediction = "epsilon"')
     if len(config.classifier.widths) != len(config.classifier.strides):
         raise ConfigError("classifier.widths and classifier.strides must have one length")
+    if config.kind == "flow":
+        _check_flow(config.flow, config.process)
     if config.process.t_min >= config.process.t_max:
         raise ConfigError("process.t_min must be below process.t_max")
     return config
+
+
+def _check_flow(flow, process):
+    dim = flow.in_channels * flow.size**2
+    if process.type != "vp_linear":
+        raise ConfigError('kind = "flow" needs process.type = "vp_linear"')
+    if not 0 < flow.time <= 1:
+        raise ConfigError(f"flow.time = {flow.time}: above 0 and at most 1")
+    if not 2 <= flow.rank <= dim or flow.rank % 2:
+        raise ConfigError(f"flow.rank = {flow.rank}: even, from 2 to the {dim} numbers of an image")
+    if flow.layers < 2 or flow.layers % 2:
+        raise ConfigError(f"flow.layers = {flow.layers}: even, at least 2")
+    if flow.width < 1 or not flow.bound > 0:
+        raise ConfigError("flow.width and flow.bound must be above 0")
 
 
 def to_dict(config):

@@ -19,6 +19,7 @@ import torch
 
 from . import checkpoint, config as configs, data, plot
 from .draws import generator
+from .flow import marginal
 from .loss import body_and_loss
 from .process import Process
 from .progress import Progress
@@ -56,12 +57,24 @@ class Trainer:
         self = cls(configs.from_dict(state["config"]), device)
         self.step, self.seconds, self.decay = state["step"], state["seconds"], state["decay"]
         self.load_weights(state["body"], state["ema"])
+        for name, buffer in self.buffers().items():
+            buffer.copy_(state["buffers"][name])
         for name, p in self.body.named_parameters():
             first, second = (state["adam"][k][name].to(p) for k in ("first", "second"))
             self.adam.state[p] = {"step": torch.tensor(float(self.step)),
                                   "exp_avg": torch.empty_like(p).copy_(first),
                                   "exp_avg_sq": torch.empty_like(p).copy_(second)}
         return self
+
+    def buffers(self):
+        """What the body keeps besides parameters, by name."""
+        saved = self.body.state_dict(keep_vars=True)
+        return {k: b for k, b in self.body.named_buffers() if k in saved}
+
+    def begin(self, images):
+        """Before the first step: a flow begins as the Gaussian of all training images."""
+        if self.config.kind == "flow" and self.step == 0:
+            self.body.fit(images, *marginal(self.config.process, self.config.flow.time))
 
     def state(self):
         """The checkpoint dictionary (see checkpoint.py), on the CPU in standard layout."""
@@ -75,7 +88,8 @@ class Trainer:
         return {"format": checkpoint.FORMAT, "config": configs.to_dict(self.config),
                 "step": self.step, "seconds": self.seconds, "decay": self.decay,
                 "body": {k: plain(p) for k, p in named.items()},
-                "ema": {k: plain(p) for k, p in self.ema.items()}, "adam": moments}
+                "ema": {k: plain(p) for k, p in self.ema.items()}, "adam": moments,
+                "buffers": {k: plain(b) for k, b in self.buffers().items()}}
 
     @torch.no_grad()
     def load_weights(self, body, ema):
@@ -208,6 +222,7 @@ def run(trainer, folder, limits):
     folder, settings = Path(folder), trainer.config.train
     folder.mkdir(parents=True, exist_ok=True)
     images = data.load(trainer.config.data, train=True)
+    trainer.begin(images)
     order = data.Order(len(images), trainer.config.seed)
     log, progress = LossLog(folder, trainer.step), Progress(limits.quiet)
     began = saved = time.monotonic()

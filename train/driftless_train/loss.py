@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from .circle import circle, coefficients, wide
 from .classifier import Classifier
+from .flow import Flow, flow_loss
 from .net import Body
 
 
@@ -75,4 +76,6 @@ def body_and_loss(config):
     """What the configured kind trains: (untrained body, its loss)."""
     if config.kind == "classifier":
         return Classifier(config.classifier), classifier_loss
+    if config.kind == "flow":
+        return Flow(config.flow), flow_loss
     return Body(config.net), batch_loss
