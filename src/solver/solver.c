@@ -70,7 +70,6 @@ double solver_gap(const scalar_at *from, const scalar_at *to) {
    network that predicts n, but where a_t is small, nothing else for one that does not. */
 val solver_first_order_from(const problem *pb, rows *r, val x, val y, int n, double kept,
                             double sigma) {
-    rows_refuse_limit(r);
     const scalar_at at = process_at(pb->process, pb->t[n]);
     const scalar_at to = process_at(pb->process, pb->t[n + 1]);
     const rows_split split = rows_split_at(r, pb->t[n]);
