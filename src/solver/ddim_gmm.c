@@ -52,7 +52,6 @@ static solver_claims claims(const opts *o, const process *p) {
 typedef struct {
     int K;
     double *pi; /* [K] */
-    bool equal;
 } priors;
 
 static dfl_status read_priors(const opts *o, priors *out) {
@@ -61,7 +60,7 @@ static dfl_status read_priors(const opts *o, priors *out) {
     if (given->set && given->nlist != (size_t)K)
         return fail(DFL_E_COMBINATION, "solver ddim_gmm: pi has %zu entries, K is %d", given->nlist,
                     K);
-    *out = (priors){K, mem_array((size_t)K, sizeof(double)), !given->set};
+    *out = (priors){K, mem_array((size_t)K, sizeof(double))};
     if (!out->pi) return fail_memory();
     double sum = 0;
     for (int k = 0; k < K; k++) {
@@ -75,31 +74,58 @@ static dfl_status read_priors(const opts *o, priors *out) {
     return DFL_OK;
 }
 
+/* The largest rho at which no variance is negative, whatever is drawn. With S = sum_k pi_k delta_k
+   delta_k^T, full needs lambda_max(S) <= K min(pi) sig^2 and rank1 |delta_k| <= sig; of ortho
+   lambda_max(S) <= s^2 max(pi) and |delta_k|^2 = s^2 (1 - 2 pi_k + sum pi^2), of rand_c
+   lambda_max(S) <= tr S = s^2 and pi_k |delta_k|^2 <= s^2. */
+static double largest_rho(const opts *o, const priors *p) {
+    if (p->K == 1) return 1;
+    const bool full = opt_choice(o, "covariance") == COV_FULL;
+    double least = 1, most = 0, squares = 0;
+    for (int k = 0; k < p->K; k++) {
+        least = fmin(least, p->pi[k]);
+        most = fmax(most, p->pi[k]);
+        squares += p->pi[k] * p->pi[k];
+    }
+    if (opt_choice(o, "offsets") == OFFSETS_ORTHO - 1)
+        return full ? sqrt(least / most) : 1 / sqrt(p->K * (1 - 2 * least + squares));
+    return full ? sqrt(least) : sqrt(least / p->K);
+}
+
 /* Both moments match only so. */
 static dfl_status check_exact(const opts *o, const priors *p) {
     const int covariance = opt_choice(o, "covariance");
     const double rho = opt_get(o, "rho")->set ? opt_real(o, "rho") : 1;
     if (opt_choice(o, "mode") == 0) return DFL_OK;
-    if (opt_get(o, "s")->set)
-        return fail(DFL_E_COMBINATION,
-                    "solver ddim_gmm: mode=exact needs a relative scale (rho), which "
-                    "stays legal at every step");
     if (opt_real(o, "eta") == 0)
         return fail(DFL_E_COMBINATION,
                     "solver ddim_gmm: mode=exact needs eta above 0; at 0 a mixture "
                     "adds variance");
-    if (opt_choice(o, "offsets") != OFFSETS_ORTHO - 1 || !p->equal ||
+    if (opt_choice(o, "offsets") == OFFSETS_RAND - 1 ||
         (covariance != COV_FULL && covariance != COV_RANK1))
         return fail(DFL_E_COMBINATION,
-                    "solver ddim_gmm: mode=exact needs offsets=ortho, equal pi, and "
+                    "solver ddim_gmm: mode=exact needs offsets=ortho or rand_c, and "
                     "covariance=full or rank1");
-    const double limit = covariance == COV_FULL || p->K < 2 ? 1 : 1 / sqrt(p->K - 1.0);
-    if (rho > limit * (1 + 1e-12))
+    const double limit = largest_rho(o, p);
+    if (!opt_get(o, "s")->set && rho > limit * (1 + 1e-12))
         return fail(DFL_E_RANGE,
                     "solver ddim_gmm: mode=exact: rho=%.17g is above %.17g, where a "
                     "variance would be negative",
                     rho, limit);
     return DFL_OK;
+}
+
+/* The same of an absolute scale, which has a limit of its own in every step. */
+static dfl_status check_exact_step(const opts *o, const priors *p, double s, double sigma,
+                                   double t) {
+    const double limit = largest_rho(o, p) * sqrt(p->K) * sigma;
+    if (opt_choice(o, "mode") == 0 || !opt_get(o, "s")->set || s <= limit * (1 + 1e-12))
+        return DFL_OK;
+    return fail(DFL_E_RANGE,
+                "solver ddim_gmm: mode=exact: s=%.17g is above %.17g, where a variance would be "
+                "negative in the step to t=%.17g; choose a smaller s, or rho, which follows the "
+                "steps",
+                s, limit, t);
 }
 
 static double scale_of(const opts *o, int K, double sigma) {
@@ -145,6 +171,7 @@ static bool fresh_part(const problem *pb, rows *r, const priors *p, int n, doubl
         *out = (term){rows_noise(r), blk_real(sigma)};
         return true;
     }
+    rows_fail(r, check_exact_step(pb->o, p, s, sigma, pb->t[n + 1]));
     const uint32_t table = opt_bool(pb->o, "shared") ? 0 : (uint32_t)n;
     *out = (term){draw_mixture(pb, r, p, s, sigma, table), blk_real(1)};
     return true;
