@@ -327,6 +327,40 @@ static void test_refusals(void **state) {
     dfl_model_free(model);
 }
 
+/* What is cut in paper mode is said, once; what is not, is not. */
+static void test_warnings(void **state) {
+    (void)state;
+    static const struct {
+        const char *options, *part; /* NULL: no warning */
+    } cases[] = {
+        {"eta=1", NULL},
+        {"eta=1,K=8,covariance=vub", NULL},
+        {"eta=1,s=0.0282,covariance=vub", NULL},
+        {"eta=1,s=0.0284,covariance=vub", "in 1 of 10 steps"},
+        {"eta=1,s=1,covariance=diag", "in 2 of 10 steps"},
+        {"eta=1,rho=1.01", "in 9 of 10 steps"},
+        {"eta=1,covariance=rank1,rho=0.378", "in 9 of 10 steps"},
+        {"eta=1,covariance=rank1,rho=0.377", NULL},
+        {"eta=1,K=2,pi=[0.4,0.6]", "in 9 of 10 steps"},
+        {"eta=1,K=2,pi=[0.4,0.6],rho=0.8", NULL},
+        {"eta=0,s=1", "at eta=0"},
+        {"eta=0", NULL},
+        {"eta=1,s=1,covariance=iso", NULL},
+        {"eta=1,s=1,K=1", NULL},
+    };
+    dfl_model *model = knowing();
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char lines[512] = "";
+        dfl_plan *plan = gmm_plan(model, cases[i].options);
+        assert_ok(dfl_plan_warnings(plan, lines, sizeof lines, NULL));
+        const bool right = cases[i].part ? strstr(lines, cases[i].part) != NULL : !*lines;
+        if (!right) print_error("%s: '%s'\n", cases[i].options, lines);
+        assert_true(right);
+        dfl_plan_free(plan);
+    }
+    dfl_model_free(model);
+}
+
 /* A single component, and s = 0, are DDIM of the same eta; kernel=rfim with eta = 0 is DDIM(0). */
 static void test_limits(void **state) {
     (void)state;
@@ -431,10 +465,10 @@ static void test_tables_and_last(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recursion),       cmocka_unit_test(test_vub_trace),
-        cmocka_unit_test(test_chains),          cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_iso),
-        cmocka_unit_test(test_tables_and_last),
+        cmocka_unit_test(test_recursion), cmocka_unit_test(test_vub_trace),
+        cmocka_unit_test(test_chains),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_warnings),  cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_iso),       cmocka_unit_test(test_tables_and_last),
     };
     return cmocka_run_group_tests_name("gmm", tests, NULL, NULL);
 }

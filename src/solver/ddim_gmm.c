@@ -128,6 +128,33 @@ static dfl_status check_exact_step(const opts *o, const priors *p, double s, dou
                 s, limit, t);
 }
 
+/* Whether a component's variance may fall below zero, where it is cut. */
+static bool may_cut(const opts *o, const priors *p, double s, double sigma) {
+    const int covariance = opt_choice(o, "covariance");
+    double least = 1, most = 0;
+    for (int k = 0; k < p->K; k++) {
+        least = fmin(least, p->pi[k]);
+        most = fmax(most, p->pi[k]);
+    }
+    const bool exact = (covariance == COV_FULL || covariance == COV_RANK1) &&
+                       opt_choice(o, "offsets") != OFFSETS_RAND - 1;
+    const double limit = exact ? largest_rho(o, p) : sqrt(least / most);
+    return s > limit * sqrt(p->K) * sigma * (1 + 1e-12);
+}
+
+/* What mode=paper does without a word in the paper. */
+static void warn_cut(const problem *pb, rows *r, int cut) {
+    if (cut == 0) return;
+    if (opt_real(pb->o, "eta") == 0)
+        rows_warn(r, "ddim_gmm: at eta=0 there is no noise whose variance the mixture could take: "
+                     "every step adds to the variance, moments are not matched");
+    else
+        rows_warn(r,
+                  "ddim_gmm: in %d of %d steps the offsets may be longer than the noise allows; "
+                  "variances below 0 are cut to 0, and moments are then not matched",
+                  cut, pb->steps);
+}
+
 static double scale_of(const opts *o, int K, double sigma) {
     if (opt_get(o, "s")->set) return opt_real(o, "s");
     return (opt_get(o, "rho")->set ? opt_real(o, "rho") : 1) * sqrt(K) * sigma;
@@ -152,7 +179,7 @@ static val draw_mixture(const problem *pb, rows *r, const priors *p, double s, d
 }
 
 /* The fresh part of step n; 0 if there is none. */
-static bool fresh_part(const problem *pb, rows *r, const priors *p, int n, double sigma,
+static bool fresh_part(const problem *pb, rows *r, const priors *p, int n, double sigma, int *cut,
                        term *out) {
     const double s = scale_of(pb->o, p->K, sigma);
     const bool last = n == pb->steps - 1 && !opt_bool(pb->o, "gmm_last");
@@ -172,6 +199,7 @@ static bool fresh_part(const problem *pb, rows *r, const priors *p, int n, doubl
         return true;
     }
     rows_fail(r, check_exact_step(pb->o, p, s, sigma, pb->t[n + 1]));
+    *cut += may_cut(pb->o, p, s, sigma);
     const uint32_t table = opt_bool(pb->o, "shared") ? 0 : (uint32_t)n;
     *out = (term){draw_mixture(pb, r, p, s, sigma, table), blk_real(1)};
     return true;
@@ -181,6 +209,7 @@ static val fill(const problem *pb, rows *r, val x) {
     const double eta = opt_real(pb->o, "eta");
     const bool rfim = opt_choice(pb->o, "kernel") == 1;
     priors p = {0};
+    int cut = 0;
     if (opt_get(pb->o, "s")->set && opt_get(pb->o, "rho")->set)
         rows_fail(r,
                   fail(DFL_E_COMBINATION, "solver ddim_gmm: s and rho are both given; choose one"));
@@ -193,12 +222,13 @@ static val fill(const problem *pb, rows *r, val x) {
         term noise;
         const val mean = solver_first_order(pb, r, x, n, sqrt((1 - fresh) * (1 + fresh)), 0);
         x = mean;
-        if (fresh_part(pb, r, &p, n, fresh * to.b, &noise)) {
+        if (fresh_part(pb, r, &p, n, fresh * to.b, &cut, &noise)) {
             const term terms[] = {{mean, blk_real(1)}, noise};
             x = rows_lin(r, terms, 2);
         }
         rows_step(r, x, pb->t[n + 1], 1);
     }
+    warn_cut(pb, r, cut);
     free(p.pi);
     return x;
 }
