@@ -126,6 +126,30 @@ def test_few_steps(sample, family):
     assert told["runs"] > 300
 
 
+AGREEING = ["ddim", "ddim:eta=1", "ddpm", "euler:variable=t", "heun", "heun:s_churn=5", "em", "deis",
+            "deis:kind=ipndm", "deis:kind=lograb", "rhork", "scire", "scire:variant=v2", "scire:variant=ei",
+            "scire:method=multistep,profile=main", "dpm", "dpm_2", "dpmpp_2s_a", "sde_dpm", "unipc",
+            "unipc:predict_x0=0", "ddim_gmm:K=2", "rfim_gmm:K=2"]
+
+
+@pytest.mark.parametrize("process", NETWORKS)
+def test_predictions_agree(lib, tmp_path, process):
+    """Whatever an exact network predicts, a sampler draws the same, with thresholding and denoising, too."""
+    found = {}
+    for prediction in ("epsilon", "sample", "v_prediction", "score", "flow_prediction"):
+        model = lib.mixture(tmp_path / f"{prediction}.json", *MIXTURE, process={"type": process},
+                            prediction_type=prediction)
+        for solver, more in itertools.product(AGREEING, ("", " denoise=1", " thresholding=1 denoise=1")):
+            plan = lib.plan(model, f"solver={solver} steps=4 t_start=0.9 t_end=0.01{more}")
+            states = lib.sample(model, plan, START)[1]
+            lib.free_plan(plan)
+            assert np.isfinite(states).all(), (prediction, solver, more)
+            apart = np.abs(states - found.setdefault((solver, more), states))
+            assert apart.max() < 1e-9, (prediction, solver, more, apart.max())
+        lib.free_model(model)
+    assert len({states.tobytes() for states in found.values()}) > 2 * len(AGREEING)
+
+
 def test_budgets(sample):
     """Solvers that promise to spend a budget do, whatever its remainder."""
     for solver in ("scire:order=2", "scire:order=3", "scire:variant=v2,order=3", "scire:profile=main,order=3",
