@@ -37,6 +37,14 @@ static bool has_loose_blank(const char *s) {
     return false;
 }
 
+/* Length of the name that a solver or grid begins with, whose blanks are as good as "_": "DPM++ 2M".
+   0 where the text is no name, such as "deis steps=3". */
+static size_t name_length(const char *option, const char *value) {
+    if (strcmp(option, "solver") != 0 && strcmp(option, "grid") != 0) return 0;
+    const size_t n = strcspn(value, ":=");
+    return value[n] == '=' ? 0 : n;
+}
+
 static void add_key(const char *option, text *out) {
     text_add(out, "%s", out->len ? " " : "");
     for (const char *c = option; *c; c++) text_add(out, "%c", *c == '-' ? '_' : *c);
@@ -46,11 +54,16 @@ dfl_status spec_add(const args *a, const char *const *options, size_t n, bool qu
     for (size_t i = 0; i < n; i++) {
         const arg_value *v = arg(a, options[i]);
         if (!v->given) continue;
-        if (quotes ? has_loose_blank(v->text) : strpbrk(v->text, " \t\r\n") != NULL)
+        const size_t name = name_length(options[i], v->text);
+        const char *const rest = v->text + name;
+        if (quotes ? has_loose_blank(rest) : strpbrk(rest, " \t\r\n") != NULL)
             return fail(DFL_E_ARG, "--%s: \"%s\" has a blank%s", options[i], v->text,
                         quotes ? " outside quotes" : "");
         add_key(options[i], out);
-        text_add(out, "=%s", v->text);
+        text_add(out, "=");
+        for (size_t k = 0; k < name; k++)
+            text_add(out, "%c", strchr(" \t\r\n", v->text[k]) ? '_' : v->text[k]);
+        text_add(out, "%s", rest);
     }
     text_add(out, "%s", "");
     return out->failed ? fail_memory() : DFL_OK;

@@ -143,6 +143,12 @@ static void test_recursion(void **state) {
         {"eta=1,K=8,covariance=full,mode=exact", 1, true, true, true},
         {"eta=1,K=4,covariance=full,offsets=rand_c,rho=0.4", 1, true, true, true},
         {"eta=1,K=4,covariance=full,pi=[0.1,0.2,0.3,0.4],rho=0.5", 1, true, true, true},
+        {"eta=1,K=4,pi=[0.1,0.2,0.3,0.4],rho=0.5,mode=exact", 1, true, true, true},
+        {"eta=1,K=4,pi=[0.1,0.2,0.3,0.4],covariance=rank1,rho=0.47,mode=exact", 1, true, true,
+         true},
+        {"eta=1,K=8,offsets=rand_c,rho=0.353,mode=exact", 1, true, true, true},
+        {"eta=1,K=8,offsets=rand_c,covariance=rank1,rho=0.125,mode=exact", 1, true, true, true},
+        {"eta=1,K=8,s=0.0282,mode=exact", 1, true, true, true},
         {"eta=1,K=8,covariance=diag", 1, true, true, false},
         {"eta=0.5,K=8,covariance=diag,offsets=rand_c,rho=0.5", 1, true, true, false},
         {"eta=1,K=8,covariance=vub", 1, true, false, false},
@@ -278,13 +284,17 @@ static void test_refusals(void **state) {
         const char *part;
     } cases[] = {
         {"mode=exact,eta=0", DFL_E_COMBINATION, "needs eta above 0"},
-        {"mode=exact,s=0.1", DFL_E_COMBINATION, "needs a relative scale"},
+        {"mode=exact,eta=1,s=0.0284", DFL_E_RANGE, "s=0.028400000000000002 is above 0.0282"},
+        {"mode=exact,s=0.01,gmm_last=1", DFL_E_RANGE, "is above 0, where"},
         {"mode=exact,covariance=diag", DFL_E_COMBINATION, "covariance=full or rank1"},
         {"mode=exact,covariance=vub", DFL_E_COMBINATION, "covariance=full or rank1"},
         {"mode=exact,covariance=iso", DFL_E_COMBINATION, "covariance=full or rank1"},
         {"mode=exact,offsets=rand", DFL_E_COMBINATION, "offsets=ortho"},
-        {"mode=exact,offsets=rand_c", DFL_E_COMBINATION, "offsets=ortho"},
-        {"mode=exact,K=2,pi=[0.4,0.6]", DFL_E_COMBINATION, "equal pi"},
+        {"mode=exact,offsets=rand_c", DFL_E_RANGE, "rho=1 is above 0.35355"},
+        {"mode=exact,offsets=rand_c,covariance=rank1", DFL_E_RANGE, "rho=1 is above 0.125,"},
+        {"mode=exact,K=2,pi=[0.4,0.6]", DFL_E_RANGE, "rho=1 is above 0.8164965"},
+        {"mode=exact,K=4,pi=[0.1,0.2,0.3,0.4],covariance=rank1", DFL_E_RANGE,
+         "rho=1 is above 0.476731"},
         {"mode=exact,rho=1.01", DFL_E_RANGE, "is above 1, where a variance"},
         {"mode=exact,K=5,covariance=rank1,rho=0.51", DFL_E_RANGE, "is above 0.5, where"},
         {"mode=exact,K=5,covariance=rank1", DFL_E_RANGE, "is above 0.5, where"},
@@ -314,6 +324,40 @@ static void test_refusals(void **state) {
     refused(dfl_run_sample(run, 0, 1, NULL, NULL, x), DFL_E_COMBINATION, "17 orthogonal offsets");
     dfl_run_free(run);
     dfl_plan_free(wide);
+    dfl_model_free(model);
+}
+
+/* What is cut in paper mode is said, once; what is not, is not. */
+static void test_warnings(void **state) {
+    (void)state;
+    static const struct {
+        const char *options, *part; /* NULL: no warning */
+    } cases[] = {
+        {"eta=1", NULL},
+        {"eta=1,K=8,covariance=vub", NULL},
+        {"eta=1,s=0.0282,covariance=vub", NULL},
+        {"eta=1,s=0.0284,covariance=vub", "in 1 of 10 steps"},
+        {"eta=1,s=1,covariance=diag", "in 2 of 10 steps"},
+        {"eta=1,rho=1.01", "in 9 of 10 steps"},
+        {"eta=1,covariance=rank1,rho=0.378", "in 9 of 10 steps"},
+        {"eta=1,covariance=rank1,rho=0.377", NULL},
+        {"eta=1,K=2,pi=[0.4,0.6]", "in 9 of 10 steps"},
+        {"eta=1,K=2,pi=[0.4,0.6],rho=0.8", NULL},
+        {"eta=0,s=1", "at eta=0"},
+        {"eta=0", NULL},
+        {"eta=1,s=1,covariance=iso", NULL},
+        {"eta=1,s=1,K=1", NULL},
+    };
+    dfl_model *model = knowing();
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        char lines[512] = "";
+        dfl_plan *plan = gmm_plan(model, cases[i].options);
+        assert_ok(dfl_plan_warnings(plan, lines, sizeof lines, NULL));
+        const bool right = cases[i].part ? strstr(lines, cases[i].part) != NULL : !*lines;
+        if (!right) print_error("%s: '%s'\n", cases[i].options, lines);
+        assert_true(right);
+        dfl_plan_free(plan);
+    }
     dfl_model_free(model);
 }
 
@@ -421,10 +465,10 @@ static void test_tables_and_last(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recursion),       cmocka_unit_test(test_vub_trace),
-        cmocka_unit_test(test_chains),          cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_iso),
-        cmocka_unit_test(test_tables_and_last),
+        cmocka_unit_test(test_recursion), cmocka_unit_test(test_vub_trace),
+        cmocka_unit_test(test_chains),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_warnings),  cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_iso),       cmocka_unit_test(test_tables_and_last),
     };
     return cmocka_run_group_tests_name("gmm", tests, NULL, NULL);
 }

@@ -53,8 +53,10 @@ static void check_budget(const char *solver, int nfe, const char *rest) {
     const dfl_status status = plan_compile(spec.data, &from, &plan);
     const bool short_history =
         status == DFL_E_RANGE && nfe <= 3 && strstr(dfl_last_message(), "at least");
+    const bool released = status == DFL_E_RANGE && nfe <= 3 && strstr(solver, "profile=") &&
+                          strstr(dfl_last_message(), "for so small a budget");
     const bool no_limit = status == DFL_E_COMBINATION && strstr(rest, "t_end=0");
-    if (short_history || no_limit) { /* refused for another reason than the budget */
+    if (short_history || released || no_limit) { /* refused for another reason than the budget */
         text_free(&spec);
         return;
     }

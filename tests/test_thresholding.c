@@ -1,6 +1,7 @@
-/* Dynamic thresholding (Saharia et al., arXiv 2205.11487): every solver that forms a predicted x_0
-   limits it, and only it; every other solver refuses. Whole runs are compared with loops written
-   here, which know nothing of plans; what the executor's LIMIT row computes is compared, too. */
+/* Dynamic thresholding (Saharia et al., arXiv 2205.11487): every prediction of x_0 is limited, and
+   one of noise becomes that which goes with the limited x_0. Whole runs are compared with loops
+   written here, which know nothing of plans; what the executor's LIMIT row computes is compared,
+   too. */
 #include "support/hand.h"
 
 #include <math.h>
@@ -175,6 +176,43 @@ static void sde_1(double *x) {
     }
 }
 
+/* The noise that goes with the limited x_0. */
+static void noise(const double *x, double t, double *out) {
+    double a, b;
+    level(t, &a, &b);
+    clean(x, t, out);
+    for (size_t d = 0; d < DIM; d++) out[d] = (x[d] - a * out[d]) / b;
+}
+
+/* Adams-Bashforth in rho, of order 2 after a first step of order 1. */
+static void rhoab_1(double *x) {
+    double e[2][DIM] = {{0}}, before = 0;
+    for (int j = 0; j < STEPS; j++) {
+        double a, b, to_a, to_b;
+        level(time_of(j), &a, &b);
+        level(time_of(j + 1), &to_a, &to_b);
+        const double h = to_b / to_a - b / a, bend = j ? h / (2 * before) : 0;
+        memcpy(e[1], e[0], sizeof e[0]);
+        noise(x, time_of(j), e[0]);
+        for (size_t d = 0; d < DIM; d++)
+            x[d] = to_a * (x[d] / a + h * (e[0][d] + bend * (e[0][d] - e[1][d])));
+        before = h;
+    }
+}
+
+/* Euler-Maruyama on the reverse SDE. */
+static void em(double *x) {
+    for (int j = 0; j < STEPS; j++) {
+        const double t = time_of(j), h = t - time_of(j + 1), beta = 0.1 + (20 - 0.1) * t;
+        double a, b, e[DIM];
+        level(t, &a, &b);
+        noise(x, t, e);
+        for (size_t d = 0; d < DIM; d++)
+            x[d] += h * (beta / 2 * x[d] - beta / b * e[d]) +
+                    sqrt(h * beta) * normal((uint32_t)j, sample_now, d);
+    }
+}
+
 static void denoised(double *x) {
     double out[DIM];
     clean(x, 1e-3, out);
@@ -191,6 +229,9 @@ static const struct {
     {"solver=scire:variant=v2,order=2,method=singlestep_fixed", scire_v2, false},
     {"solver=unipc:order=1", unipc_1, false},
     {"solver=sde_dpm:order=1", sde_1, false},
+    {"solver=deis:kind=rhoab,order=1", rhoab_1, false},
+    {"solver=deis:kind=rhoab,order=1", rhoab_1, true},
+    {"solver=em", em, false},
 };
 
 static double off_loop(dfl_model *model, size_t i, const char *thresholding) {
@@ -236,86 +277,142 @@ static void test_loops(void **state) {
     dfl_model_free(model);
 }
 
-/* ---- which solvers take it ------------------------------------------------------------------- */
+/* ---- every solver, every prediction ---------------------------------------------------------- */
 
-static const char *const taking[] = {"dpm",
-                                     "dpm:order=3,corrected=1",
-                                     "dpm:method=singlestep,order=3",
-                                     "dpm:solver_type=heun",
-                                     "unipc:order=3",
-                                     "unipc:order=1,solver_type=bh1",
-                                     "sde_dpm",
-                                     "scire:variant=v2",
-                                     "scire:variant=v2,order=3",
-                                     "scire:variant=v2,method=multistep,profile=main",
-                                     "dpmpp_2m",
-                                     "scire++"};
-static const char *const refusing[] = {"deis",
-                                       "deis:kind=rhoab",
-                                       "deis:kind=lograb",
-                                       "deis:kind=ipndm",
-                                       "rhork",
-                                       "scire",
-                                       "scire:variant=ei",
-                                       "scire:order=3,difference=fd,stage=consistent",
-                                       "dpm:algorithm_type=dpmsolver",
-                                       "unipc:predict_x0=0",
-                                       "ddim",
-                                       "ddim:eta=1",
-                                       "ddpm",
-                                       "euler",
-                                       "euler:variable=t",
-                                       "heun",
-                                       "heun:variable=t",
-                                       "heun:s_churn=5",
-                                       "em",
-                                       "ddim_gmm:K=2",
-                                       "ddim_gmm:kernel=rfim,K=2",
-                                       "lms",
-                                       "euler_a"};
+static const char *const solvers[] = {"dpm",
+                                      "dpm:order=3,corrected=1",
+                                      "dpm:method=singlestep,order=3",
+                                      "dpm:solver_type=heun",
+                                      "dpm:algorithm_type=dpmsolver",
+                                      "unipc:order=3",
+                                      "unipc:order=1,solver_type=bh1",
+                                      "unipc:predict_x0=0",
+                                      "sde_dpm",
+                                      "scire",
+                                      "scire:variant=ei",
+                                      "scire:order=3,difference=fd,stage=consistent",
+                                      "scire:variant=v2",
+                                      "scire:variant=v2,order=3",
+                                      "scire:variant=v2,method=multistep,profile=main",
+                                      "deis",
+                                      "deis:kind=rhoab",
+                                      "deis:kind=lograb",
+                                      "deis:kind=ipndm",
+                                      "rhork",
+                                      "ddim",
+                                      "ddim:eta=1",
+                                      "ddpm",
+                                      "euler",
+                                      "euler:variable=t",
+                                      "heun",
+                                      "heun:variable=t",
+                                      "heun:s_churn=5",
+                                      "em",
+                                      "ddim_gmm:K=2",
+                                      "ddim_gmm:kernel=rfim,K=2"};
 
-/* One LIMIT row for each evaluation of a solver that takes it. */
-static void test_taking(void **state) {
+/* One LIMIT row for each evaluation, and results that differ. */
+static void test_solvers(void **state) {
     (void)state;
     dfl_model *model = callback_model();
-    for (size_t i = 0; i < LENGTH(taking); i++)
+    for (size_t i = 0; i < LENGTH(solvers); i++)
         for (int denoise = 0; denoise <= 1; denoise++) {
             char spec[256];
-            snprintf(spec, sizeof spec, "solver=%s steps=4 thresholding=1 denoise=%d", taking[i],
+            double with[COUNT * DIM], without[COUNT * DIM];
+            snprintf(spec, sizeof spec, "solver=%s steps=4 denoise=%d", solvers[i], denoise);
+            dfl_plan *plain = plan_of(model, spec);
+            snprintf(spec, sizeof spec, "solver=%s steps=4 thresholding=1 denoise=%d", solvers[i],
                      denoise);
             dfl_plan *plan = plan_of(model, spec);
             size_t limits = 0;
             for (size_t k = 0; k < plan->code.nrows; k++)
                 limits += plan->code.rows[k].op == ROW_LIMIT;
             assert_int_equal(limits, dfl_plan_nfe(plan));
+            assert_int_equal(dfl_plan_nfe(plain), dfl_plan_nfe(plan));
+            sample_all(plain, model, "dtype=float64,seed=3", without, COUNT);
+            sample_all(plan, model, "dtype=float64,seed=3", with, COUNT);
+            double apart = 0;
+            for (size_t k = 0; k < COUNT * DIM; k++) {
+                assert_true(isfinite(with[k]));
+                apart = fmax(apart, fabs(with[k] - without[k]));
+                if (denoise) assert_true(fabs(with[k]) <= 1);
+            }
+            assert_true(apart > 1e-3);
+            dfl_plan_free(plain);
             dfl_plan_free(plan);
         }
     dfl_model_free(model);
 }
 
-/* Also where a last denoising would form an x_0: half of a sampler is not thresholded. */
-static void test_refusing(void **state) {
+/* First-order steps along noise and along clean data are one method, also with what is thresholded,
+   whatever the network predicts. */
+static void test_predictions(void **state) {
     (void)state;
-    dfl_model *model = callback_model();
-    for (size_t i = 0; i < LENGTH(refusing); i++)
-        for (int denoise = 0; denoise <= 1; denoise++) {
-            char spec[256];
-            dfl_plan *plan = NULL;
-            snprintf(spec, sizeof spec, "solver=%s steps=4 thresholding=1 denoise=%d", refusing[i],
-                     denoise);
-            const dfl_status status = dfl_plan_new(model, spec, &plan);
-            if (status == DFL_OK) print_error("%s is taken\n", spec);
-            refused(status, DFL_E_COMBINATION, "thresholding is of predicted clean data");
-            assert_null(plan);
+    static const char *const networks[][2] = {
+        {"vp_linear", "epsilon"},    {"vp_linear", "sample"}, {"vp_linear", "v_prediction"},
+        {"vp_linear", "score"},      {"edm", "sample"},       {"ve", "epsilon"},
+        {"flow", "flow_prediction"},
+    };
+    static const char *const same[] = {"ddim",
+                                       "euler",
+                                       "deis:order=0",
+                                       "scire:order=1",
+                                       "dpm:order=1,algorithm_type=dpmsolver",
+                                       "rhork:tableau=1euler"};
+    for (size_t i = 0; i < LENGTH(networks); i++) {
+        char json[256], spec[256];
+        dfl_model *model = NULL;
+        snprintf(json, sizeof json,
+                 "{\"format\":\"driftless-model/1\",\"process\":\"%s\",\"prediction_type\":\"%s\","
+                 "\"sample\":{\"shape\":[2]}}",
+                 networks[i][0], networks[i][1]);
+        assert_ok(dfl_model_callback(json, answer, NULL, &model));
+        const char *ends = "steps=5 t_start=0.9 t_end=0.01 thresholding=1 "
+                           "dynamic_thresholding_ratio=0.6 sample_max_value=0.4";
+        double first[COUNT * DIM], other[COUNT * DIM];
+        snprintf(spec, sizeof spec, "solver=dpm:order=1 %s", ends);
+        dfl_plan *plan = plan_of(model, spec);
+        sample_all(plan, model, "dtype=float64", first, COUNT);
+        dfl_plan_free(plan);
+        for (size_t k = 0; k < LENGTH(same); k++) {
+            snprintf(spec, sizeof spec, "solver=%s %s", same[k], ends);
+            plan = plan_of(model, spec);
+            sample_all(plan, model, "dtype=float64", other, COUNT);
+            dfl_plan_free(plan);
+            for (size_t d = 0; d < COUNT * DIM; d++) {
+                if (!(fabs(first[d] - other[d]) < 1e-10))
+                    print_error("%s %s, %s\n", networks[i][0], networks[i][1], same[k]);
+                assert_true(fabs(first[d] - other[d]) < 1e-10);
+            }
         }
+        dfl_model_free(model);
+    }
+}
+
+/* There is no such x_0 in phase space. */
+static void test_phase_space(void **state) {
+    (void)state;
+    dfl_model *model = NULL;
+    dfl_plan *plan = NULL;
+    assert_ok(dfl_model_callback("{\"format\":\"driftless-model/1\",\"process\":\"psld\","
+                                 "\"prediction_type\":\"score\",\"sample\":{\"shape\":[2]}}",
+                                 answer, NULL, &model));
+    static const char *const specs[] = {"solver=em", "solver=deis", "solver=sscs denoise=1"};
+    for (size_t i = 0; i < LENGTH(specs); i++) {
+        char spec[128];
+        snprintf(spec, sizeof spec, "%s steps=4 thresholding=1", specs[i]);
+        refused(dfl_plan_new(model, spec, &plan), DFL_E_COMBINATION, "phase space do not form");
+        assert_null(plan);
+    }
     dfl_model_free(model);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loops),
-        cmocka_unit_test(test_taking),
-        cmocka_unit_test(test_refusing),
+        cmocka_unit_test(test_solvers),
+        cmocka_unit_test(test_predictions),
+        cmocka_unit_test(test_phase_space),
     };
     return cmocka_run_group_tests_name("thresholding", tests, NULL, NULL);
 }

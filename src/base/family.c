@@ -8,13 +8,17 @@
 
 const opt_row family_no_options[] = {{0}};
 
-/* Equal but for case and what separates words: "DPM++_2M" and "dpm++2m" are one name. */
+static char plain(char c) {
+    return (char)(c == '+' ? 'p' : tolower((unsigned char)c));
+}
+
+/* Equal but for case, what separates words, and "+" for "p": "DPM++_2M" and "dpmpp2m" are one. */
 static bool same_name(const char *a, const char *b) {
     static const char between[] = "_-";
     for (;; a++, b++) {
         a += strspn(a, between);
         b += strspn(b, between);
-        if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) return false;
+        if (plain(*a) != plain(*b)) return false;
         if (!*a) return true;
     }
 }

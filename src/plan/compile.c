@@ -155,10 +155,16 @@ static val land(const front *f, rows *r, val x) {
     return x;
 }
 
-static bool thresholds(const program *code) {
-    for (size_t i = 0; i < code->nrows; i++)
-        if (code->rows[i].op == ROW_LIMIT) return true;
-    return false;
+/* Thresholding is of a predicted x_0 that leaves a number n; phase space has no such pair. */
+static dfl_status set_thresholding(const front *f, rows *r) {
+    if (!opt_bool(&f->spec, "thresholding")) return DFL_OK;
+    if (f->process->row->components == 2)
+        return fail(DFL_E_COMBINATION,
+                    "thresholding is of predicted clean data, which solvers in phase space do not "
+                    "form; choose a scalar process");
+    r->limit_quantile = opt_real(&f->spec, "dynamic_thresholding_ratio");
+    r->limit_floor = opt_real(&f->spec, "sample_max_value");
+    return DFL_OK;
 }
 
 static dfl_status write_rows(const front *f, program *code, text *warnings) {
@@ -169,10 +175,7 @@ static dfl_status write_rows(const front *f, program *code, text *warnings) {
     plan_input start = {.id = x, .t = f->t[0], .scale = process_prior(f->process, f->t[0])};
     process_marginal(f->process, start.t, &start.at);
     TRY(program_add_input(code, &start));
-    if (opt_bool(&f->spec, "thresholding")) {
-        r.limit_quantile = opt_real(&f->spec, "dynamic_thresholding_ratio");
-        r.limit_floor = opt_real(&f->spec, "sample_max_value");
-    }
+    TRY(set_thresholding(f, &r));
     const problem pb = {.process = f->process,
                         .t = f->t,
                         .steps = f->steps,
@@ -184,7 +187,6 @@ static dfl_status write_rows(const front *f, program *code, text *warnings) {
                         .dim = f->source->dim,
                         .nfe = f->nfe};
     x = f->solver->fill(&pb, &r, x);
-    if (!thresholds(code)) rows_refuse_limit(&r);
     if (opt_bool(&f->spec, "denoise") && f->t[f->steps] > 0) x = land(f, &r, x);
     if (code->components == 2) { /* the momentum has done its work */
         const term position = {x, {1, 2, {1, 0}}};

@@ -5,8 +5,9 @@
 
 #include "grid/grid.h"
 
-int outer_grid_steps(int nfe, int p, bool fixed) {
-    return fixed ? nfe / p : nfe;
+int outer_grid_steps(int nfe, int p, bool fixed, bool last_first) {
+    if (!fixed) return nfe;
+    return last_first ? (nfe + p - 1) / p : nfe / p;
 }
 
 void outer_free(outer_steps *o) {
@@ -17,6 +18,7 @@ void outer_free(outer_steps *o) {
 
 /* Orders that spend a budget: p as often as it fits, and for p = 3 a tail 2, 1 or 1 or 2. */
 static int spend(int nfe, int p, int *order) {
+    if (nfe == 0) return 0;
     int n = 0, full = nfe / p, rest = nfe % p;
     if (p == 3 && rest == 0) full--;
     for (int i = 0; i < full; i++) order[n++] = p;
@@ -39,17 +41,18 @@ static dfl_status place(const problem *pb, outer_steps *o) {
     return DFL_OK;
 }
 
-dfl_status outer_new(const problem *pb, int p, bool fixed, outer_steps *out) {
+dfl_status outer_new(const problem *pb, int p, bool fixed, bool last_first, outer_steps *out) {
     const bool agile = pb->nfe > 0 && !fixed;
     *out = (outer_steps){0, mem_array((size_t)pb->steps + 2, sizeof(int)),
                          mem_array((size_t)pb->steps + 2, sizeof(double))};
     if (!out->order || !out->t) return fail_memory();
     if (agile) {
-        out->n = spend(pb->nfe, p, out->order);
+        out->n = spend(pb->nfe - last_first, p, out->order);
+        if (last_first) out->order[out->n++] = 1;
         return place(pb, out);
     }
     out->n = pb->steps;
-    for (int i = 0; i < out->n; i++) out->order[i] = p;
+    for (int i = 0; i < out->n; i++) out->order[i] = last_first && i == out->n - 1 ? 1 : p;
     memcpy(out->t, pb->t, ((size_t)pb->steps + 1) * sizeof(double));
     return DFL_OK;
 }

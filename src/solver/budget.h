@@ -14,11 +14,12 @@ typedef struct {
 
 /* All evaluations of a budget spent: as many steps of order p as fit, the rest in lower orders; in
    fixed mode floor(budget / p) steps of order p. Without a budget pb->steps steps of order p on the
-   grid as it is. free with outer_free, also on failure. */
-dfl_status outer_new(const problem *pb, int p, bool fixed, outer_steps *out);
+   grid as it is. With last_first one evaluation of the budget is kept for a last step of order 1,
+   and without a budget the last step is of order 1. free with outer_free, also on failure. */
+dfl_status outer_new(const problem *pb, int p, bool fixed, bool last_first, outer_steps *out);
 void outer_free(outer_steps *o);
 
 /* What solver_row.steps answers for such solvers. */
-int outer_grid_steps(int nfe, int p, bool fixed);
+int outer_grid_steps(int nfe, int p, bool fixed, bool last_first);
 
 #endif

@@ -52,7 +52,6 @@ static solver_claims claims(const opts *o, const process *p) {
 typedef struct {
     int K;
     double *pi; /* [K] */
-    bool equal;
 } priors;
 
 static dfl_status read_priors(const opts *o, priors *out) {
@@ -61,7 +60,7 @@ static dfl_status read_priors(const opts *o, priors *out) {
     if (given->set && given->nlist != (size_t)K)
         return fail(DFL_E_COMBINATION, "solver ddim_gmm: pi has %zu entries, K is %d", given->nlist,
                     K);
-    *out = (priors){K, mem_array((size_t)K, sizeof(double)), !given->set};
+    *out = (priors){K, mem_array((size_t)K, sizeof(double))};
     if (!out->pi) return fail_memory();
     double sum = 0;
     for (int k = 0; k < K; k++) {
@@ -75,31 +74,85 @@ static dfl_status read_priors(const opts *o, priors *out) {
     return DFL_OK;
 }
 
+/* The largest rho at which no variance is negative, whatever is drawn. With S = sum_k pi_k delta_k
+   delta_k^T, full needs lambda_max(S) <= K min(pi) sig^2 and rank1 |delta_k| <= sig; of ortho
+   lambda_max(S) <= s^2 max(pi) and |delta_k|^2 = s^2 (1 - 2 pi_k + sum pi^2), of rand_c
+   lambda_max(S) <= tr S = s^2 and pi_k |delta_k|^2 <= s^2. */
+static double largest_rho(const opts *o, const priors *p) {
+    if (p->K == 1) return 1;
+    const bool full = opt_choice(o, "covariance") == COV_FULL;
+    double least = 1, most = 0, squares = 0;
+    for (int k = 0; k < p->K; k++) {
+        least = fmin(least, p->pi[k]);
+        most = fmax(most, p->pi[k]);
+        squares += p->pi[k] * p->pi[k];
+    }
+    if (opt_choice(o, "offsets") == OFFSETS_ORTHO - 1)
+        return full ? sqrt(least / most) : 1 / sqrt(p->K * (1 - 2 * least + squares));
+    return full ? sqrt(least) : sqrt(least / p->K);
+}
+
 /* Both moments match only so. */
 static dfl_status check_exact(const opts *o, const priors *p) {
     const int covariance = opt_choice(o, "covariance");
     const double rho = opt_get(o, "rho")->set ? opt_real(o, "rho") : 1;
     if (opt_choice(o, "mode") == 0) return DFL_OK;
-    if (opt_get(o, "s")->set)
-        return fail(DFL_E_COMBINATION,
-                    "solver ddim_gmm: mode=exact needs a relative scale (rho), which "
-                    "stays legal at every step");
     if (opt_real(o, "eta") == 0)
         return fail(DFL_E_COMBINATION,
                     "solver ddim_gmm: mode=exact needs eta above 0; at 0 a mixture "
                     "adds variance");
-    if (opt_choice(o, "offsets") != OFFSETS_ORTHO - 1 || !p->equal ||
+    if (opt_choice(o, "offsets") == OFFSETS_RAND - 1 ||
         (covariance != COV_FULL && covariance != COV_RANK1))
         return fail(DFL_E_COMBINATION,
-                    "solver ddim_gmm: mode=exact needs offsets=ortho, equal pi, and "
+                    "solver ddim_gmm: mode=exact needs offsets=ortho or rand_c, and "
                     "covariance=full or rank1");
-    const double limit = covariance == COV_FULL || p->K < 2 ? 1 : 1 / sqrt(p->K - 1.0);
-    if (rho > limit * (1 + 1e-12))
+    const double limit = largest_rho(o, p);
+    if (!opt_get(o, "s")->set && rho > limit * (1 + 1e-12))
         return fail(DFL_E_RANGE,
                     "solver ddim_gmm: mode=exact: rho=%.17g is above %.17g, where a "
                     "variance would be negative",
                     rho, limit);
     return DFL_OK;
+}
+
+/* The same of an absolute scale, which has a limit of its own in every step. */
+static dfl_status check_exact_step(const opts *o, const priors *p, double s, double sigma,
+                                   double t) {
+    const double limit = largest_rho(o, p) * sqrt(p->K) * sigma;
+    if (opt_choice(o, "mode") == 0 || !opt_get(o, "s")->set || s <= limit * (1 + 1e-12))
+        return DFL_OK;
+    return fail(DFL_E_RANGE,
+                "solver ddim_gmm: mode=exact: s=%.17g is above %.17g, where a variance would be "
+                "negative in the step to t=%.17g; choose a smaller s, or rho, which follows the "
+                "steps",
+                s, limit, t);
+}
+
+/* Whether a component's variance may fall below zero, where it is cut. */
+static bool may_cut(const opts *o, const priors *p, double s, double sigma) {
+    const int covariance = opt_choice(o, "covariance");
+    double least = 1, most = 0;
+    for (int k = 0; k < p->K; k++) {
+        least = fmin(least, p->pi[k]);
+        most = fmax(most, p->pi[k]);
+    }
+    const bool exact = (covariance == COV_FULL || covariance == COV_RANK1) &&
+                       opt_choice(o, "offsets") != OFFSETS_RAND - 1;
+    const double limit = exact ? largest_rho(o, p) : sqrt(least / most);
+    return s > limit * sqrt(p->K) * sigma * (1 + 1e-12);
+}
+
+/* What mode=paper does without a word in the paper. */
+static void warn_cut(const problem *pb, rows *r, int cut) {
+    if (cut == 0) return;
+    if (opt_real(pb->o, "eta") == 0)
+        rows_warn(r, "ddim_gmm: at eta=0 there is no noise whose variance the mixture could take: "
+                     "every step adds to the variance, moments are not matched");
+    else
+        rows_warn(r,
+                  "ddim_gmm: in %d of %d steps the offsets may be longer than the noise allows; "
+                  "variances below 0 are cut to 0, and moments are then not matched",
+                  cut, pb->steps);
 }
 
 static double scale_of(const opts *o, int K, double sigma) {
@@ -126,7 +179,7 @@ static val draw_mixture(const problem *pb, rows *r, const priors *p, double s, d
 }
 
 /* The fresh part of step n; 0 if there is none. */
-static bool fresh_part(const problem *pb, rows *r, const priors *p, int n, double sigma,
+static bool fresh_part(const problem *pb, rows *r, const priors *p, int n, double sigma, int *cut,
                        term *out) {
     const double s = scale_of(pb->o, p->K, sigma);
     const bool last = n == pb->steps - 1 && !opt_bool(pb->o, "gmm_last");
@@ -145,6 +198,8 @@ static bool fresh_part(const problem *pb, rows *r, const priors *p, int n, doubl
         *out = (term){rows_noise(r), blk_real(sigma)};
         return true;
     }
+    rows_fail(r, check_exact_step(pb->o, p, s, sigma, pb->t[n + 1]));
+    *cut += may_cut(pb->o, p, s, sigma);
     const uint32_t table = opt_bool(pb->o, "shared") ? 0 : (uint32_t)n;
     *out = (term){draw_mixture(pb, r, p, s, sigma, table), blk_real(1)};
     return true;
@@ -154,6 +209,7 @@ static val fill(const problem *pb, rows *r, val x) {
     const double eta = opt_real(pb->o, "eta");
     const bool rfim = opt_choice(pb->o, "kernel") == 1;
     priors p = {0};
+    int cut = 0;
     if (opt_get(pb->o, "s")->set && opt_get(pb->o, "rho")->set)
         rows_fail(r,
                   fail(DFL_E_COMBINATION, "solver ddim_gmm: s and rho are both given; choose one"));
@@ -166,12 +222,13 @@ static val fill(const problem *pb, rows *r, val x) {
         term noise;
         const val mean = solver_first_order(pb, r, x, n, sqrt((1 - fresh) * (1 + fresh)), 0);
         x = mean;
-        if (fresh_part(pb, r, &p, n, fresh * to.b, &noise)) {
+        if (fresh_part(pb, r, &p, n, fresh * to.b, &cut, &noise)) {
             const term terms[] = {{mean, blk_real(1)}, noise};
             x = rows_lin(r, terms, 2);
         }
         rows_step(r, x, pb->t[n + 1], 1);
     }
+    warn_cut(pb, r, cut);
     free(p.pi);
     return x;
 }

@@ -1,4 +1,4 @@
-/* DPM-Solver and DPM-Solver++, orders 1 to 3, singlestep and multistep.
+/* DPM-Solver and DPM-Solver++, orders 1 to 3, singlestep and multistep, and its ancestral form.
  *
  * In the notation of solver/expo.h, base = (A_s/A_t) x + C E(z) m0, q = g_1:
  *   singlestep 2   midpoint  base + C E/(2 r1) (m1 - m0);   heun  base + C q/r1 (m1 - m0)
@@ -11,9 +11,13 @@
  * solver_type is named as in diffusers (its "midpoint" and "heun" are the authors' "dpmsolver" and
  * "taylor"). The released D2 of multistep 3 is half of what the expansion needs, so it is of order
  * 2; `corrected=1` doubles it, for order 3. r of singlestep stages comes from an inner grid of the
- * same kind, as released; on grids without a formula they are even in lambda. A multistep run may
- * end at t = 0: its last step, of infinite length in lambda, is of order 1 and lands on the
- * predicted x_0. */
+ * same kind, as released; on grids without a formula, and with stages=even, they are even in
+ * lambda (1/2; 1/3 and 2/3), as the paper has them. A run may end at t = 0: its last step, of
+ * infinite length in lambda, is of order 1 and lands on the predicted x_0.
+ *
+ * eta > 0 (singlestep; k-diffusion's "2S ancestral" at 1) draws part of the noise afresh, as
+ * DDIM(eta) does: the step above leads to rho' = rho_s sqrt(1 - fresh^2), fresh = eta
+ * sqrt(1 - (rho_s/rho_t)^2), and b_s fresh z is added; its stages are even. */
 #include "solver/solver.h"
 
 #include <math.h>
@@ -36,13 +40,17 @@ static const opt_row options[] = {
     {"lower_order_final", OPT_BOOL, "1", 0, 0, NULL,
      "multistep: lower order at the end below 10 steps"},
     {"corrected", OPT_BOOL, "0", 0, 0, NULL, "multistep 3: the second difference at full size"},
+    {"stages", OPT_CHOICE, "grid", 0, 0, "grid|even",
+     "singlestep: where the grid would put them, or even in log-SNR"},
+    {"eta", OPT_REAL, "0", 0, 1, NULL, "singlestep: part of the noise drawn afresh"},
     {0},
 };
 
 typedef struct {
     const problem *pb;
-    bool data, heun, lower_final, corrected;
+    bool data, heun, lower_final, corrected, even;
     int method, order;
+    double eta;
 } dpm;
 
 static dpm read(const problem *pb, const opts *o) {
@@ -51,8 +59,10 @@ static dpm read(const problem *pb, const opts *o) {
                  .heun = opt_choice(o, "solver_type") == HEUN,
                  .lower_final = opt_bool(o, "lower_order_final"),
                  .corrected = opt_bool(o, "corrected"),
+                 .even = opt_choice(o, "stages") == 1,
                  .method = opt_choice(o, "method"),
-                 .order = (int)opt_int(o, "order")};
+                 .order = (int)opt_int(o, "order"),
+                 .eta = opt_real(o, "eta")};
 }
 
 /* The first step of a multistep run is of order 1: what it leaves is the limit of order 3. */
@@ -65,26 +75,31 @@ static solver_claims claims(const opts *o, const process *p) {
                            .least = third && !d.corrected,
                            .from = third ? 80 : 40,
                            .to = 320,
+                           .stochastic = d.eta > 0,
                            .exact = true};
 }
 
 static int steps(const opts *o, int nfe, bool to_zero) {
-    (void)to_zero;
     const dpm d = read(NULL, o);
     if (d.method == MULTISTEP) return nfe;
-    return outer_grid_steps(nfe, d.order, d.method == SINGLESTEP_FIXED);
+    return outer_grid_steps(nfe, d.order, d.method == SINGLESTEP_FIXED, to_zero);
+}
+
+/* The limit of order 1 at t = 0. */
+static val clean(const dpm *d, rows *r, val x, double t, val m0) {
+    const scalar_at at = process_at(d->pb->process, t);
+    return d->data ? m0 : rows_lin2(r, 1 / at.a, x, -at.rho, m0);
 }
 
 /* ---- singlestep ------------------------------------------------------------------------------ */
 
-/* Stage fractions of lambda from an inner grid; on grids without a formula, evenly. */
+/* Stage fractions of lambda: from an inner grid, or evenly. */
 static dfl_status fractions(const dpm *d, double t, double s, int order, double r[2]) {
     double u[4];
+    for (int j = 0; j < order - 1; j++) r[j] = (j + 1.0) / order;
+    if (d->even || d->eta > 0) return DFL_OK;
     const dfl_status status = grid_between(d->pb->process, d->pb->grid, t, s, order, u);
-    if (status == DFL_E_COMBINATION) {
-        for (int j = 0; j < order - 1; j++) r[j] = (j + 1.0) / order; /* no formula */
-        return DFL_OK;
-    }
+    if (status == DFL_E_COMBINATION) return DFL_OK; /* no formula */
     TRY(status);
     const double from = process_at(d->pb->process, t).rho;
     const double span = log(from / process_at(d->pb->process, s).rho);
@@ -123,14 +138,22 @@ static val last_of_three(const dpm *d, rows *r, val x, const expo *e, const doub
     return rows_lin(r, terms, 4);
 }
 
-static val singlestep(const dpm *d, rows *r, val x, double t, double s, int order) {
+/* From (x, t) to the noise level `to`, between the times t and s of the grid. */
+static val singlestep(const dpm *d, rows *r, val x, double t, double s, const scalar_at *to,
+                      int order) {
     const process *p = d->pb->process;
-    const scalar_at at = process_at(p, t), to = process_at(p, s);
-    const expo e = expo_between(&at, &to, d->data);
+    const scalar_at at = process_at(p, t);
+    const expo e = expo_between(&at, to, d->data);
     double f[2];
     val m[3] = {expo_predict(r, x, t, d->data)};
+    if (to->rho == 0) return clean(d, r, x, t, m[0]);
     if (order == 1) return rows_lin2(r, e.ratio, x, e.C * e.E, m[0]);
     rows_fail(r, fractions(d, t, s, order, f));
+    if (at.rho * exp(-f[order - 2] * e.h) < p->rho_lo)
+        rows_fail(r, fail(DFL_E_COMBINATION,
+                          "solver dpm: process %s has no times for the stages below rho=%.3g, "
+                          "where eta=%.15g leads; end above t_end=%.17g",
+                          p->row->is.name, p->rho_lo, d->eta, d->pb->t[d->pb->steps]));
     if (r->status != DFL_OK) return x;
     const double s1 = expo_stage_time(p, &at, e.h, f[0]);
     const val x1 = stage(d, r, x, &at, s1, m[0], m[0], 0);
@@ -142,11 +165,23 @@ static val singlestep(const dpm *d, rows *r, val x, double t, double s, int orde
     return last_of_three(d, r, x, &e, f, m);
 }
 
+/* One step from t to s, and what of its noise is drawn. */
+static val ancestral(const dpm *d, rows *r, val x, double t, double s, int order) {
+    const scalar_at at = process_at(d->pb->process, t), to = process_at(d->pb->process, s);
+    const double q = to.rho / at.rho, fresh = d->eta * sqrt((1 - q) * (1 + q));
+    scalar_at down = to; /* in the target's units: its x/a */
+    down.rho *= sqrt((1 - fresh) * (1 + fresh));
+    down.b = down.a * down.rho;
+    x = singlestep(d, r, x, t, s, d->eta > 0 ? &down : &to, order);
+    return fresh * to.b > 0 ? rows_lin2(r, 1, x, fresh * to.b, rows_noise(r)) : x;
+}
+
 static val run_singlestep(const dpm *d, rows *r, val x) {
     outer_steps outer;
-    rows_fail(r, outer_new(d->pb, d->order, d->method == SINGLESTEP_FIXED, &outer));
+    rows_fail(r, outer_new(d->pb, d->order, d->method == SINGLESTEP_FIXED,
+                           d->pb->t[d->pb->steps] == 0, &outer));
     for (int i = 0; i < outer.n && r->status == DFL_OK; i++) {
-        x = singlestep(d, r, x, outer.t[i], outer.t[i + 1], outer.order[i]);
+        x = ancestral(d, r, x, outer.t[i], outer.t[i + 1], outer.order[i]);
         rows_step(r, x, outer.t[i + 1], outer.order[i]);
     }
     outer_free(&outer);
@@ -180,12 +215,6 @@ static val multistep(const dpm *d, rows *r, val x, int j, int order, const val m
     return rows_lin(r, terms, 1 + (size_t)order);
 }
 
-/* The limit of order 1 at t = 0. */
-static val clean(const dpm *d, rows *r, val x, double t, val m0) {
-    const scalar_at at = process_at(d->pb->process, t);
-    return d->data ? m0 : rows_lin2(r, 1 / at.a, x, -at.rho, m0);
-}
-
 static val run_multistep(const dpm *d, rows *r, val x) {
     const problem *pb = d->pb;
     val m[3] = {0};
@@ -209,10 +238,9 @@ static val fill(const problem *pb, rows *r, val x) {
     if (d.method == MULTISTEP && last < d.order)
         rows_fail(r, fail(DFL_E_RANGE, "solver dpm: multistep of order %d needs at least %d steps",
                           d.order, d.order));
-    if (pb->t[last] == 0 && d.method != MULTISTEP)
-        rows_fail(r, fail(DFL_E_COMBINATION,
-                          "solver dpm: the stages of singlestep methods have no limit at t_end=0, "
-                          "where the log-SNR is infinite; end above 0 or choose method=multistep"));
+    if (d.method == MULTISTEP && d.eta > 0)
+        rows_fail(r, fail(DFL_E_COMBINATION, "solver dpm: eta is for singlestep methods; choose "
+                                             "solver sde_dpm for a multistep one with noise"));
     rows_fail(r, expo_check_start(pb, "dpm"));
     return d.method == MULTISTEP ? run_multistep(&d, r, x) : run_singlestep(&d, r, x);
 }
@@ -225,6 +253,9 @@ static const char *const variants[] = {"order=1",
                                        "order=2,method=singlestep",
                                        "order=3,method=singlestep",
                                        "order=3,method=singlestep,solver_type=heun",
+                                       "order=2,method=singlestep,stages=even",
+                                       "order=2,method=singlestep,eta=1",
+                                       "order=1,method=singlestep,eta=0.5",
                                        "algorithm_type=dpmsolver,order=2",
                                        "algorithm_type=dpmsolver,order=2,method=singlestep_fixed",
                                        "algorithm_type=dpmsolver,order=3,method=singlestep",

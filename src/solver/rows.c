@@ -206,21 +206,8 @@ static val convert(rows *r, val x, val y, double t, double on_x, double on_y, co
     return 0;
 }
 
-void rows_refuse_limit(rows *r) {
-    if (r->limit_quantile > 0)
-        rows_fail(r,
-                  fail(DFL_E_COMBINATION,
-                       "thresholding is of predicted clean data, and this solver works on another "
-                       "prediction; choose a data-prediction solver"));
-}
-
-val rows_eps_of(rows *r, val x, val y, double t) {
-    rows_refuse_limit(r);
-    const rows_split split = rows_split_at(r, t);
-    return convert(r, x, y, t, split.n_x, split.n_y, "noise");
-}
-
-val rows_x0_of(rows *r, val x, val y, double t) {
+/* x_0 from the raw output y, thresholded if asked. */
+static val clean_of(rows *r, val x, val y, double t) {
     const rows_split split = rows_split_at(r, t);
     const val x0 = convert(r, x, y, t, split.x0_x, split.x0_y, "clean data");
     if (!(r->limit_quantile > 0) || r->status != DFL_OK) return x0;
@@ -229,12 +216,31 @@ val rows_x0_of(rows *r, val x, val y, double t) {
     return write_row(r, &w, &source, 1);
 }
 
+/* What a network would have answered whose x_0 were the thresholded one: u = a x_0 + b n stays, so
+   n = (u - a x_0)/b, and y = cx x_0 + cn n. */
+static val limited(rows *r, val x, val y, double t) {
+    const exchange e = exchange_at(r, t);
+    const val x0 = clean_of(r, x, y, t);
+    const double on_n = e.cn / e.b;
+    return rows_lin2(r, on_n * e.scale, x, e.cx - on_n * e.a, x0);
+}
+
+static val predict_scalar(rows *r, val x, double t) {
+    const val y = ask_scalar(r, x, t);
+    return r->limit_quantile > 0 && r->status == DFL_OK ? limited(r, x, y, t) : y;
+}
+
+val rows_eps_of(rows *r, val x, val y, double t) {
+    const rows_split split = rows_split_at(r, t);
+    return convert(r, x, y, t, split.n_x, split.n_y, "noise");
+}
+
 val rows_eps(rows *r, val x, double t) {
-    return rows_eps_of(r, x, ask_scalar(r, x, t), t);
+    return rows_eps_of(r, x, predict_scalar(r, x, t), t);
 }
 
 val rows_x0(rows *r, val x, double t) {
-    return rows_x0_of(r, x, ask_scalar(r, x, t), t);
+    return clean_of(r, x, ask_scalar(r, x, t), t);
 }
 
 /* ---- phase space ----------------------------------------------------------------------------- */
@@ -320,7 +326,7 @@ static val ask_phase(rows *r, val z, double t) {
 }
 
 val rows_predict(rows *r, val z, double t) {
-    return r->out->components == 1 ? ask_scalar(r, z, t) : ask_phase(r, z, t);
+    return r->out->components == 1 ? predict_scalar(r, z, t) : ask_phase(r, z, t);
 }
 
 /* dx/dt = a' x_0 + b' n, or in phase space F z - G G^T s / 2 with s = S y. */

@@ -107,7 +107,8 @@ typedef struct {
     program *out;
     uint32_t draws, picks; /* next draw number of NOISE and of MIX */
     text *warnings;        /* one line each; NULL: not wanted */
-    /* Dynamic thresholding of every predicted x_0 (Saharia et al., arXiv 2205.11487): 0 is none. */
+    /* Dynamic thresholding of every predicted x_0 (Saharia et al., arXiv 2205.11487), and through it
+       of n; on scalar processes. 0 is none. */
     double limit_quantile, limit_floor;
     double t; /* of the latest evaluation */
     dfl_status status;
@@ -118,18 +119,17 @@ typedef struct {
 val rows_eps(rows *r, val x, double t);
 val rows_x0(rows *r, val x, double t);
 
-/* What one-step solvers work with: the raw output y of one evaluation at z, and what it says. On a
+/* What one-step solvers work with: the output y of one evaluation at z, and what it says. On a
    scalar process x_0 = x0_x x + x0_y y and n = n_x x + n_y y; entries may be infinite where y does
-   not determine them. The network is fed input x. */
+   not determine them. The network is fed input x. With thresholding y is not the network's own, but
+   what it would have been with the thresholded x_0. */
 typedef struct {
     double x0_x, x0_y, n_x, n_y, input;
 } rows_split;
 
 rows_split rows_split_at(const rows *r, double t);
-val rows_eps_of(rows *r, val x, val y, double t); /* n from the output y at x */
-val rows_x0_of(rows *r, val x, val y, double t);  /* x_0, thresholded if asked */
 val rows_predict(rows *r, val z, double t);
-void rows_refuse_limit(rows *r); /* fails if thresholding is asked of a solver that has no x_0 */
+val rows_eps_of(rows *r, val x, val y, double t); /* n from the output y at x */
 
 typedef struct {
     blk on_z,

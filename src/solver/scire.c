@@ -27,12 +27,13 @@
 #include "solver/scire_phi.h"
 
 enum { V1, V2, EI };
-enum { SINGLESTEP, SINGLESTEP_FIXED, MULTISTEP };
+enum { SINGLESTEP, SINGLESTEP_FIXED, MULTISTEP, AGILE };
 
 static const opt_row options[] = {
     {"variant", OPT_CHOICE, "v1", 0, 0, "v1|v2|ei", "score, data or exponential-integrator form"},
-    {"method", OPT_CHOICE, "singlestep", 0, 0, "singlestep|singlestep_fixed|multistep",
-     "singlestep spends any budget (agile)"},
+    {"method", OPT_CHOICE, "singlestep", 0, 0,
+     "singlestep|singlestep_fixed|multistep|singlestep_agile",
+     "singlestep, or singlestep_agile, spends any budget"},
     {"order", OPT_INT, "2", 1, 3, NULL, "evaluations per step, or history of multistep"},
     {"profile", OPT_CHOICE, "paper", 0, 0, "paper|main|sd", "where phi and r come from"},
     {"difference", OPT_CHOICE, "rd", 0, 0, "rd|fd", "recursive or finite difference"},
@@ -53,9 +54,10 @@ typedef struct {
 static scire read(const problem *pb, const opts *o) {
     const bool fd = opt_choice(o, "difference") == 1;
     const bool one_m = opt_get(o, "m")->given; /* one phi in every profile */
+    const int method = opt_choice(o, "method");
     return (scire){.pb = pb,
                    .variant = opt_choice(o, "variant"),
-                   .method = opt_choice(o, "method"),
+                   .method = method == AGILE ? SINGLESTEP : method,
                    .order = (int)opt_int(o, "order"),
                    .phi = {.profile = (scire_profile)opt_choice(o, "profile"),
                            .constant = fd ? 1 : scire_phi1((int)opt_int(o, "m")),
@@ -78,7 +80,8 @@ static solver_claims claims(const opts *o, const process *p) {
 static int steps(const opts *o, int nfe, bool to_zero) {
     (void)to_zero;
     const scire s = read(NULL, o);
-    return s.method == MULTISTEP ? nfe : outer_grid_steps(nfe, s.order, s.method != SINGLESTEP);
+    return s.method == MULTISTEP ? nfe
+                                 : outer_grid_steps(nfe, s.order, s.method != SINGLESTEP, false);
 }
 
 /* Where the stages of singlestep methods come from. */
@@ -223,11 +226,11 @@ static val singlestep(const scire *s, rows *r, val x, double t, double target, i
 
 static val run_singlestep(scire *s, rows *r, val x) {
     outer_steps outer;
-    rows_fail(r, outer_new(s->pb, s->order, s->method == SINGLESTEP_FIXED, &outer));
+    rows_fail(r, outer_new(s->pb, s->order, s->method == SINGLESTEP_FIXED, false, &outer));
     s->phi.steps = s->pb->nfe ? s->pb->nfe / s->order : s->pb->steps;
     for (int i = 0; i < outer.n && r->status == DFL_OK; i++) {
-        double phi = 1;
-        if (outer.order[i] > 1) rows_fail(r, scire_phi_single(&s->phi, i, &phi));
+        double phi; /* a released list that has no entry for a step of order 1 fails, too */
+        rows_fail(r, scire_phi_single(&s->phi, i, &phi));
         x = singlestep(s, r, x, outer.t[i], outer.t[i + 1], outer.order[i], phi);
         rows_step(r, x, outer.t[i + 1], outer.order[i]);
     }

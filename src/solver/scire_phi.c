@@ -15,6 +15,13 @@ double scire_phi1(int m) {
     return sum;
 }
 
+/* The sd list has no entry for a step beyond the K = floor(budget/order) ones before K = 2; a budget
+   of order 3 always has such a step, another only if it does not divide. The main list begins at
+   K = 1. */
+static int least_budget(const scire_phi *s) {
+    return s->order * (s->profile == SCIRE_SD && s->order == 3 ? 2 : s->steps + 1);
+}
+
 static dfl_status entry(const scire_phi *s, int length, int j, double *phi) {
     const int at = j < 0 ? length + j : j;
     if (at < 0 || at >= length)
@@ -22,7 +29,7 @@ static dfl_status entry(const scire_phi *s, int length, int j, double *phi) {
             DFL_E_RANGE,
             "solver scire: the released %s file has no factor for so small a budget; take nfe=%d "
             "or more, or profile=paper",
-            s->profile == SCIRE_SD ? "stable diffusion" : "main", (s->steps + 1) * s->order);
+            s->profile == SCIRE_SD ? "stable diffusion" : "main", least_budget(s));
     *phi = scire_phi1(at + 3);
     return DFL_OK;
 }

@@ -1,12 +1,11 @@
 """Cuts tests/data/reference-*.npz out of the reference trajectories that were handed to the project.
 
-    reference_cases.py REFERENCE_FOLDER DATA_FOLDER [--all]
+    reference_cases.py REFERENCE_FOLDER DATA_FOLDER
 
 REFERENCE_FOLDER holds deis.json and ddimgmm.json: trajectories of each method's public code (or of an
 independent implementation of its formulas) on the exact score of a Gaussian mixture, float64. Only
 values are taken. Each .npz holds `cases`, a JSON text that says for each case what it is and which
-arrays belong to it, and the arrays a0, a1, ..., equal ones once. --all keeps every case (for a check
-by hand; too large for the repository).
+arrays belong to it, and the arrays a0, a1, ..., equal ones once.
 """
 
 import json
@@ -90,7 +89,7 @@ def gmm_arrays(entry, pool, names):
     return case
 
 
-def gmm(entries, everything):
+def gmm(entries):
     pool, cases = Pool(), []
     for entry in entries:
         kind = entry["kind"]
@@ -101,8 +100,6 @@ def gmm(entries, everything):
             cases.append({"kind": kind, "name": entry["name"], "target": entry["target"],
                           "solver": solver, **arrays})
         if kind == "ddim_gmm":
-            if entry["steps"] == 20 and entry["target"] != "public2d" and not everything:
-                continue
             arrays = gmm_arrays(entry, pool, ("x_T", "z", "u", "x", "delta", "pi", "s_per_step", "O", "U"))
             cases.append({"kind": kind, "name": entry["name"], "target": entry["target"],
                           "eta": entry["eta"], "covariance": entry["cov"],
@@ -128,8 +125,7 @@ def gmm(entries, everything):
 
 def main():
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
-    everything = "--all" in sys.argv[3:]
-    for name, cut in (("deis", deis), ("ddimgmm", lambda e: gmm(e, everything))):
+    for name, cut in (("deis", deis), ("ddimgmm", gmm)):
         entries = json.loads((source / f"{name}.json").read_text())
         pool, cases = cut(entries)
         path = target / f"reference-{name}.npz"

@@ -189,6 +189,7 @@ def test_aliases_and_attached_values(draw):
     a = draw(FLAT, "-n", "6", "--solver", "ddim", "--grid", "uniform", "--steps", "4")
     b = draw(FLAT, "-n6", "--sampling-method=ddim", "--scheduler=uniform", "--steps=4")
     assert np.array_equal(a, b)
+    assert np.array_equal(*(draw(FLAT, "-n6", "--solver", name) for name in ("DPM++ 2M SDE", "dpmpp_2m_sde")))
 
 
 def test_class(draw, images):
@@ -210,7 +211,7 @@ def test_guidance(run, draw, images):
 def test_process_times_seed(draw):
     base = draw(FLAT, "-n", 4)
     for option in (["--process", "vp_linear:beta_max=15"], ["--t-start", "0.9"],
-                   ["--t-end", "0.05"], ["--denoise"], ["-s", "2"]):
+                   ["--t-end", "0.05"], ["--denoise"], ["-s", "2"], ["--thresholding"]):
         assert not np.array_equal(base, draw(FLAT, "-n", 4, *option)), option
 
 

@@ -88,7 +88,7 @@ def test_complete_refuses_nothing(run):
 LINES = [
     ("driftless sa", {"sample"}),
     ("driftless sample --st", {"--steps"}),
-    ("driftless sample --solver rhor", {"rhork"}),
+    ("driftless sample --solver unip", {"unipc"}),
     ("driftless plan --dynamic-t", {"--dynamic-thresholding-ratio"}),
     ("driftless sample m --dtype float6", {"float64"}),
     ("driftless help ", {"sample", "plan", "help"}),

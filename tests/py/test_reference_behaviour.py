@@ -26,6 +26,7 @@ def variants(name, **options):
 
 EXPO = [*variants("dpm", algorithm_type="dpmsolver|dpmsolver++", method="multistep|singlestep|singlestep_fixed",
                   order="1|2|3", solver_type="midpoint|heun"), "dpm:order=3,corrected=1",
+        *variants("dpm", method="singlestep|singlestep_fixed", order="1|2|3", eta="1", stages="even"),
         *variants("unipc", order="1|2|3", solver_type="bh1|bh2", predict_x0="0|1", lower_order_final="0|1"),
         *variants("sde_dpm", order="1|2")]
 SCIRE = [*variants("scire", variant="v1|v2|ei", method="singlestep|singlestep_fixed|multistep", order="1|2|3",
@@ -125,6 +126,30 @@ def test_few_steps(sample, family):
     assert told["runs"] > 300
 
 
+AGREEING = ["ddim", "ddim:eta=1", "ddpm", "euler:variable=t", "heun", "heun:s_churn=5", "em", "deis",
+            "deis:kind=ipndm", "deis:kind=lograb", "rhork", "scire", "scire:variant=v2", "scire:variant=ei",
+            "scire:method=multistep,profile=main", "dpm", "dpm_2", "dpmpp_2s_a", "sde_dpm", "unipc",
+            "unipc:predict_x0=0", "ddim_gmm:K=2", "rfim_gmm:K=2"]
+
+
+@pytest.mark.parametrize("process", NETWORKS)
+def test_predictions_agree(lib, tmp_path, process):
+    """Whatever an exact network predicts, a sampler draws the same, with thresholding and denoising, too."""
+    found = {}
+    for prediction in ("epsilon", "sample", "v_prediction", "score", "flow_prediction"):
+        model = lib.mixture(tmp_path / f"{prediction}.json", *MIXTURE, process={"type": process},
+                            prediction_type=prediction)
+        for solver, more in itertools.product(AGREEING, ("", " denoise=1", " thresholding=1 denoise=1")):
+            plan = lib.plan(model, f"solver={solver} steps=4 t_start=0.9 t_end=0.01{more}")
+            states = lib.sample(model, plan, START)[1]
+            lib.free_plan(plan)
+            assert np.isfinite(states).all(), (prediction, solver, more)
+            apart = np.abs(states - found.setdefault((solver, more), states))
+            assert apart.max() < 1e-9, (prediction, solver, more, apart.max())
+        lib.free_model(model)
+    assert len({states.tobytes() for states in found.values()}) > 2 * len(AGREEING)
+
+
 def test_budgets(sample):
     """Solvers that promise to spend a budget do, whatever its remainder."""
     for solver in ("scire:order=2", "scire:order=3", "scire:variant=v2,order=3", "scire:profile=main,order=3",
@@ -132,6 +157,47 @@ def test_budgets(sample):
         for nfe in range(6, 17):
             assert sample(f"solver={solver} nfe={nfe}")[1] == nfe
             assert sample(f"solver={solver} nfe={nfe} denoise=1")[1] == nfe
+
+
+def mixture_eps(x, rho):
+    """The exact noise prediction at x/a = x, b/a = rho."""
+    weights, means, stds = (np.array(part) for part in MIXTURE)
+    variance = stds**2 + rho * rho
+    apart = x[:, None] - means
+    log_r = np.log(weights) - 0.5 * (apart**2 / variance + np.log(variance)).sum(2)
+    r = np.exp(log_r - log_r.max(1, keepdims=True))
+    return rho * ((r / r.sum(1, keepdims=True))[:, :, None] * apart / variance).sum(1)
+
+
+@pytest.mark.parametrize("name, data", [("dpmpp_2s_a", True), ("dpm_2_a", False)])
+def test_ancestral(lib, models, name, data):
+    """Second-order ancestral samplers against a loop in k-diffusion's variables x/a and sigma, which goes to
+    sigma_down, adds sigma_up z, and lands on the prediction of a last step of order 1."""
+    sigmas = [60.0, 20.0, 5.0, 1.0, 0.2, 0.0]
+    plan = lib.plan(models["edm", "sample"],
+                    f"solver={name} grid=list:times=[{','.join(repr(s / 80) for s in sigmas)}]")
+    noise = np.random.default_rng(5).normal(size=(4, 8, 2))
+    start = START * 60 / math.sqrt(1 + 60**2)
+    states, found = lib.sample(models["edm", "sample"], plan, start, lambda kind, number: noise[number])
+    assert lib.nfe(plan) == 9
+    lib.free_plan(plan)
+    x = START * 60
+    for i, (sigma, to) in enumerate(zip(sigmas, sigmas[1:])):
+        up = to * math.sqrt(1 - (to / sigma) ** 2)
+        down = to * to / sigma
+        eps = mixture_eps(x, sigma)
+        if down == 0:
+            x = x - sigma * eps
+            continue
+        middle = math.sqrt(sigma * down)
+        if data:
+            stage = middle / sigma * x + (1 - middle / sigma) * (x - sigma * eps)
+            x = down / sigma * x + (1 - down / sigma) * (stage - middle * mixture_eps(stage, middle))
+        else:
+            x = x + (down - sigma) * mixture_eps(x + (middle - sigma) * eps, middle)
+        x = x + up * noise[i]
+        assert np.abs(states[i + 1] * math.sqrt(1 + to * to) - x).max() < 1e-11 * sigma
+    assert np.abs(found - x).max() < 1e-11
 
 
 # ---- orders and ratios ----------------------------------------------------------------------------------
@@ -228,7 +294,9 @@ def test_phi(lib, models):
 
 SAME = [("ddim", "deis:order=0"), ("ddim", "deis:kind=rhoab,order=0"), ("ddim", "rhork:tableau=1euler"),
         ("ddim", "euler"), ("ddim", "scire:order=1"), ("ddim", "scire:variant=v2,order=1"), ("ddim", "dpm:order=1"),
-        ("ddim", "dpm:order=1,algorithm_type=dpmsolver"), ("heun", "rhork:tableau=2heun"),
+        ("ddim", "dpm:order=1,algorithm_type=dpmsolver"),
+        ("ddim:eta=0.6", "dpm:order=1,method=singlestep,eta=0.6"),
+        ("ddim:eta=1", "dpm:algorithm_type=dpmsolver,order=1,method=singlestep,eta=1"), ("heun", "rhork:tableau=2heun"),
         ("scire:variant=ei,difference=fd,method=singlestep_fixed",
          "dpm:algorithm_type=dpmsolver,order=2,method=singlestep_fixed,solver_type=heun")]
 
@@ -241,10 +309,11 @@ def test_identities(sample, one, other):
         assert apart < 1e-12
 
 
-def test_multistep_lands_on_clean_data(sample):
+def test_landing_on_clean_data(sample):
     """dpm to t = 0: as one step less, and the prediction there."""
     times = "1,0.7,0.4,0.2,0.05"
-    for solver in ("dpm:order=2", "dpm:order=3", "dpm:algorithm_type=dpmsolver,order=2", "unipc:order=2"):
+    for solver in ("dpm:order=2", "dpm:method=singlestep,order=2", "dpm:method=singlestep_fixed,order=3",
+                   "dpm:algorithm_type=dpmsolver,method=singlestep,order=3", "dpm:order=3", "dpm:algorithm_type=dpmsolver,order=2", "unipc:order=2"):
         whole = sample(f"solver={solver},lower_order_final=0 grid=list:times=[{times},0]")[0]
         denoised = sample(f"solver={solver},lower_order_final=0 grid=list:times=[{times}] denoise=1")[0]
         if solver.startswith("dpm"):  # UniPC would correct x first
@@ -252,31 +321,53 @@ def test_multistep_lands_on_clean_data(sample):
         assert np.isfinite(whole).all()
 
 
-ALIASES = {"dpmpp_2m": "dpm:order=2", "dpm++2m": "dpm:order=2", "dpmpp_3m": "dpm:order=3",
-           "dpmpp_3m_corrected": "dpm:order=3,corrected=1", "uni_pc_bh1": "unipc:solver_type=bh1",
-           "dpm_fast": "dpm:algorithm_type=dpmsolver,order=3,method=singlestep",
-           "dpmpp_2s": "dpm:order=2,method=singlestep", "uni_pc": "unipc", "uni_pc_bh2": "unipc:solver_type=bh2",
-           "dpm_solver_fast": "dpm:algorithm_type=dpmsolver,order=3,method=singlestep",
-           "dpmpp_2m_sde": "sde_dpm:order=2", "dpm++2m_sde": "sde_dpm:order=2", "euler_a": "ddim:eta=1",
-           "euler_ancestral": "ddim:eta=1", "lms": "deis:kind=rhoab,order=3", "ipndm": "deis:kind=ipndm",
-           "t_ab": "deis:kind=tab", "rho_ab": "deis:kind=rhoab", "rho_rk": "rhork",
-           "res_2m": "dpm:order=2,solver_type=heun", "res_multistep": "dpm:order=2,solver_type=heun",
-           "res_2s": "dpm:order=2,method=singlestep,solver_type=heun",
-           "exp_rk2": "dpm:order=2,method=singlestep,solver_type=heun",
-           "exp_rk3": "dpm:order=3,method=singlestep,solver_type=heun", "scire_v1": "scire:variant=v1",
-           "scire_v2": "scire:variant=v2", "scire++": "scire:variant=v2", "rfim": "ddim_gmm:kernel=rfim,K=1",
-           "euler_maruyama": "em"}
+ALIASES = {
+    "dpmpp_2m": "dpm:order=2", "dpmpp_3m": "dpm:order=3", "dpmpp_3m_corrected": "dpm:order=3,corrected=1",
+    "dpmpp_2s": "dpm:order=2,method=singlestep,stages=even", "dpmpp_2s_a": "dpm:order=2,method=singlestep,eta=1",
+    "dpmpp_2s_ancestral": "dpm:order=2,method=singlestep,eta=1",
+    "dpm_1": "dpm:algorithm_type=dpmsolver,order=1,method=singlestep",
+    "dpm_2": "dpm:algorithm_type=dpmsolver,order=2,method=singlestep,stages=even",
+    "dpm_2_a": "dpm:algorithm_type=dpmsolver,order=2,method=singlestep,eta=1",
+    "dpm_2_ancestral": "dpm:algorithm_type=dpmsolver,order=2,method=singlestep,eta=1",
+    "dpm_3": "dpm:algorithm_type=dpmsolver,order=3,method=singlestep,stages=even",
+    "dpm_fast": "dpm:algorithm_type=dpmsolver,order=3,method=singlestep",
+    "dpm_solver_fast": "dpm:algorithm_type=dpmsolver,order=3,method=singlestep", "dpmpp_2m_sde": "sde_dpm:order=2",
+    "uni_pc": "unipc", "uni_pc_bh1": "unipc:solver_type=bh1", "uni_pc_bh2": "unipc:solver_type=bh2",
+    "euler_a": "ddim:eta=1", "euler_ancestral": "ddim:eta=1", "lms": "deis:kind=rhoab,order=3",
+    "ipndm": "deis:kind=ipndm", "ipndm_v": "deis:kind=rhoab,order=3", "t_ab": "deis:kind=tab",
+    "tab_deis": "deis:kind=tab", "tab1": "deis:kind=tab,order=1", "tab2": "deis:kind=tab,order=2",
+    "tab3": "deis:kind=tab,order=3", "rho_ab": "deis:kind=rhoab", "rhoab_deis": "deis:kind=rhoab",
+    "rho_rk": "rhork", "rhork_deis": "rhork", "res_2m": "dpm:order=2,solver_type=heun",
+    "res_multistep": "dpm:order=2,solver_type=heun",
+    "res_2s": "dpm:order=2,method=singlestep,solver_type=heun,stages=even",
+    "exp_rk2": "dpm:order=2,method=singlestep,solver_type=heun,stages=even",
+    "exp_rk3": "dpm:order=3,method=singlestep,solver_type=heun,stages=even", "scire_v1": "scire:variant=v1",
+    "scire_v1_2": "scire:variant=v1,order=2,method=singlestep_fixed",
+    "scire_v1_3": "scire:variant=v1,order=3,method=singlestep_fixed", "scire_v1_agile": "scire:variant=v1,order=3",
+    "scire_v1_2m": "scire:variant=v1,order=2,method=multistep,profile=main",
+    "scire_v1_3m": "scire:variant=v1,order=3,method=multistep,profile=main", "scire_v2": "scire:variant=v2",
+    "scire++": "scire:variant=v2", "scire_v2_2": "scire:variant=v2,order=2,method=singlestep_fixed",
+    "scire_v2_3": "scire:variant=v2,order=3,method=singlestep_fixed",
+    "scire_v2_2m": "scire:variant=v2,order=2,method=multistep,profile=main",
+    "scire_v2_3m": "scire:variant=v2,order=3,method=multistep,profile=main", "scirei_2": "scire:variant=ei",
+    "rfim": "ddim_gmm:kernel=rfim,K=1", "rfim_gmm": "ddim_gmm:kernel=rfim", "euler_maruyama": "em"}
 
 
 def test_aliases(root, sample):
     """Each means what it says, and takes more options."""
     for alias, meaning in ALIASES.items():
-        same = [sample(f"solver={name} steps=8")[0] for name in (alias, meaning)]
+        fit = "K=2" if alias == "rfim_gmm" else ""  # as many directions as there are
+        same = [sample(f"solver={name}{',' * (':' in name) or ':'}{fit}".rstrip(",:") + " steps=8")[0]
+                for name in (alias, meaning)]
         assert np.array_equal(*same), alias
     assert np.array_equal(sample("solver=dpmpp_2m:solver_type=heun steps=8")[0],
                           sample("solver=dpm:order=2,solver_type=heun steps=8")[0])
     for typed, name in (("DPM++_2M", "dpmpp_2m"), ("DPM++2M-SDE", "dpmpp_2m_sde"), ("Euler-a", "euler_a"),
-                        ("UniPC", "unipc"), ("DPM-Solver-fast", "dpm_solver_fast"), ("DEIS", "deis")):
+                        ("UniPC", "unipc"), ("DPM-Solver-fast", "dpm_solver_fast"), ("DEIS", "deis"),
+                        ("dpm++2m", "dpmpp_2m"), ("DPM++_2S_a", "dpmpp_2s_ancestral"), ("dpm2", "dpm_2"),
+                        ("SciRE_v1-2m", "scire_v1_2m"), ("SciRE-V2-3m", "scire_v2_3m"), ("tAB3", "tab3"),
+                        ("tAB-DEIS", "t_ab"), ("rhoAB", "rho_ab"), ("rhoRK", "rhork"), ("RES_2S", "res_2s"),
+                        ("scire:order=3,method=singlestep_agile", "scire:order=3")):
         assert np.array_equal(sample(f"solver={typed} steps=8")[0], sample(f"solver={name} steps=8")[0]), typed
     source = (root / "src/solver/solver.c").read_text()
     listed = re.findall(r'\{"([^"]+)", "[^"]+"\}', source[source.index("aliases[]"):])
