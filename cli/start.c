@@ -4,6 +4,8 @@
 
 #include "run/run.h"
 #include "sample.h"
+#include "spec.h"
+#include "start.h"
 #include "study/ode.h"
 
 static const char *const options[] = {"prior", "prior-map", "data-moments"};
@@ -41,16 +43,8 @@ static dfl_status check_noise(const job *j) {
                 j->noise.path);
 }
 
-/* Said where a start was chosen. A last time of the card's that leaves data in the noise is for the
-   doctor to find. */
-dfl_status start_tell(job *j) {
-    const start_law *const law = law_of(j);
-    const bool asked =
-        start_is_own(law) || arg_given(j->args, "data-moments") || arg_given(j->args, "t-start");
-    const bool cut = law->t < 0.95 * j->model->card.t_max; /* a plan from a file may have chosen */
+dfl_status start_say(const start_law *law) {
     text out = {0}, warnings = {0};
-    TRY(check_noise(j));
-    if (arg_given(j->args, "quiet") || j->init.data || !(asked || cut)) return DFL_OK;
     start_print(law, &out);
     start_warn(law, &warnings);
     const dfl_status status = out.failed || warnings.failed ? fail_memory() : DFL_OK;
@@ -59,6 +53,36 @@ dfl_status start_tell(job *j) {
     text_free(&out);
     text_free(&warnings);
     return status;
+}
+
+/* A prior that was fitted at one time is good there only: so that is where the run begins, unless
+   another time was asked for. */
+dfl_status start_time(job *j) {
+    const char *file = job_text(j, "prior"), *spec = job_text(j, "process");
+    dfl_status status;
+    bool fitted;
+    double t;
+    if (!file || arg_given(j->args, "t-start") || arg_given(j->args, "plan")) return DFL_OK;
+    if (spec_is_auto(j->args, &status)) return status;
+    TRY(start_time_of_prior(file, spec ? spec : j->model->card.process, &fitted, &t));
+    if (!fitted) return DFL_OK;
+    text_add(&j->spec, "%st_start=%.17g", j->spec.len ? " " : "", t);
+    if (j->spec.failed) return fail_memory();
+    if (!arg_given(j->args, "quiet"))
+        fprintf(stderr, "driftless: T = %.6g, where %s was fitted\n", t, file);
+    return DFL_OK;
+}
+
+/* Said where a start was chosen. A last time of the card's that leaves data in the noise is for the
+   doctor to find. */
+dfl_status start_tell(job *j) {
+    const start_law *const law = law_of(j);
+    const bool asked =
+        start_is_own(law) || arg_given(j->args, "data-moments") || arg_given(j->args, "t-start");
+    const bool cut = law->t < 0.95 * j->model->card.t_max; /* a plan from a file may have chosen */
+    TRY(check_noise(j));
+    if (arg_given(j->args, "quiet") || j->init.data || !(asked || cut)) return DFL_OK;
+    return start_say(law);
 }
 
 /* States of --init are their own: then null. */

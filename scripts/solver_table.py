@@ -174,7 +174,7 @@ class Features:
 
 
 class Table:
-    """A CSV of cells, tuples that end in a number of evaluations; each is added as it is finished."""
+    """A CSV of cells, tuples; each is added as it is finished. Costs need tuples that end in a number of evaluations."""
 
     def __init__(self, folder, name, fields, cells, key=("solver", "grid", "nfe")):
         self.path, self.key = Path(folder) / name, key

@@ -13,7 +13,7 @@ const opt_row likelihood_options[] = {
     {"method", OPT_CHOICE, "flow", 0, 0, "flow|bound", "probability flow, or variational bound"},
     {"process", OPT_TEXT, NULL, 0, 0, NULL, "instead of the model's"},
     {"t_start", OPT_REAL, NULL, 0, 1, NULL, "T, where the start density stands"},
-    {"prior", OPT_CHOICE, "standard", 0, 0, "standard|exact", "start density at T"},
+    {"prior", OPT_CHOICE, "standard", 0, 0, "standard|exact|file", "start density at T"},
     {"draws", OPT_INT, "1", 1, 4096, NULL, "repetitions that are averaged"},
     {"seed", OPT_INT, "0", 0, 9e15, NULL, "of all random numbers"},
     {"steps", OPT_INT, NULL, 1, 1e5, NULL, "flow: steps; bound: times"},
@@ -69,12 +69,15 @@ static bool whole_times(const card *c) {
 /* Where no signal is left rho is infinite, and the datum cannot be carried there: stop before. */
 enum { INFINITE_BEFORE = 1000 };
 
-static dfl_status set_start(likelihood *l) {
+static dfl_status set_start(likelihood *l, const likelihood_wish *wish) {
     const process *p = l->net.process;
     const card *c = &l->model->card;
     const double most = fmin(c->t_max, p->t_hi);
     const opt_value *asked = opt_get(&l->options, "t_start");
+    const char *spec = opt_text(&l->options, "process");
     l->T = asked->set ? asked->number : most;
+    if (!asked->set && wish->prior)
+        TRY(start_time_of_prior(wish->prior, spec ? spec : c->process, &l->t_of_prior, &l->T));
     if (!asked->set && !isfinite(process_at(p, l->T).rho))
         l->T = most * (1 - 1.0 / INFINITE_BEFORE);
     TRY(process_check_time(p, "t_start", l->T));
@@ -199,7 +202,6 @@ static dfl_status set_bound(likelihood *l) {
     b->seed = l->seed;
     b->t = l->times;
     b->terms = terms->set ? (int)terms->number : 0;
-    b->prior_draws = 64;
     if (b->terms > b->S - 1)
         return fail(DFL_E_RANGE, "terms=%d: %d times have %d terms between them", b->terms, b->S,
                     b->S - 1);
@@ -218,20 +220,54 @@ static void set_scaling(likelihood *l) {
     l->added_bits = l->data->bytes ? log2(parts / span) : 0;
 }
 
-dfl_status likelihood_configure(likelihood *l, const char *spec) {
+enum { PRIOR_STANDARD, PRIOR_EXACT, PRIOR_FILE };
+
+/* The density at T. What a sampler checks of a prior before it starts there is checked here, too. */
+static dfl_status set_density(likelihood *l, const char *file) {
+    const process *p = l->net.process;
+    const card *c = &l->model->card;
+    if (opt_choice(&l->options, "prior") == PRIOR_EXACT)
+        return density_exact(l->model, p, l->T, &l->nu);
+    const scalar_at at = process_at(p, l->T);
+    const start_wish wish = {.prior = (char *)file};
+    const start_place place = {.card = c,
+                               .components = 1,
+                               .t = l->T,
+                               .a = at.a,
+                               .b = at.b,
+                               .scale = process_prior(p, l->T)};
+    TRY(start_open(&wish, &place, &l->start));
+    density_standard(p, l->T, l->net.dim, &l->nu);
+    if (!file) return DFL_OK;
+    density_prior(l->start->at, &l->nu);
+    return digest_file(file, l->prior_digest);
+}
+
+static dfl_status check_wish(const likelihood *l, const likelihood_wish *wish) {
+    const bool file = opt_choice(&l->options, "prior") == PRIOR_FILE;
+    if (file != (wish->prior != NULL))
+        return fail(DFL_E_COMBINATION,
+                    "prior=file goes with the file of a prior, and with no other");
+    if (wish->latents && !l->flow)
+        return fail(DFL_E_COMBINATION, "latents are states that the flow arrives at: method=flow");
+    if (wish->latents && l->draws > 1)
+        return fail(DFL_E_COMBINATION, "draws=%zu: latents are those of one", l->draws);
+    return DFL_OK;
+}
+
+dfl_status likelihood_configure(likelihood *l, const likelihood_wish *wish) {
     opts *const o = &l->options;
-    TRY(opts_parse_words("likelihood", likelihood_options, spec, o));
+    TRY(opts_parse_words("likelihood", likelihood_options, wish->spec, o));
     l->flow = opt_choice(o, "method") == 0;
     TRY(check_given(o, l->flow));
     l->draws = (size_t)opt_int(o, "draws");
+    TRY(check_wish(l, wish));
     l->seed = (uint64_t)opt_int(o, "seed");
     memcpy(l->range, l->model->card.range, sizeof l->range);
     set_scaling(l);
     TRY(denoiser_new(l->model, opt_text(o, "process"), l->batch, opt_choice(o, "derivative") == 1,
                      &l->net));
-    TRY(set_start(l));
+    TRY(set_start(l, wish));
     TRY(l->flow ? set_flow(l) : set_bound(l));
-    if (opt_choice(o, "prior") == 1) return density_exact(l->model, l->net.process, l->T, &l->nu);
-    density_standard(l->net.process, l->T, l->net.dim, &l->nu);
-    return DFL_OK;
+    return set_density(l, wish->prior);
 }

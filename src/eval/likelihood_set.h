@@ -5,6 +5,6 @@
 #include "eval/likelihood.h"
 
 /* Reads the settings and makes the method; model, data and batch are there. */
-dfl_status likelihood_configure(likelihood *l, const char *spec);
+dfl_status likelihood_configure(likelihood *l, const likelihood_wish *wish);
 
 #endif

@@ -237,6 +237,23 @@ dfl_status prior_read(const char *path, prior **out) {
     return status;
 }
 
+dfl_status prior_read_state(const char *path, double *a, double *b) {
+    input in = {.path = path};
+    const double *state = NULL;
+    TRY(npz_read(path, &own_names[A_STATE], 1, true, 1024, &in.at[A_STATE]));
+    dfl_status status =
+        in.at[A_STATE].rank < 0 ? missing(&in, "state") : take_reals(&in, A_STATE, 2, &state);
+    if (status == DFL_OK && !(state[0] > 0 && state[1] >= 0 && isfinite(state[0] + state[1])))
+        status = fail(DFL_E_FORMAT, "%s: 'state' %g, %g: a is above 0, b not below", path, state[0],
+                      state[1]);
+    if (status == DFL_OK) {
+        *a = state[0];
+        *b = state[1];
+    }
+    array_free(&in.at[A_STATE]);
+    return status;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static named_array word(const char *name, const char *s) {

@@ -11,6 +11,8 @@ typedef struct prior prior; /* immutable once made; may be shared between thread
 /* docs/prior-format.md. A file is a stranger's: E_FORMAT or E_RANGE unless every array fits the
    others, weights are a distribution and covariances are positive definite. */
 dfl_status prior_read(const char *path, prior **out);
+/* Only the state that the file's density is of, as prior_state. */
+dfl_status prior_read_state(const char *path, double *a, double *b);
 dfl_status prior_write(const prior *p, const char *path);
 void prior_free(prior *p); /* NULL is fine */
 
@@ -41,6 +43,8 @@ dfl_status prior_draw_of(const prior *p, int64_t label, uint64_t seed, uint64_t 
 
 /* log-density in nats at x [n][dim]; a row's value does not depend on its neighbours. */
 dfl_status prior_logp(const prior *p, const double *x, size_t n, double *logp);
+/* The same of the components of one class; label -1: of all. */
+dfl_status prior_logp_of(const prior *p, int64_t label, const double *x, size_t n, double *logp);
 
 /* Mean [dim] and covariance [dim][dim] of the whole mixture; either may be NULL. */
 dfl_status prior_moments(const prior *p, double *mean, double *cov);

@@ -34,6 +34,10 @@ typedef struct start_law start_law;
 dfl_status start_open(const start_wish *wish, const start_place *at, start_law **out);
 void start_free(start_law *s);
 
+/* The time that a prior's file was fitted at, on a process (option text); *fitted false: on clean
+   data, which serves every time. E_COMBINATION: the process is never in that state. */
+dfl_status start_time_of_prior(const char *path, const char *process, bool *fitted, double *t);
+
 /* Whether start_state is to be asked, or normals are scaled as ever. */
 bool start_is_own(const start_law *s);
 
