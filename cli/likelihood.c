@@ -14,6 +14,7 @@
 #include "open.h"
 #include "output.h"
 #include "progress.h"
+#include "start.h"
 #include "spec.h"
 #include "stop.h"
 
@@ -29,9 +30,9 @@ static const arg_row table[] = {
     {0, "method", NULL, "flow|bound", "flow",
      "probability flow, or variational bound of discrete steps", ARG_CHOICE, 0, 0},
     {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0},
-    {0, "t-start", NULL, "T", "the card's t_max", "time of the start density", ARG_REAL, 0, 1},
-    {0, "prior", NULL, "standard|exact", "standard",
-     "start density: that of sampling, or a mixture's own at T", ARG_CHOICE, 0, 0},
+    {0, "t-start", NULL, "T", "that of --prior, or the card's t_max", "time of the start density", ARG_REAL, 0, 1},
+    {0, "prior", NULL, "standard|exact|FILE", "standard",
+     "density at T: of plain noise, a mixture's own, or that of a file (driftless prior)", ARG_FILE, 0, 0},
     {0, "draws", NULL, "N", "1", "repetitions with other random numbers, averaged", ARG_INT, 1, 4096},
     {0, "steps", NULL, "N", "50; bound: those of the table, or 1000", "steps, or times of the bound",
      ARG_INT, 1, 1e5},
@@ -66,6 +67,7 @@ static const arg_row table[] = {
     {'s', "seed", NULL, "S", "0", "seed of all random numbers", ARG_INT, 0, 9e15},
     {'t', "threads", NULL, "T", "all cores", "threads of the network", ARG_INT, 0, 1024},
     {0, "batch", NULL, "B", "16", "images at once; no influence on results", ARG_INT, 1, 1 << 20},
+    {0, "latents", NULL, "FILE", NULL, "flow: keep the states at T (.npy)", ARG_FILE, 0, 0},
     {0, "json", NULL, "FILE", NULL, "save a record; - writes it to standard output", ARG_FILE, 0, 0},
     {'q', "quiet", NULL, NULL, NULL, "no progress and no summary", ARG_FLAG, 0, 0},
     ROWS_END};
@@ -87,7 +89,8 @@ const command command_likelihood = {
 
 typedef struct {
     const args *args;
-    const char *output, *json;
+    const char *output, *json, *latents;
+    const char *prior; /* file, or NULL */
     text spec, part;
     dfl_model *model;
     likelihood_data data;
@@ -99,9 +102,18 @@ typedef struct {
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
+static dfl_status check_latents(const work *w) {
+    if (!text_ends_in(w->latents, ".npy"))
+        return fail(DFL_E_ARG, "--latents: %s: the name must end in .npy", w->latents);
+    if (w->output && strcmp(w->output, w->latents) == 0)
+        return fail(DFL_E_ARG, "--latents: %s is already another output", w->latents);
+    return output_check_folder(w->latents);
+}
+
 static dfl_status check_outputs(work *w) {
     w->output = arg(w->args, "output")->text;
     w->json = arg(w->args, "json")->text;
+    w->latents = arg(w->args, "latents")->text;
     w->quiet = arg_given(w->args, "quiet");
     if (w->output) {
         if (!text_ends_in(w->output, ".npz") && !text_ends_in(w->output, ".npy"))
@@ -110,21 +122,34 @@ static dfl_status check_outputs(work *w) {
         text_add(&w->part, "%s.part", w->output);
         if (w->part.failed) return fail_memory();
     }
+    if (w->latents) TRY(check_latents(w));
     if (!w->json || strcmp(w->json, "-") == 0) return DFL_OK;
-    if (w->output && strcmp(w->output, w->json) == 0)
+    if ((w->output && strcmp(w->output, w->json) == 0) ||
+        (w->latents && strcmp(w->latents, w->json) == 0))
         return fail(DFL_E_ARG, "--json: %s is already another output", w->json);
     return output_check_folder(w->json);
 }
 
+/* The word of --prior: one of two densities that need no file, or a file. */
+static dfl_status add_prior(work *w) {
+    const char *word = arg(w->args, "prior")->text;
+    if (!word) return DFL_OK;
+    const bool named = strcmp(word, "standard") == 0 || strcmp(word, "exact") == 0;
+    if (!named) w->prior = word;
+    text_add(&w->spec, " prior=%s", named ? word : "file");
+    return DFL_OK;
+}
+
 static dfl_status make_spec(work *w) {
-    static const char *const words[] = {
-        "method", "process", "t-start",    "prior",   "draws", "steps", "t-end",
-        "solver", "form",    "trace",      "probes",  "rtol",  "atol",  "max-nfe",
-        "grid",   "scaling", "derivative", "fd-step", "terms", "seed",  "variance"};
+    static const char *const words[] = {"method",     "process", "t-start", "draws", "steps",
+                                        "t-end",      "solver",  "form",    "trace", "probes",
+                                        "rtol",       "atol",    "max-nfe", "grid",  "scaling",
+                                        "derivative", "fd-step", "terms",   "seed",  "variance"};
     TRY(check_outputs(w));
     if (arg_given(w->args, "labels") && arg_given(w->args, "class"))
         return fail(DFL_E_ARG, "--labels and --class contradict each other");
     TRY(spec_add(w->args, words, sizeof words / sizeof *words, false, &w->spec));
+    TRY(add_prior(w));
     if (arg_given(w->args, "clip-denoised")) text_add(&w->spec, " clip_denoised=1");
     text_add(&w->spec, "%s", "");
     return w->spec.failed ? fail_memory() : DFL_OK;
@@ -153,15 +178,27 @@ static int watch(void *user, size_t evaluations) {
     return 0;
 }
 
+/* How far plain noise, or a prior, is from the data at T, as before sampling. */
+static dfl_status tell_start(const work *w) {
+    const likelihood *l = w->job;
+    if (l->t_of_prior)
+        fprintf(stderr, "driftless: T = %.6g, where %s was fitted\n", l->T, w->prior);
+    if (!l->start || !(w->prior || arg_given(w->args, "t-start"))) return DFL_OK;
+    return start_say(l->start);
+}
+
 static dfl_status make_job(work *w) {
     const likelihood_wish wish = {
         .spec = w->spec.data,
         .first = arg_given(w->args, "first") ? (size_t)arg(w->args, "first")->integer : 0,
         .count = arg_given(w->args, "count") ? (size_t)arg(w->args, "count")->integer : 0,
-        .batch = arg_given(w->args, "batch") ? (size_t)arg(w->args, "batch")->integer : 0};
+        .batch = arg_given(w->args, "batch") ? (size_t)arg(w->args, "batch")->integer : 0,
+        .prior = w->prior,
+        .latents = w->latents != NULL};
     TRY(likelihood_new(w->model, &w->data, &wish, &w->job));
     w->job->net.watch = watch;
     w->job->net.user = w;
+    if (!w->quiet) TRY(tell_start(w));
     if (w->output && access(w->part.data, F_OK) == 0)
         return likelihood_resume(w->job, w->part.data);
     return DFL_OK;
@@ -244,7 +281,21 @@ static dfl_status write_npz(const work *w) {
     return status;
 }
 
+static dfl_status write_latents(const work *w) {
+    const likelihood *l = w->job;
+    const card *c = &w->model->card;
+    size_t shape[ARRAY_RANK_MAX] = {l->count};
+    npy_writer *out;
+    for (int i = 0; i < c->rank; i++) shape[i + 1] = c->shape[i];
+    TRY(npy_create(w->latents, ARRAY_F64, c->rank + 1, shape, &out));
+    const dfl_status status = npy_append(out, l->latents, l->count);
+    if (status == DFL_OK) return npy_commit(out);
+    npy_discard(out);
+    return status;
+}
+
 static dfl_status write_output(const work *w) {
+    if (w->latents) TRY(write_latents(w));
     if (!w->output) return DFL_OK;
     TRY(text_ends_in(w->output, ".npy") ? write_npy(w) : write_npz(w));
     if (unlink(w->part.data) == 0 || errno == ENOENT) return DFL_OK;
@@ -262,7 +313,17 @@ static void add_settings(const work *w, text *out) {
     text_add(out, ", \"method\": \"%s\", \"settings\": ", l->flow ? "flow" : "bound");
     json_add_text(out, status == DFL_OK ? settings.data : "");
     text_free(&settings);
-    text_add(out, ", \"prior\": \"%s\"", l->nu.kind);
+    text_add(out, ", \"start_density\": \"%s\"", opt_text(&l->options, "prior"));
+    if (w->prior) {
+        text_add(out, ", \"prior_file\": {\"path\": ");
+        json_add_text(out, w->prior);
+        text_add(out, ", \"sha256\": \"%s\"}", l->prior_digest);
+    }
+    text_add(out, ", \"start\": ");
+    if (l->start)
+        start_json(l->start, out);
+    else
+        text_add(out, "null");
     json_add_next_real(out, "t_start", l->T);
     if (l->flow) {
         static const char *const kinds[] = {"exact", "rademacher", "gaussian", "hadamard"};

@@ -39,8 +39,9 @@ static const arg_row rows[] = {
     {0, "model-cache", NULL, "DIR", NULL, "keep compiled networks in this folder", ARG_FILE, 0, 0},
     {0, "init", NULL, "FILE", NULL, "start from the states in this .npy", ARG_FILE, 0, 0},
     {0, "prior", NULL, "PATH", "noise",
-     "density that starts come from, for --t-start below 1: a file, or the folder of a flow, which "
-     "says T",
+     "density that starts come from, for --t-start below 1 (or where it was fitted): a file, or "
+     "the "
+     "folder of a flow",
      ARG_FILE, 0, 0},
     {0, "prior-map", NULL, "draw|flow", "draw",
      "draw from it, or map noise by the flow of one Gaussian", ARG_CHOICE, 0, 0},
@@ -96,8 +97,7 @@ static dfl_status read_settings(job *j) {
     const char *solver = job_text(j, "solver");
     j->adaptive = solver && adaptive_is_named(solver);
     if (j->adaptive) TRY(adaptive_refuse(j->args));
-    TRY(spec_make(j->args, &j->spec));
-    return start_time(j->args, &j->spec);
+    return spec_make(j->args, &j->spec);
 }
 
 static dfl_status check_outputs(job *j) {
@@ -268,10 +268,10 @@ static const struct {
 } stages[] = {{read_settings, CODE_BY_STATUS}, {check_outputs, CODE_BY_STATUS},
               {read_inputs, CODE_FAILURE},     {check_model_options, CODE_BY_STATUS},
               {load_model, CODE_MODEL},        {choose_class, CODE_BY_STATUS},
-              {make_plan, CODE_BY_STATUS},     {job_prepare, CODE_BY_STATUS},
-              {start_tell, CODE_BY_STATUS},    {job_draw, CODE_BY_STATUS},
-              {write_outputs, CODE_FAILURE},   {write_record, CODE_FAILURE},
-              {print_summary, CODE_FAILURE}};
+              {start_time, CODE_BY_STATUS},    {make_plan, CODE_BY_STATUS},
+              {job_prepare, CODE_BY_STATUS},   {start_tell, CODE_BY_STATUS},
+              {job_draw, CODE_BY_STATUS},      {write_outputs, CODE_FAILURE},
+              {write_record, CODE_FAILURE},    {print_summary, CODE_FAILURE}};
 
 static void job_free(job *j) {
     sink_free(j->sink);

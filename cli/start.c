@@ -1,10 +1,11 @@
 /* "driftless sample" from a time below 1: options of the start, and the mismatch meter, which says
    before anything is sampled how far the start is from the law of the data at that time. */
-#include <math.h>
 #include <stdio.h>
 
 #include "run/run.h"
 #include "sample.h"
+#include "spec.h"
+#include "start.h"
 #include "study/ode.h"
 
 static const char *const options[] = {"prior", "prior-map", "data-moments"};
@@ -17,19 +18,6 @@ dfl_status start_refuse(const args *a) {
     if (arg_given(a, "prior-map") && !arg_given(a, "prior") && !arg_given(a, "data-moments"))
         return fail(DFL_E_ARG, "--prior-map needs --prior or, for flow, --data-moments");
     return DFL_OK;
-}
-
-/* A flow is a density at one time, at which a run starts unless it is told another. */
-dfl_status start_time(const args *a, text *spec) {
-    const char *const path = arg(a, "prior")->text;
-    double t = NAN;
-    if (!path || arg_given(a, "t-start")) return DFL_OK;
-    TRY(prior_own_time(path, &t));
-    if (isfinite(t)) {
-        text_add(spec, "%st_start=", spec->len ? " " : "");
-        text_real(spec, t);
-    }
-    return spec->failed ? fail_memory() : DFL_OK;
 }
 
 void start_options(const job *j, text *out) {
@@ -55,16 +43,8 @@ static dfl_status check_noise(const job *j) {
                 j->noise.path);
 }
 
-/* Said where a start was chosen. A last time of the card's that leaves data in the noise is for the
-   doctor to find. */
-dfl_status start_tell(job *j) {
-    const start_law *const law = law_of(j);
-    const bool asked =
-        start_is_own(law) || arg_given(j->args, "data-moments") || arg_given(j->args, "t-start");
-    const bool cut = law->t < 0.95 * j->model->card.t_max; /* a plan from a file may have chosen */
+dfl_status start_say(const start_law *law) {
     text out = {0}, warnings = {0};
-    TRY(check_noise(j));
-    if (arg_given(j->args, "quiet") || j->init.data || !(asked || cut)) return DFL_OK;
     start_print(law, &out);
     start_warn(law, &warnings);
     const dfl_status status = out.failed || warnings.failed ? fail_memory() : DFL_OK;
@@ -73,6 +53,36 @@ dfl_status start_tell(job *j) {
     text_free(&out);
     text_free(&warnings);
     return status;
+}
+
+/* A prior that was fitted at one time is good there only: so that is where the run begins, unless
+   another time was asked for. */
+dfl_status start_time(job *j) {
+    const char *file = job_text(j, "prior"), *spec = job_text(j, "process");
+    dfl_status status;
+    bool fitted;
+    double t;
+    if (!file || arg_given(j->args, "t-start") || arg_given(j->args, "plan")) return DFL_OK;
+    if (spec_is_auto(j->args, &status)) return status;
+    TRY(start_time_of_prior(file, spec ? spec : j->model->card.process, &fitted, &t));
+    if (!fitted) return DFL_OK;
+    text_add(&j->spec, "%st_start=%.17g", j->spec.len ? " " : "", t);
+    if (j->spec.failed) return fail_memory();
+    if (!arg_given(j->args, "quiet"))
+        fprintf(stderr, "driftless: T = %.6g, where %s was fitted\n", t, file);
+    return DFL_OK;
+}
+
+/* Said where a start was chosen. A last time of the card's that leaves data in the noise is for the
+   doctor to find. */
+dfl_status start_tell(job *j) {
+    const start_law *const law = law_of(j);
+    const bool asked =
+        start_is_own(law) || arg_given(j->args, "data-moments") || arg_given(j->args, "t-start");
+    const bool cut = law->t < 0.95 * j->model->card.t_max; /* a plan from a file may have chosen */
+    TRY(check_noise(j));
+    if (arg_given(j->args, "quiet") || j->init.data || !(asked || cut)) return DFL_OK;
+    return start_say(law);
 }
 
 /* States of --init are their own: then null. */

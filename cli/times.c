@@ -235,30 +235,29 @@ static dfl_status compute(work *w) {
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-/* times, loss and reconstruction of each image, and its mismatch for each start. */
+/* times, loss and reconstruction of each image, and its gap for each start. */
 static dfl_status write_output(const work *w) {
     const times_study *s = w->study;
     const size_t n = s->count, m = s->m, starts = 1 + s->npriors;
     if (!w->output) return DFL_OK;
     double *const loss = mem_array(mem_product(n, m, 1), sizeof *loss);
     double *const decoder = mem_array(n, sizeof *decoder);
-    double *const mismatch = mem_array(mem_product(starts, n, m), sizeof *mismatch);
+    double *const gap = mem_array(mem_product(starts, n, m), sizeof *gap);
     const named_array arrays[] = {{"times", {ARRAY_F64, 1, {m}, s->t}},
                                   {"loss", {ARRAY_F64, 2, {n, m}, loss}},
-                                  {"mismatch", {ARRAY_F64, 3, {starts, n, m}, mismatch}},
+                                  {"mismatch", {ARRAY_F64, 3, {starts, n, m}, gap}},
                                   {"decoder", {ARRAY_F64, 1, {n}, decoder}}};
-    dfl_status status = loss && decoder && mismatch ? DFL_OK : fail_memory();
+    dfl_status status = loss && decoder && gap ? DFL_OK : fail_memory();
     for (size_t i = 0; status == DFL_OK && i < n; i++) {
         memcpy(loss + i * m, s->loss + i * (m + 1), m * sizeof *loss);
         decoder[i] = s->loss[i * (m + 1) + m];
         for (size_t k = 0; k < starts; k++)
-            for (size_t j = 0; j < m; j++)
-                mismatch[(k * n + i) * m + j] = times_mismatch(s, k, j, i);
+            for (size_t j = 0; j < m; j++) gap[(k * n + i) * m + j] = times_mismatch(s, k, j, i);
     }
     if (status == DFL_OK) status = npz_write(w->output, arrays, 4);
     free(loss);
     free(decoder);
-    free(mismatch);
+    free(gap);
     TRY(status);
     if (unlink(w->part.data) == 0 || errno == ENOENT) return DFL_OK;
     return fail(DFL_E_IO, "%s: %s", w->part.data, strerror(errno));

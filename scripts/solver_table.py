@@ -180,19 +180,22 @@ class Features:
 
 
 class Table:
-    """A CSV of cells; each is added as it is finished."""
+    """A CSV of cells, tuples; each is added as it is finished. Costs need tuples that end in a number of evaluations."""
 
-    def __init__(self, folder, name, fields, cells):
-        self.path = Path(folder) / name
-        self.fields = ["solver", "grid", "nfe", *fields, "note"]
+    def __init__(self, folder, name, fields, cells, key=("solver", "grid", "nfe")):
+        self.path, self.key = Path(folder) / name, key
+        self.fields = [*key, *fields, "note"]
         self.done = set()
         if self.path.exists():
             with open(self.path, newline="") as file:
-                self.done = {(r["solver"], r["grid"], int(r["nfe"])) for r in csv.DictReader(file)}
-        self.cells = [c for c in cells if c not in self.done]
+                self.done = {tuple(r[k] for k in key) for r in csv.DictReader(file)}
+        self.cells = [c for c in cells if self.lacks(c)]
+
+    def lacks(self, cell):
+        return tuple(map(str, cell)) not in self.done
 
     def cost(self, samples):
-        return samples * sum(nfe for _, _, nfe in self.cells)
+        return samples * sum(cell[-1] for cell in self.cells)
 
     def add(self, cell, **values):
         fresh = not self.path.exists()
@@ -200,8 +203,8 @@ class Table:
             writer = csv.DictWriter(file, self.fields)
             if fresh:
                 writer.writeheader()
-            writer.writerow(dict(zip(("solver", "grid", "nfe"), cell), **values))
-        self.done.add(cell)
+            writer.writerow(dict(zip(self.key, cell), **values))
+        self.done.add(tuple(map(str, cell)))
         print(f"{self.path.name} {len(self.done)}: {' '.join(map(str, cell))}:",
               *values.values(), file=sys.stderr)
 
@@ -242,7 +245,7 @@ def measure_stochastic(program, table, arguments):
     features = Features(arguments.features)
     reference = program.kept(REFERENCE, samples, OTHER_SEED)
     floor = ("(floor: the reference from other starts)", REFERENCE[1], REFERENCE[2])
-    for cell in [c for c in (floor,) if c not in table.done] + table.cells:
+    for cell in [c for c in (floor,) if table.lacks(c)] + table.cells:
         if cell is floor:
             x, record = program.kept(REFERENCE, samples, FLOOR_SEED), {"run": {"nfe": REFERENCE[2]}}
         else:

@@ -78,7 +78,9 @@ static dfl_status try_use(void) {
 
 static dfl_status try_file(void) {
     prior *p = NULL;
+    double a, b;
     dfl_status status = prior_write(ready[KIND_PCAGMM], path);
+    if (status == DFL_OK) status = prior_read_state(path, &a, &b);
     if (status == DFL_OK) status = prior_read(path, &p);
     prior_free(p);
     return status;

@@ -235,7 +235,7 @@ static void test_draws(void **state) {
 static likelihood *of_batch(const likelihood_data *data, const char *spec, size_t first,
                             size_t count, size_t batch) {
     likelihood *l;
-    const likelihood_wish wish = {spec, first, count, batch};
+    const likelihood_wish wish = {.spec = spec, .first = first, .count = count, .batch = batch};
     assert_ok(likelihood_new(mixture2d, data, &wish, &l));
     return l;
 }
@@ -323,10 +323,11 @@ static void test_refusals(void **state) {
                 cases[i].code, cases[i].says);
     refused(likelihood_new(mixture2d, &wide, &(likelihood_wish){.spec = ""}, &l), DFL_E_COMBINATION,
             "the data have 3 numbers");
-    refused(likelihood_new(mixture2d, &data, &(likelihood_wish){"", 6, 0, 0}, &l), DFL_E_RANGE,
-            "end at image 5");
-    refused(likelihood_new(mixture2d, &data, &(likelihood_wish){"", 4, 3, 0}, &l), DFL_E_RANGE,
-            "there are 2");
+    refused(likelihood_new(mixture2d, &data, &(likelihood_wish){.spec = "", .first = 6}, &l),
+            DFL_E_RANGE, "end at image 5");
+    refused(likelihood_new(mixture2d, &data, &(likelihood_wish){.spec = "", .first = 4, .count = 3},
+                           &l),
+            DFL_E_RANGE, "there are 2");
 }
 
 /* A network that takes whole times has no flow, but a bound. */

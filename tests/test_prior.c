@@ -286,7 +286,7 @@ static void test_standard(void **state) {
 /* A class's density is that of its components; all classes together are the whole. */
 static void test_classes(void **state) {
     (void)state;
-    double x[ROWS * D], one[ROWS], two[ROWS], whole[ROWS], from[D], of[D];
+    double x[ROWS * D], one[ROWS], two[ROWS], whole[ROWS], out[ROWS], from[D], of[D];
     draw(ROWS * D, 8, x);
     for (int i = 1; i < KINDS; i++) {
         prior *const p = some_prior((kind)i, 2, D, Q), *first, *second, *all;
@@ -300,6 +300,12 @@ static void test_classes(void **state) {
         assert_ok(prior_logp(all, x, ROWS, whole));
         for (size_t r = 0; r < ROWS; r++)
             near(log(4. / 6 * exp(one[r]) + 2. / 6 * exp(two[r])), whole[r], 1e-12, kind_names[i]);
+        for (int64_t c = -1; c < 2; c++) {
+            const double *const same = c < 0 ? whole : c ? two : one;
+            assert_ok(prior_logp_of(p, c, x, ROWS, out));
+            for (size_t r = 0; r < ROWS; r++) near(out[r], same[r], 1e-12, kind_names[i]);
+        }
+        refused(prior_logp_of(p, 2, x, ROWS, out), DFL_E_RANGE, "0 to 1");
         for (uint64_t s = 0; s < 40; s++) {
             assert_ok(prior_draw_of(p, 0, 1, s, from));
             assert_ok(prior_draw(first, 1, s, of));

@@ -191,16 +191,16 @@ static void test_processes(void **state) {
         const double path = D / 2.0 * (log(hi / (v + hi)) - log(lo / (v + lo)));
         const scalar_at at = process_at(s->net.process, s->t[s->m - 1]);
         const double scale = process_prior(s->net.process, s->t[s->m - 1]).v[0];
-        double mismatch = 0;
+        double gap = 0;
         for (size_t i = 0; i < N * D; i++) {
             const double m = at.a * x[i] / scale, r = at.b * at.b / (scale * scale);
-            mismatch += (m * m + r - 1 - log(r)) / 2 / N;
+            gap += (m * m + r - 1 - log(r)) / 2 / N;
         }
         print_message("%s%s: path %.4f +- %.4f (%.4f)\n", cases[k][0], cases[k][1], p->path.mean,
                       p->path.error, path);
         assert_near(p->path.mean, path, 4.5 * p->path.error + 2e-3 * path);
         assert_true(p->path.error < 0.05 * path);
-        assert_near(p->mismatch.mean, mismatch, 1e-9);
+        assert_near(p->mismatch.mean, gap, 1e-9);
         for (size_t j = 1; j < s->m; j++) assert_true(s->t[j] > s->t[j - 1]);
         times_choice_free(&c);
         times_free(s);

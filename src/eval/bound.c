@@ -133,16 +133,20 @@ double bound_decoder(const bound *b, const bound_data *data, size_t i) {
 static dfl_status average_prior(bound *b, const bound_data *data, size_t i, double *out) {
     const size_t dim = b->net->dim;
     const scalar_at at = process_at(b->net->process, b->t[b->S - 1]);
-    double sum = 0;
-    for (size_t k = 0; k < b->prior_draws; k++) {
-        const uint32_t key = (uint32_t)(data->draw * b->prior_draws + k);
-        double logp;
-        noise_normals(b->seed, DRAW_PRIOR, key, data->sample[i], 0, dim, b->x);
-        for (size_t d = 0; d < dim; d++) b->x[d] = at.a * data->data[i * dim + d] + at.b * b->x[d];
-        TRY(b->nu->logp(b->nu, b->x, data->label ? data->label[i] : -1, &logp));
-        sum += logp;
+    const int64_t label = data->label ? data->label[i] : -1;
+    double sum = 0, logp[PRIOR_DRAWS];
+    for (size_t k = 0, n; k < PRIOR_DRAWS; k += n) {
+        n = PRIOR_DRAWS - k < b->net->batch ? PRIOR_DRAWS - k : b->net->batch;
+        for (size_t j = 0; j < n; j++) {
+            double *const x = b->x + j * dim;
+            const uint32_t key = (uint32_t)(data->draw * PRIOR_DRAWS + k + j);
+            noise_normals(b->seed, DRAW_PRIOR, key, data->sample[i], 0, dim, x);
+            for (size_t d = 0; d < dim; d++) x[d] = at.a * data->data[i * dim + d] + at.b * x[d];
+        }
+        TRY(b->nu->logp(b->nu, b->x, n, label, logp));
+        for (size_t j = 0; j < n; j++) sum += logp[j];
     }
-    *out = sum / (double)b->prior_draws;
+    *out = sum / PRIOR_DRAWS;
     return DFL_OK;
 }
 

@@ -29,6 +29,8 @@ bound_term bound_term_of(const process *p, double s, double t, size_t dim, bound
    both sides, open at 0 and 255; at least log 1e-12. */
 double decoder_log_level(int level, double mean, double sd, const double range[2]);
 
+enum { PRIOR_DRAWS = 64 }; /* for E log nu(x_T) where nu has no closed form */
+
 typedef struct {
     denoiser *net;
     const density *nu;
@@ -40,7 +42,6 @@ typedef struct {
     int S;                       /* times */
     const double *t;             /* [S] rising */
     int terms;                   /* of L_2 ... L_S that are evaluated, an unbiased choice; 0: all */
-    size_t prior_draws;          /* where nu has no closed form */
     double *x, *noise, *eps_hat; /* [batch][dim] */
     denoise_time *at;            /* [batch] */
 } bound;
@@ -50,7 +51,7 @@ typedef struct {
     size_t nfe;
 } bound_value;
 
-/* The fields down to prior_draws are set by the caller. */
+/* The fields down to terms are set by the caller. */
 dfl_status bound_init(bound *b);
 void bound_free(bound *b);
 

@@ -13,9 +13,11 @@ static double normalisation(const density *nu) {
     return -(double)nu->dim * (log(nu->scale) + LOG_2PI / 2);
 }
 
-static dfl_status standard_logp(const density *nu, const double *x, int64_t label, double *out) {
+static dfl_status standard_logp(const density *nu, const double *x, size_t n, int64_t label,
+                                double *out) {
     (void)label;
-    *out = normalisation(nu) - square(x, nu->dim) / (2 * nu->scale * nu->scale);
+    for (size_t i = 0; i < n; i++)
+        out[i] = normalisation(nu) - square(x + i * nu->dim, nu->dim) / (2 * nu->scale * nu->scale);
     return DFL_OK;
 }
 
@@ -32,8 +34,11 @@ void density_standard(const process *p, double t, size_t dim, density *out) {
                      .scale = process_prior(p, t).v[0]};
 }
 
-static dfl_status exact_logp(const density *nu, const double *x, int64_t label, double *out) {
-    return mixture_log_density(nu->mix, &nu->at, x, label, out);
+static dfl_status exact_logp(const density *nu, const double *x, size_t n, int64_t label,
+                             double *out) {
+    for (size_t i = 0; i < n; i++)
+        TRY(mixture_log_density(nu->mix, &nu->at, x + i * nu->dim, label, out + i));
+    return DFL_OK;
 }
 
 dfl_status density_exact(const dfl_model *model, const process *p, double t, density *out) {
@@ -46,4 +51,15 @@ dfl_status density_exact(const dfl_model *model, const process *p, double t, den
                     t);
     process_marginal(p, t, &out->at);
     return DFL_OK;
+}
+
+static dfl_status prior_density(const density *nu, const double *x, size_t n, int64_t label,
+                                double *out) {
+    const bool of_class = label >= 0 && label < prior_classes(nu->aux);
+    return prior_logp_of(nu->aux, of_class ? label : -1, x, n, out);
+}
+
+void density_prior(const prior *at, density *out) {
+    *out =
+        (density){.kind = prior_kind(at), .dim = prior_dim(at), .logp = prior_density, .aux = at};
 }

@@ -172,7 +172,7 @@ static dfl_status read_value(const flow_logp *f, const flow_data *data, size_t i
     double *const z = f->states + i * (dim + 1);
     const double path = z[dim] + (double)dim * log(scale / change_at(f->form, &first).scale);
     for (size_t d = 0; d < dim; d++) z[d] *= scale;
-    TRY(f->nu->logp(f->nu, z, data->label ? data->label[i] : -1, &out->prior));
+    TRY(f->nu->logp(f->nu, z, 1, data->label ? data->label[i] : -1, &out->prior));
     out->path = path + (p->row->unit_signal ? (double)dim * log(first.a) : 0);
     out->logp = out->prior + out->path;
     if (isfinite(out->logp)) return DFL_OK;

@@ -58,6 +58,7 @@ typedef struct {
     size_t draw;
 } flow_data;
 
+/* Leaves the states x_T [n][dim + 1] in f->states, dim numbers of each row. */
 dfl_status flow_logp_run(flow_logp *f, const flow_data *data, flow_value *out);
 
 /* flow_adaptive.c: the way of all samples from states [n][dim + 1] to T by ode45; slopes of each. */

@@ -24,12 +24,13 @@ dfl_status likelihood_check(const dfl_model *model, const likelihood_data *data,
                 data->n - first);
 }
 
-static dfl_status allocate(likelihood *l) {
+static dfl_status allocate(likelihood *l, bool latents) {
     const bool terms = !l->flow && l->bound.terms == 0;
     l->width = ROW_NUMBERS + (terms ? (size_t)l->bound.S : 0);
     l->rows = mem_array(mem_product(l->count, l->width, 1), sizeof *l->rows);
     l->values = mem_array(mem_product(l->batch, l->net.dim, 1), sizeof *l->values);
-    return l->rows && l->values ? DFL_OK : fail_memory();
+    if (latents) l->latents = mem_array(mem_product(l->count, l->net.dim, 1), sizeof *l->latents);
+    return l->rows && l->values && (l->latents || !latents) ? DFL_OK : fail_memory();
 }
 
 dfl_status likelihood_new(dfl_model *model, const likelihood_data *data,
@@ -45,9 +46,9 @@ dfl_status likelihood_new(dfl_model *model, const likelihood_data *data,
     if (status == DFL_OK) {
         l->count = wish->count ? wish->count : data->n - wish->first;
         if (l->batch > l->count) l->batch = l->count;
-        status = likelihood_configure(l, wish->spec);
+        status = likelihood_configure(l, wish);
     }
-    if (status == DFL_OK) status = allocate(l);
+    if (status == DFL_OK) status = allocate(l, wish->latents);
     if (status == DFL_OK)
         *out = l;
     else
@@ -60,10 +61,12 @@ void likelihood_free(likelihood *l) {
     flow_logp_free(&l->along);
     bound_free(&l->bound);
     denoiser_free(&l->net);
+    start_free(l->start);
     opts_free(&l->options);
     free(l->times);
     free(l->rows);
     free(l->values);
+    free(l->latents);
     free(l);
 }
 
@@ -124,6 +127,9 @@ static dfl_status along_flow(likelihood *l, const repetition *r) {
         its[ROW_PRIOR] -= share * out[i].prior;
         its[ROW_PATH] -= share * out[i].path;
         its[ROW_NFE] += (double)out[i].nfe;
+        if (l->latents)
+            memcpy(l->latents + (l->done + i) * l->net.dim, l->along.states + i * (l->net.dim + 1),
+                   l->net.dim * sizeof *l->latents);
     }
     free(out);
     return status;
@@ -200,6 +206,7 @@ dfl_status likelihood_text(const likelihood *l, text *out) {
     family_print(&l->net.process->row->is, &l->net.process->options, out);
     text_add(out, ";T=");
     text_real(out, l->T);
+    if (*l->prior_digest) text_add(out, ";prior_sha256=%s", l->prior_digest);
     if (l->flow) {
         text_add(out, ";eps=");
         text_real(out, l->eps);
@@ -217,24 +224,47 @@ static dfl_status identity(const likelihood *l, text *out) {
     TRY(model_identify(l->model, hex));
     text_add(out, "driftless-likelihood/1;model=%s;data=%s;first=%zu;", hex, l->data->digest,
              l->first);
+    if (l->latents) text_add(out, "latents;");
     return likelihood_text(l, out);
 }
 
-enum { PART_SETTINGS, PART_ROWS, PARTS };
-static const char *const parts[PARTS] = {"settings", "rows"};
+enum { PART_SETTINGS, PART_ROWS, PART_LATENTS, PARTS };
+static const char *const parts[PARTS] = {"settings", "rows", "latents"};
+
+static int parts_of(const likelihood *l) {
+    return l->latents ? PARTS : PART_LATENTS;
+}
 
 dfl_status likelihood_save(const likelihood *l, const char *path) {
     text own = {0};
     dfl_status status = identity(l, &own);
-    const named_array arrays[PARTS] = {{parts[0], {ARRAY_U8, 1, {own.len}, own.data}},
-                                       {parts[1], {ARRAY_F64, 2, {l->done, l->width}, l->rows}}};
-    if (status == DFL_OK) status = npz_write(path, arrays, PARTS);
+    const named_array arrays[PARTS] = {
+        {parts[0], {ARRAY_U8, 1, {own.len}, own.data}},
+        {parts[1], {ARRAY_F64, 2, {l->done, l->width}, l->rows}},
+        {parts[2], {ARRAY_F64, 2, {l->done, l->net.dim}, l->latents}}};
+    if (status == DFL_OK) status = npz_write(path, arrays, parts_of(l));
     text_free(&own);
     return status;
 }
 
+/* Rows [done][width] of numbers into `to`, at most `most` of them. */
+static dfl_status take_rows(const char *path, const array *a, const char *name, size_t width,
+                            size_t most, double *to) {
+    if (a->type != ARRAY_F64 || a->rank != 2 || a->shape[1] != width)
+        return fail(DFL_E_FORMAT, "%s: \"%s\" is not an array [n][%zu] of float64", path, name,
+                    width);
+    const size_t n = (a->shape[0] < most ? a->shape[0] : most) * width;
+    const double *from = a->data;
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(from[i]))
+            return fail(DFL_E_FORMAT, "%s: \"%s\" has a number that is not finite", path, name);
+    memcpy(to, from, n * sizeof *from);
+    return DFL_OK;
+}
+
 static dfl_status take(likelihood *l, const char *path, const array *read, const text *own) {
-    const array *settings = &read[PART_SETTINGS], *numbers = &read[PART_ROWS];
+    const array *settings = &read[PART_SETTINGS], *values = &read[PART_ROWS];
+    const array *states = &read[PART_LATENTS];
     const bool same = settings->type == ARRAY_U8 && array_count(settings) == own->len &&
                       memcmp(settings->data, own->data, own->len) == 0;
     if (!same)
@@ -242,16 +272,14 @@ static dfl_status take(likelihood *l, const char *path, const array *read, const
                     "%s belongs to another model, other data or other settings; remove it, or "
                     "choose another output",
                     path);
-    if (numbers->type != ARRAY_F64 || numbers->rank != 2 || numbers->shape[1] != l->width)
-        return fail(DFL_E_FORMAT, "%s: \"rows\" is not an array [n][%zu] of float64", path,
-                    l->width);
-    const size_t n = numbers->shape[0] < l->count ? numbers->shape[0] : l->count;
-    const double *from = numbers->data;
-    for (size_t i = 0; i < n * l->width; i++)
-        if (!isfinite(from[i]))
-            return fail(DFL_E_FORMAT, "%s: \"rows\" has a number that is not finite", path);
-    memcpy(l->rows, from, n * l->width * sizeof *from);
-    l->done = n;
+    TRY(take_rows(path, values, parts[PART_ROWS], l->width, l->count, l->rows));
+    if (l->latents) {
+        TRY(take_rows(path, states, parts[PART_LATENTS], l->net.dim, l->count, l->latents));
+        if (states->shape[0] != values->shape[0])
+            return fail(DFL_E_FORMAT, "%s: %zu rows, but %zu latents", path, values->shape[0],
+                        states->shape[0]);
+    }
+    l->done = values->shape[0] < l->count ? values->shape[0] : l->count;
     return DFL_OK;
 }
 
@@ -259,9 +287,10 @@ dfl_status likelihood_resume(likelihood *l, const char *path) {
     array read[PARTS] = {0};
     text own = {0};
     dfl_status status = identity(l, &own);
-    const size_t bytes = mem_product(l->data->n, l->width, sizeof *l->rows);
+    const size_t widest = l->latents && l->net.dim > l->width ? l->net.dim : l->width;
+    const size_t bytes = mem_product(l->data->n, widest, sizeof *l->rows);
     if (status == DFL_OK)
-        status = npz_read(path, parts, PARTS, false, bytes > 1 << 20 ? bytes : 1 << 20, read);
+        status = npz_read(path, parts, parts_of(l), false, bytes > 1 << 20 ? bytes : 1 << 20, read);
     if (status == DFL_OK) status = take(l, path, read, &own);
     for (int i = 0; i < PARTS; i++) array_free(&read[i]);
     text_free(&own);

@@ -7,6 +7,7 @@
 
 #include "eval/bound.h"
 #include "eval/flow_logp.h"
+#include "run/start.h"
 
 /* Data in the model's order of elements [n][dim], whoever has read them. */
 typedef struct {
@@ -34,6 +35,9 @@ typedef struct {
     bool flow; /* or bound */
     denoiser net;
     density nu;
+    start_law *start;              /* what is known of nu, NULL for prior=exact */
+    char prior_digest[DIGEST_HEX]; /* of a prior's file, else "" */
+    bool t_of_prior;               /* T is the time that the prior was fitted at */
     flow_logp along;
     bound bound;
     double *times; /* of the bound */
@@ -44,6 +48,7 @@ typedef struct {
     size_t width;                   /* of a row */
     double *rows;                   /* [count][width] */
     double *values;                 /* [batch][dim] */
+    double *latents;                /* flow, if asked for: x_T [count][dim]; else NULL */
     double eps, T;
 } likelihood;
 
@@ -54,6 +59,8 @@ extern const opt_row likelihood_options[];
 typedef struct {
     const char *spec;
     size_t first, count, batch;
+    const char *prior; /* the file of prior=file */
+    bool latents;      /* flow: keep the states at T */
 } likelihood_wish;
 
 dfl_status likelihood_new(dfl_model *model, const likelihood_data *data,

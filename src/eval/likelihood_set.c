@@ -13,7 +13,7 @@ const opt_row likelihood_options[] = {
     {"method", OPT_CHOICE, "flow", 0, 0, "flow|bound", "probability flow, or variational bound"},
     {"process", OPT_TEXT, NULL, 0, 0, NULL, "instead of the model's"},
     {"t_start", OPT_REAL, NULL, 0, 1, NULL, "T, where the start density stands"},
-    {"prior", OPT_CHOICE, "standard", 0, 0, "standard|exact", "start density at T"},
+    {"prior", OPT_CHOICE, "standard", 0, 0, "standard|exact|file", "start density at T"},
     {"draws", OPT_INT, "1", 1, 4096, NULL, "repetitions that are averaged"},
     {"seed", OPT_INT, "0", 0, 9e15, NULL, "of all random numbers"},
     {"steps", OPT_INT, NULL, 1, 1e5, NULL, "flow: steps; bound: times"},
@@ -62,6 +62,18 @@ static dfl_status check_given(const opts *o, bool flow) {
 
 bool likelihood_whole_times(const card *c) {
     return c->form.time_dtype == NET_INT32 || c->form.time_dtype == NET_INT64;
+}
+
+/* Where a prior that was fitted at one time is good, unless another time was asked for. */
+static dfl_status set_start(likelihood *l, const likelihood_wish *wish) {
+    const char *spec = opt_text(&l->options, "process");
+    opt_value asked = *opt_get(&l->options, "t_start");
+    if (!asked.set && wish->prior) {
+        TRY(start_time_of_prior(wish->prior, spec ? spec : l->model->card.process, &l->t_of_prior,
+                                &asked.number));
+        asked.set = l->t_of_prior;
+    }
+    return denoiser_start(&l->net, &asked, &l->T);
 }
 
 /* ---- flow ------------------------------------------------------------------------------------ */
@@ -164,7 +176,6 @@ static dfl_status set_bound(likelihood *l) {
     b->seed = l->seed;
     b->t = l->times;
     b->terms = terms->set ? (int)terms->number : 0;
-    b->prior_draws = 64;
     if (b->terms > b->S - 1)
         return fail(DFL_E_RANGE, "terms=%d: %d times have %d terms between them", b->terms, b->S,
                     b->S - 1);
@@ -183,20 +194,54 @@ static void set_scaling(likelihood *l) {
     l->added_bits = l->data->bytes ? log2(parts / span) : 0;
 }
 
-dfl_status likelihood_configure(likelihood *l, const char *spec) {
+enum { PRIOR_STANDARD, PRIOR_EXACT, PRIOR_FILE };
+
+/* The density at T. What a sampler checks of a prior before it starts there is checked here, too. */
+static dfl_status set_density(likelihood *l, const char *file) {
+    const process *p = l->net.process;
+    const card *c = &l->model->card;
+    if (opt_choice(&l->options, "prior") == PRIOR_EXACT)
+        return density_exact(l->model, p, l->T, &l->nu);
+    const scalar_at at = process_at(p, l->T);
+    const start_wish wish = {.prior = (char *)file};
+    const start_place place = {.card = c,
+                               .components = 1,
+                               .t = l->T,
+                               .a = at.a,
+                               .b = at.b,
+                               .scale = process_prior(p, l->T)};
+    TRY(start_open(&wish, &place, &l->start));
+    density_standard(p, l->T, l->net.dim, &l->nu);
+    if (!file) return DFL_OK;
+    density_prior(l->start->at, &l->nu);
+    return prior_digest(file, l->prior_digest);
+}
+
+static dfl_status check_wish(const likelihood *l, const likelihood_wish *wish) {
+    const bool file = opt_choice(&l->options, "prior") == PRIOR_FILE;
+    if (file != (wish->prior != NULL))
+        return fail(DFL_E_COMBINATION,
+                    "prior=file goes with the file of a prior, and with no other");
+    if (wish->latents && !l->flow)
+        return fail(DFL_E_COMBINATION, "latents are states that the flow arrives at: method=flow");
+    if (wish->latents && l->draws > 1)
+        return fail(DFL_E_COMBINATION, "draws=%zu: latents are those of one", l->draws);
+    return DFL_OK;
+}
+
+dfl_status likelihood_configure(likelihood *l, const likelihood_wish *wish) {
     opts *const o = &l->options;
-    TRY(opts_parse_words("likelihood", likelihood_options, spec, o));
+    TRY(opts_parse_words("likelihood", likelihood_options, wish->spec, o));
     l->flow = opt_choice(o, "method") == 0;
     TRY(check_given(o, l->flow));
     l->draws = (size_t)opt_int(o, "draws");
+    TRY(check_wish(l, wish));
     l->seed = (uint64_t)opt_int(o, "seed");
     memcpy(l->range, l->model->card.range, sizeof l->range);
     set_scaling(l);
     TRY(denoiser_new(l->model, opt_text(o, "process"), l->batch, opt_choice(o, "derivative") == 1,
                      &l->net));
-    TRY(denoiser_start(&l->net, opt_get(o, "t_start"), &l->T));
+    TRY(set_start(l, wish));
     TRY(l->flow ? set_flow(l) : set_bound(l));
-    if (opt_choice(o, "prior") == 1) return density_exact(l->model, l->net.process, l->T, &l->nu);
-    density_standard(l->net.process, l->T, l->net.dim, &l->nu);
-    return DFL_OK;
+    return set_density(l, wish->prior);
 }

@@ -16,6 +16,6 @@ void likelihood_values(const likelihood_data *data, const double range[2], size_
 bool likelihood_whole_times(const card *c);
 
 /* Reads the settings and makes the method; model, data and batch are there. */
-dfl_status likelihood_configure(likelihood *l, const char *spec);
+dfl_status likelihood_configure(likelihood *l, const likelihood_wish *wish);
 
 #endif

@@ -105,13 +105,13 @@ static dfl_status find_spread(const times_study *s, const double *total, size_t 
 static dfl_status fill_points(const times_study *s, size_t start, const double *path,
                               const double *total, times_curve *out) {
     const size_t n = s->count, m = s->m;
-    double *const y = mem_array(m, sizeof *y), *const mismatch = mem_array(n, sizeof *mismatch);
-    const dfl_status status = y && mismatch ? DFL_OK : fail_memory();
+    double *const y = mem_array(m, sizeof *y), *const off = mem_array(n, sizeof *off);
+    const dfl_status status = y && off ? DFL_OK : fail_memory();
     for (size_t j = 0; status == DFL_OK && j < m; j++) {
         times_point *const p = &out->point[j];
-        for (size_t i = 0; i < n; i++) mismatch[i] = times_mismatch(s, start, j, i);
+        for (size_t i = 0; i < n; i++) off[i] = times_mismatch(s, start, j, i);
         p->path = mean_of(n, m, path + j, NULL);
-        p->mismatch = mean_of(n, 1, mismatch, NULL);
+        p->mismatch = mean_of(n, 1, off, NULL);
         p->total = mean_of(n, m, total + j, NULL);
         y[j] = p->total.mean;
     }
@@ -122,7 +122,7 @@ static dfl_status fill_points(const times_study *s, size_t start, const double *
             out->point[j].above = mean_of(n, m, total + j, total + out->least);
     }
     free(y);
-    free(mismatch);
+    free(off);
     return status;
 }
 

@@ -16,7 +16,8 @@ typedef struct {
     density plain;
     const size_t *image; /* [n] of the study */
     size_t n;
-    double *x0, *x, *logp; /* [dim], [ROWS][dim], [ROWS] */
+    double *x0, *x;       /* [dim], [ROWS][dim] */
+    double *logp, *noise; /* [ROWS]: log-densities of x under it and under plain noise */
 } meeting;
 
 /* State r is draw r % draws of image r / draws. The normals do not know the time: what is paired has
@@ -37,11 +38,10 @@ static dfl_status meet(const meeting *w, double *column) {
         const size_t n = states - from < ROWS ? states - from : ROWS;
         for (size_t r = 0; r < n; r++) fill(w, from + r, w->x + r * dim);
         TRY(prior_logp(w->at, w->x, n, w->logp));
-        for (size_t r = 0; r < n; r++) {
-            double plain;
-            TRY(w->plain.logp(&w->plain, w->x + r * dim, -1, &plain));
-            column[w->image[(from + r) / s->draws]] += (w->logp[r] - plain) / (double)s->draws;
-        }
+        TRY(w->plain.logp(&w->plain, w->x, n, -1, w->noise));
+        for (size_t r = 0; r < n; r++)
+            column[w->image[(from + r) / s->draws]] +=
+                (w->logp[r] - w->noise[r]) / (double)s->draws;
     }
     return DFL_OK;
 }
@@ -80,7 +80,8 @@ dfl_status times_column(times_study *s, const times_prior *p, size_t j, double *
     w.x0 = mem_array(s->net.dim, sizeof *w.x0);
     w.x = mem_array(mem_product(ROWS, s->net.dim, 1), sizeof *w.x);
     w.logp = mem_array(ROWS, sizeof *w.logp);
-    dfl_status status = image && w.x0 && w.x && w.logp ? DFL_OK : fail_memory();
+    w.noise = mem_array(ROWS, sizeof *w.noise);
+    dfl_status status = image && w.x0 && w.x && w.logp && w.noise ? DFL_OK : fail_memory();
     if (status == DFL_OK) status = prior_at(p->clean, w.place.a, w.place.b, &there);
     if (status == DFL_OK) status = each_class(&w, there, image, column);
     for (size_t i = 0; status == DFL_OK && i < s->count; i++)
@@ -92,5 +93,6 @@ dfl_status times_column(times_study *s, const times_prior *p, size_t j, double *
     free(w.x0);
     free(w.x);
     free(w.logp);
+    free(w.noise);
     return status == DFL_OK ? DFL_OK : fail_in(status, "%s", p->path);
 }

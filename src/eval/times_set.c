@@ -120,7 +120,7 @@ static dfl_status read_prior(times_study *s, const char *path) {
                     "%s: a density of states with a=%.6g, b=%.6g alone; a curve over T needs one "
                     "that was fitted to clean data",
                     path, a, b);
-    return digest_file(path, p->digest);
+    return prior_digest(path, p->digest);
 }
 
 dfl_status times_configure(times_study *s, const times_wish *wish) {

@@ -139,15 +139,25 @@ static dfl_status turn(const prior *p, bool fast, size_t n, const double *x, for
     return DFL_OK;
 }
 
-dfl_status form_logs(const prior *p, bool fast, size_t n, const double *x, form_work *w,
-                     double *logs) {
+/* Logarithms of the components of one class, label -1: of all; the others' are those of 0. */
+static dfl_status logs_of(const prior *p, int64_t label, bool fast, size_t n, const double *x,
+                          form_work *w, double *logs) {
     for (size_t r = 0; r < n; r++) w->common[r] = 0;
     if (p->basis) TRY(turn(p, fast, n, x, w));
     for (size_t k = 0; k < p->k; k++) {
+        if (label >= 0 && p->label[k] != label) {
+            for (size_t r = 0; r < n; r++) logs[r * p->k + k] = -INFINITY;
+            continue;
+        }
         subtract(p, k, n, p->basis ? w->y : x, p->d, w->diff);
         TRY(component(p, k, fast, n, w, logs));
     }
     return DFL_OK;
+}
+
+dfl_status form_logs(const prior *p, bool fast, size_t n, const double *x, form_work *w,
+                     double *logs) {
+    return logs_of(p, -1, fast, n, x, w, logs);
 }
 
 double form_sum(size_t k, double *logs, bool share) {
@@ -162,16 +172,22 @@ double form_sum(size_t k, double *logs, bool share) {
 }
 
 dfl_status prior_logp(const prior *p, const double *x, size_t n, double *logp) {
-    if (p->flow) return flow_logp(p->flow, x, n, logp);
+    return prior_logp_of(p, -1, x, n, logp);
+}
+
+dfl_status prior_logp_of(const prior *p, int64_t label, const double *x, size_t n, double *logp) {
     form_work w = {0};
+    if (p->flow) return flow_logp(p->flow, x, n, logp);
+    double share;
+    TRY(form_class_weight(p, label, &share));
     TRY(form_work_new(p, &w));
     double *const logs = mem_array(mem_product(FORM_ROWS, p->k, 1), sizeof *logs);
     dfl_status status = logs ? DFL_OK : fail_memory();
     for (size_t at = 0; at < n && status == DFL_OK; at += FORM_ROWS) {
         const size_t count = n - at < FORM_ROWS ? n - at : FORM_ROWS;
-        status = form_logs(p, false, count, x + at * p->d, &w, logs);
+        status = logs_of(p, label, false, count, x + at * p->d, &w, logs);
         for (size_t r = 0; r < count && status == DFL_OK; r++) {
-            logp[at + r] = form_sum(p->k, logs + r * p->k, false);
+            logp[at + r] = form_sum(p->k, logs + r * p->k, false) - log(share);
             if (isnan(logp[at + r]))
                 status =
                     fail(DFL_E_NONFINITE, "row %zu has no log-density: it is not finite", at + r);

@@ -229,6 +229,14 @@ bool prior_is_folder(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+dfl_status prior_digest(const char *path, char hex[DIGEST_HEX]) {
+    text file = {0};
+    text_add(&file, prior_is_folder(path) ? "%s/prior.json" : "%s", path);
+    const dfl_status status = file.failed ? fail_memory() : digest_file(file.data, hex);
+    text_free(&file);
+    return status;
+}
+
 dfl_status prior_own_time(const char *path, double *t) {
     flow_card card;
     *t = NAN;
@@ -251,6 +259,33 @@ dfl_status prior_read(const char *path, prior **out) {
     if (status == DFL_OK) return DFL_OK;
     prior_free(*out);
     *out = NULL;
+    return status;
+}
+
+static dfl_status state_of_flow(const char *folder, double *a, double *b) {
+    flow_card card;
+    TRY(flow_card_read(folder, &card));
+    *a = card.a;
+    *b = card.b;
+    flow_card_free(&card);
+    return DFL_OK;
+}
+
+dfl_status prior_read_state(const char *path, double *a, double *b) {
+    if (prior_is_folder(path)) return state_of_flow(path, a, b);
+    input in = {.path = path};
+    const double *state = NULL;
+    TRY(npz_read(path, &own_names[A_STATE], 1, true, 1024, &in.at[A_STATE]));
+    dfl_status status =
+        in.at[A_STATE].rank < 0 ? missing(&in, "state") : take_reals(&in, A_STATE, 2, &state);
+    if (status == DFL_OK && !(state[0] > 0 && state[1] >= 0 && isfinite(state[0] + state[1])))
+        status = fail(DFL_E_FORMAT, "%s: 'state' %g, %g: a is above 0, b not below", path, state[0],
+                      state[1]);
+    if (status == DFL_OK) {
+        *a = state[0];
+        *b = state[1];
+    }
+    array_free(&in.at[A_STATE]);
     return status;
 }
 

@@ -76,6 +76,9 @@ void prior_set_shape(prior *p, int rank, const size_t *shape); /* of one sample:
 
 size_t form_cov_of(const prior *p, size_t k); /* index of the component's matrix in cov */
 
+/* Sum of the weights of a class's components; label -1: exactly 1. E_RANGE: no such class. */
+dfl_status form_class_weight(const prior *p, int64_t label, double *out);
+
 /* Rows x [n][d] (n up to FORM_ROWS) to log w_k + log N(x; m_k, S_k) in logs [n][k]. `fast` goes
    through BLAS, whose last bits may depend on where in the block a row stands. */
 enum { FORM_ROWS = 256 };

@@ -74,6 +74,15 @@ static dfl_status check_label(const prior *p, int64_t label) {
                 (long long)label, (long long)p->classes - 1);
 }
 
+dfl_status form_class_weight(const prior *p, int64_t label, double *out) {
+    TRY(check_label(p, label));
+    *out = label < 0;
+    for (size_t k = 0; k < p->k && label >= 0; k++)
+        if (p->label[k] == label) *out += p->weight[k];
+    if (*out > 0) return DFL_OK;
+    return fail(DFL_E_RANGE, "label %lld: no component of this prior has it", (long long)label);
+}
+
 static void copy_component(const prior *from, size_t k, prior *to, size_t j) {
     const size_t m = form_size(from, 'm'), d = from->d, q = from->q;
     to->weight[j] = from->weight[k];
@@ -91,13 +100,11 @@ static void copy_component(const prior *from, size_t k, prior *to, size_t j) {
 dfl_status prior_only(const prior *p, int64_t label, prior **out) {
     static const char *const shared[] = {"basis", "center", "rest"};
     *out = NULL;
-    TRY(check_label(p, label));
+    double sum;
+    TRY(form_class_weight(p, label, &sum));
     if (label < 0) return finished(form_copy(p, out), out);
     size_t n = 0, j = 0;
-    double sum = 0;
     for (size_t k = 0; k < p->k; k++) n += p->label[k] == label;
-    if (n == 0)
-        return fail(DFL_E_RANGE, "label %lld: no component of this prior has it", (long long)label);
     TRY(form_new(&(form_wish){p->kind, p->d, n, p->q, 0}, out));
     (*out)->a = p->a;
     (*out)->b = p->b;
@@ -110,7 +117,6 @@ dfl_status prior_only(const prior *p, int64_t label, prior **out) {
             if (strcmp(form_fields[i].name, shared[s]) == 0)
                 memcpy(*form_place(*out, &form_fields[i]), *form_place((prior *)p, &form_fields[i]),
                        form_count(p, &form_fields[i]) * sizeof(double));
-    for (j = 0; j < n; j++) sum += (*out)->weight[j];
     for (j = 0; j < n; j++) (*out)->weight[j] /= sum;
     return finished(DFL_OK, out);
 }

@@ -14,10 +14,14 @@ typedef struct prior
 /* docs/prior-format.md. A file is a stranger's: E_FORMAT or E_RANGE unless every array fits the
    others, weights are a distribution and covariances are positive definite. A folder is a flow's. */
 dfl_status prior_read(const char *path, prior **out);
+/* Only the state that the file's density is of, as prior_state. */
+dfl_status prior_read_state(const char *path, double *a, double *b);
 dfl_status prior_write(const prior *p, const char *path);
 void prior_free(prior *p); /* NULL is fine */
 /* A flow's, whose card is prior.json in it. */
 bool prior_is_folder(const char *path);
+/* SHA-256 of the file; of a flow that of its card, which holds those of its networks. */
+dfl_status prior_digest(const char *path, char hex[DIGEST_HEX]);
 /* The one time that a flow's card is for, without opening its networks; NAN for a file. */
 dfl_status prior_own_time(const char *path, double *t);
 
@@ -50,6 +54,8 @@ dfl_status prior_draw_of(const prior *p, int64_t label, uint64_t seed, uint64_t 
 
 /* log-density in nats at x [n][dim]; a row's value does not depend on its neighbours. */
 dfl_status prior_logp(const prior *p, const double *x, size_t n, double *logp);
+/* The same of the components of one class; label -1: of all. */
+dfl_status prior_logp_of(const prior *p, int64_t label, const double *x, size_t n, double *logp);
 
 /* Mean [dim] and covariance [dim][dim] of the whole mixture; either may be NULL. A flow's are
    E_COMBINATION. */

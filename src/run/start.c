@@ -319,6 +319,33 @@ dfl_status start_open(const start_wish *wish, const start_place *at, start_law *
     return status;
 }
 
+/* Times are told as they were asked for: the nearest with six digits, if the state is its. */
+static double usual_time(const process *p, double a, double b) {
+    const double t = process_time_of_rho(p, b / a), near = nearbyint(t * 1e6) / 1e6;
+    return near <= p->t_hi && fabs(process_at(p, near).rho * a / b - 1) < 1e-9 ? near : t;
+}
+
+dfl_status start_time_of_prior(const char *path, const char *spec, bool *fitted, double *t) {
+    double a, b;
+    process *p;
+    TRY(prior_read_state(path, &a, &b));
+    *fitted = b > 0;
+    if (!*fitted) return DFL_OK;
+    TRY(process_new(spec, &p));
+    dfl_status status = DFL_OK;
+    scalar_at there = {0};
+    if (p->row->components == 1) {
+        *t = usual_time(p, a, b);
+        there = process_at(p, *t);
+    }
+    if (!(fabs(there.a - a) < 1e-6 * a && fabs(there.b - b) < 1e-6 * b))
+        status = fail(DFL_E_COMBINATION,
+                      "%s was fitted at a=%.6g, b=%.6g, a state that process %.80s does not pass",
+                      path, a, b, spec);
+    process_free(p);
+    return status;
+}
+
 /* ---- drawing --------------------------------------------------------------------------------- */
 
 static dfl_status map_state(const start_law *s, uint64_t sample, start_normals normals, void *user,

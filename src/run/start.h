@@ -36,6 +36,9 @@ void start_free(start_law *s);
 
 /* Reads a prior and checks that it goes with a model's samples: their number, shape, classes, scale. */
 dfl_status start_prior(const card *c, const char *path, prior **out);
+/* The time that a prior was fitted at, on a process (option text); *fitted false: on clean data, which
+   serves every time. E_COMBINATION: the process is never in that state. */
+dfl_status start_time_of_prior(const char *path, const char *process, bool *fitted, double *t);
 
 /* Whether start_state is to be asked, or normals are scaled as ever. */
 bool start_is_own(const start_law *s);

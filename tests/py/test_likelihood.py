@@ -2,6 +2,7 @@
 model by both methods, interruption, files, refusals."""
 
 import gzip
+import hashlib
 import json
 import signal
 import struct
@@ -208,7 +209,94 @@ def test_interrupted_is_uninterrupted(run, program, root, tmp_path):
         assert np.array_equal(a[key], b[key])
 
 
+# ---- a density at T --------------------------------------------------------------------------------------
+
+
+def word(text):
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+@pytest.fixture
+def mixture(root, tmp_path):
+    """The public mixture: its address, samples of it in x.npy, and its density as a prior's file."""
+    means = np.array([[1.2, -0.4], [-0.9, 0.8], [0.1, -1.5]])
+    stds = np.array([[0.25, 0.4], [0.3, 0.2], [0.15, 0.35]])
+    rng = np.random.default_rng(1)
+    k = rng.choice(3, 3000, p=[0.5, 0.3, 0.2])
+    np.save(tmp_path / "x.npy", means[k] + stds[k] * rng.normal(size=(3000, 2)))
+    np.savez(tmp_path / "it's a, prior.npz", format=word("driftless-prior/1"), kind=word("full"), means=means,
+             state=np.array([1.0, 0]), weights=np.array([0.5, 0.3, 0.2]), covariances=[np.diag(s**2) for s in stds])
+    return f"mixture:{root}/tests/data/mixture2d.json"
+
+
+def test_prior_of_a_file(run, mixture, tmp_path):
+    """The exact density from a file is the exact one; told, recorded, part of what a run goes on from."""
+    common = ["likelihood", mixture, "x.npy", "-n", 40, "--t-start", 0.3, "--json"]
+    for method in (["--steps", 20], ["--method", "bound", "--steps", 20]):
+        exact = record(run(*common, "-", *method, "--prior", "exact"))
+        done = run(*common, "own.json", *method, "--prior", "it's a, prior.npz", "-o", "x.npz")
+        own = json.loads((tmp_path / "own.json").read_text())
+        assert abs(own["nats"] - exact["nats"]) < 1e-9 and abs(own["prior"] - exact["prior"]) < 1e-9
+        assert "from a prior of kind full, 3 components" in done.stderr and "full density" in done.stdout
+        assert own["start_density"] == "file" and exact["start_density"] == "exact" and exact["start"] is None
+        digest = hashlib.sha256((tmp_path / "it's a, prior.npz").read_bytes()).hexdigest()
+        assert own["prior_file"] == {"path": "it's a, prior.npz", "sha256": digest}
+        assert own["start"]["law"] == "prior" and own["start"]["t"] == 0.3
+    plain = run(*common, "plain.json", "--steps", 20)
+    assert "warning: at t = 0.3 data" in plain.stderr
+    assert run(*common, "plain.json", "--steps", 20, "-q").stderr == ""
+    # log p_T - log N(0, I), of the same states: the divergence, 0.0655 on the mean over all data
+    assert 0 < json.loads((tmp_path / "plain.json").read_text())["nats"] - exact["nats"] + 0.2
+
+
+def test_fit_on_ode_images(run, mixture, tmp_path):
+    """Data -> states of the flow at T -> a prior of them -> likelihood and samples from that T."""
+    flow = ["likelihood", mixture, "x.npy", "--steps", 30, "--batch", 500, "--json", "-"]
+    plain = record(run(*flow, "--t-start", 0.3, "--latents", "z.npy"))
+    exact = record(run(*flow, "--t-start", 0.3, "--prior", "exact"))
+    z = np.load(tmp_path / "z.npy")
+    assert z.dtype == np.float64 and z.shape == (3000, 2)
+    a, b = np.exp(-(0.1 * 0.3 + 9.95 * 0.09) / 2), np.sqrt(-np.expm1(-0.1 * 0.3 - 9.95 * 0.09))
+    x = np.load(tmp_path / "x.npy")
+    assert np.abs(z.mean(0) - a * x.mean(0)).max() < 0.02  # the law of a x + b n
+    assert np.abs(np.cov(z.T) - a**2 * np.cov(x.T) - b**2 * np.eye(2)).max() < 0.04
+    run("prior", "from-samples", "z.npy", "--at", 0.3, "--kind", "full", "--components", 3, "-q", "-o",
+        "s.npz")
+    done = run(*flow[:-1], "own.json", "--prior", "s.npz")
+    own = json.loads((tmp_path / "own.json").read_text())
+    assert done.stderr.startswith("driftless: T = 0.3, where s.npz was fitted\n")
+    assert own["t_start"] == 0.3 and own["nats"] < plain["nats"] - 0.04
+    assert abs(own["nats"] - exact["nats"]) < 0.01
+    other = run(*flow, "--prior", "s.npz", "--t-start", 0.4, ok=False)
+    assert other.returncode == 2 and "good there only" in other.stderr
+    done = run("sample", mixture, "--prior", "s.npz", "--steps", 4, "-n", 5, "-o", "y.npy", "--json", "r.json")
+    start = json.loads((tmp_path / "r.json").read_text())["start"]
+    assert start["t"] == 0.3 and start["law"] == "prior"
+    assert done.stderr.startswith("driftless: T = 0.3, where s.npz was fitted\n")
+    run("sample", mixture, "--prior", "s.npz", "--steps", 4, "-n", 5, "-o", "z5.npy", "-q", "--t-start", 0.3)
+    assert np.array_equal(np.load(tmp_path / "y.npy"), np.load(tmp_path / "z5.npy"))
+    assert run("sample", mixture, "--prior", "s.npz", "--solver", "ode45", "-n", 2, "-o", "y.npy", "-q").stderr == ""
+    done = run("sample", mixture, "--prior", "s.npz", "--process", "sub_vp", "-o", "y.npy", ok=False)
+    assert done.returncode == 2 and "does not pass" in done.stderr
+
+
+def test_latents_go_on(run, mixture, tmp_path):
+    """States at T of an interrupted run that goes on are those of one that was not."""
+    command = ["likelihood", mixture, "x.npy", "-n", 60, "--steps", 8, "-q", "--latents"]
+    run(*command, "whole.npy", "-o", "whole.npz")
+    run(*command, "again.npy", "-o", "again.npz", "--batch", 7)
+    assert np.array_equal(np.load(tmp_path / "whole.npy"), np.load(tmp_path / "again.npy"))
+
+
 @pytest.mark.parametrize("more, says", [
+    (["--latents", "z.npz"], "must end in .npy"),
+    (["--latents", "z.npy", "-o", "z.npy"], "already another output"),
+    (["--latents", "z.npy", "--json", "z.npy"], "already another output"),
+    (["--latents", "none/z.npy"], "none"),
+    (["--latents", "z.npy", "--draws", 2], "latents are those of one"),
+    (["--latents", "z.npy", "--method", "bound"], "method=flow"),
+    (["--prior", "none.npz"], "none.npz"),
+    (["--prior", "x.npy"], "x.npy"),
     (["-o", "x.png"], ".npz or .npy"),
     (["--method", "bound", "--probes", 2], "belongs to method"),
     (["--t-start", 0], "signal and noise"),

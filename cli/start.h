@@ -1,0 +1,10 @@
+/* What is told of a start at a time T before work begins. */
+#ifndef CLI_START_H
+#define CLI_START_H
+
+#include "run/start.h"
+
+/* A line on how far the start is from the law of the data, and warnings, on standard error. */
+dfl_status start_say(const start_law *law);
+
+#endif
