@@ -334,11 +334,12 @@ dfl_status start_time_of_prior(const char *path, const char *spec, bool *fitted,
     TRY(process_new(spec, &p));
     dfl_status status = DFL_OK;
     scalar_at there = {0};
-    if (p->row->components == 1) {
+    *fitted = p->row->components == 1; /* in phase space the start refuses it, with the reason */
+    if (*fitted) {
         *t = usual_time(p, a, b);
         there = process_at(p, *t);
     }
-    if (!(fabs(there.a - a) < 1e-6 * a && fabs(there.b - b) < 1e-6 * b))
+    if (*fitted && !(fabs(there.a - a) < 1e-6 * a && fabs(there.b - b) < 1e-6 * b))
         status = fail(DFL_E_COMBINATION,
                       "%s was fitted at a=%.6g, b=%.6g, a state that process %.80s does not pass",
                       path, a, b, spec);
