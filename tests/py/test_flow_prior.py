@@ -138,7 +138,7 @@ def test_moments_beside_it(run, tmp_path):
 
 @pytest.mark.parametrize("options, code, part", [
     (["--t-start", "0.4"], USAGE, "good there only"),
-    (["--process", "vp_linear:beta_max=15"], USAGE, "does not pass"),
+    (["--process", "flow"], USAGE, "does not pass"),
     (["--process", "psld"], USAGE, "phase space"),
     (["--prior-map", "flow"], USAGE, "this prior is a normalising flow"),
     (["--init", "x.npy"], USAGE, "--init"),
