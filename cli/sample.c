@@ -88,7 +88,7 @@ static dfl_status read_settings(job *j) {
     j->dtype = dtype && strcmp(dtype, "float64") == 0 ? DFL_FLOAT64 : DFL_FLOAT32;
     j->type = j->dtype == DFL_FLOAT64 ? ARRAY_F64 : ARRAY_F32;
     TRY(start_refuse(j->args));
-    if (arg_given(j->args, "plan")) return spec_refuse(j->args);
+    if (arg_given(j->args, "plan")) return spec_refuse(j->args, "plan");
     if (arg_given(j->args, "force"))
         return fail(DFL_E_ARG, "--force is for a plan that --plan names");
     const char *solver = job_text(j, "solver");
