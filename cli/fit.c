@@ -72,13 +72,21 @@ const command command_fit = {
     run_fit};
 
 static dfl_status make_spec(const args *a, text *out) {
-    static const char *const words[] = {
-        "steps",       "grid",         "samples", "held-out", "seed",       "teacher",
-        "teacher-nfe", "teacher-grid", "history", "ridge",    "constraint", "compare",
-        "process",     "t-start",      "t-end",   "prior",    "prior-map",  "data-moments"};
+    static const char *const words[] = {"steps",   "grid",    "samples",     "held-out",
+                                        "seed",    "teacher", "teacher-nfe", "teacher-grid",
+                                        "history", "ridge",   "constraint",  "compare",
+                                        "process", "t-start", "t-end",       "prior-map"};
+    static const char *const files[] = {"prior", "data-moments"}, *const keys[] = {"prior",
+                                                                                   "data_moments"};
     if (!arg_given(a, "steps") || !arg_given(a, "output"))
         return fail(DFL_E_ARG, "usage: driftless fit %s", a->command->operands);
-    return spec_add(a, words, sizeof words / sizeof *words, true, out);
+    TRY(spec_add(a, words, sizeof words / sizeof *words, true, out));
+    for (int i = 0; i < 2; i++) {
+        if (!arg_given(a, files[i])) continue;
+        text_add(out, " %s=", keys[i]);
+        opt_quote(out, arg(a, files[i])->text);
+    }
+    return out->failed ? fail_memory() : DFL_OK;
 }
 
 static int watch(void *user, size_t evaluations) {

@@ -130,18 +130,6 @@ static dfl_status read_inputs(job *j) {
     return DFL_OK;
 }
 
-void add_quoted(text *out, const char *s) {
-    while (*s) {
-        const size_t n = strcspn(s, "'");
-        if (n > 0) text_add(out, "'%.*s'", (int)n, s);
-        s += n;
-        if (*s == '\'') {
-            text_add(out, "\"'\"");
-            s++;
-        }
-    }
-}
-
 static dfl_status model_text(const job *j, text *out) {
     static const char *const plain[] = {"precision", "threads", "microbatch"};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
@@ -149,7 +137,7 @@ static dfl_status model_text(const job *j, text *out) {
             text_add(out, "%s%s=%s", out->len ? "," : "", plain[i], job_text(j, plain[i]));
     if (arg_given(j->args, "model-cache")) {
         text_add(out, "%scache=", out->len ? "," : "");
-        add_quoted(out, job_text(j, "model-cache"));
+        opt_quote(out, job_text(j, "model-cache"));
     }
     text_add(out, "%s", "");
     return out->failed ? fail_memory() : DFL_OK;

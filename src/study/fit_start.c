@@ -1,35 +1,25 @@
 /* Where the teacher, the student and whoever they are compared with start: normals, or what the
    options of a run say of a start below t = 1 (run/start.h). */
-#include <string.h>
-
 #include "run/run.h"
 #include "study/fit.h"
 
-static const char *const files[] = {"prior", "data_moments"};
-
-/* `,key=value`, in the quotes that the value does not have. */
-static dfl_status add_option(text *out, const char *key, const char *value) {
-    const char quote = strchr(value, '\'') ? '"' : '\'';
-    if (quote == '"' && strchr(value, '"'))
-        return fail(DFL_E_ARG, "fit: %s=%.80s has both kinds of quotes", key, value);
-    text_add(out, ",%s=%c%s%c", key, quote, value, quote);
-    return DFL_OK;
-}
+/* Those of the options that a run knows, too; the first two are files. */
+static const char *const keys[] = {"prior", "data_moments", "prior_map"};
+enum { FILES = 2, KEYS = sizeof keys / sizeof *keys };
 
 static dfl_status read_options(fit *f) {
-    const opts *o = &f->spec;
     text_add(&f->start, "%s", "");
     text_add(&f->start_files, "%s", "");
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        const char *path = opt_text(o, files[i]);
+    for (int i = 0; i < KEYS; i++) {
+        const opts one = {.n = 1, .v = {*opt_get(&f->spec, keys[i])}};
         char hex[DIGEST_HEX];
-        if (!path) continue;
-        TRY(add_option(&f->start, files[i], path));
-        TRY(digest_file(path, hex));
-        text_add(&f->start_files, "%s %s\n", files[i], hex);
+        if (!one.v[0].given) continue;
+        text_add(&f->start, ",");
+        opts_print(&one, &f->start);
+        if (i >= FILES) continue;
+        TRY(digest_file(one.v[0].text, hex));
+        text_add(&f->start_files, "%s %s\n", keys[i], hex);
     }
-    if (opt_get(o, "prior_map")->given)
-        TRY(add_option(&f->start, "prior_map", opt_text(o, "prior_map")));
     return f->start.failed || f->start_files.failed ? fail_memory() : DFL_OK;
 }
 
