@@ -184,13 +184,15 @@ static void test_no_choice(void **state) {
     dfl_model_free(model);
 }
 
+#define EDM                                                                                        \
+    "\"t_min\":0.01,\"process\":\"edm:sigma_max=20\",\"prediction_type\":\"sample\","              \
+    "\"preconditioning\":{\"type\":\"edm\",\"sigma_data\":1}"
+
 /* Processes without signal or noise at the ends, and outputs that tell x_0 at first. */
 static void test_kinds(void **state) {
     (void)state;
     static const char *const cards[] = {
-        "\"t_min\":0.002,\"process\":\"flow\",\"prediction_type\":\"flow_prediction\"",
-        "\"t_min\":0.01,\"process\":\"edm:sigma_max=20\",\"prediction_type\":\"sample\","
-        "\"preconditioning\":{\"type\":\"edm\",\"sigma_data\":1}",
+        "\"t_min\":0.002,\"process\":\"flow\",\"prediction_type\":\"flow_prediction\"", EDM,
         "\"t_min\":0.001,\"prediction_type\":\"v_prediction\""};
     for (size_t i = 0; i < LENGTH(cards); i++) {
         dfl_model *model = mixture_with(THREE, cards[i]);
