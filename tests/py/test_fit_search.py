@@ -155,11 +155,11 @@ def test_fit_below_one_starts_from_the_prior(fit, error, prior):
     done, plan = fit("--steps", 3, "--compare", "few", *starts)
     assert plan["inputs"][0]["t"] == 0.4
     assert "starts at t = 0.4: prior=" in plan["meta"]["fit"]
-    assert "driftless: start" in done.stderr or "prior" in done.stderr
+    assert "start at t = 0.4" in done.stderr
     fitted = error("--plan", "plan.json", starts=starts)
     deis = error("--solver", "deis:order=2", "--nfe", 3, "--t-start", 0.4, starts=starts)
     assert fitted < 0.75 * deis
-    assert abs(fitted - float(plan["meta"]["held_out_rms"])) < 0.3 * fitted
+    assert 0.6 < fitted / float(plan["meta"]["held_out_rms"]) < 1.6  # other starts of the same law
 
 
 def test_states_are_of_their_prior(fit, prior, tmp_path):
