@@ -44,7 +44,7 @@ static dfl_status refuse_sampler(const args *a) {
 
 static dfl_status read_plan(eval_job *j) {
     bool other_guidance;
-    TRY(spec_refuse(j->args));
+    TRY(spec_refuse(j->args, "plan"));
     TRY(plan_load(arg(j->args, "plan")->text, &j->plan));
     return stored_check(j->plan, j->model, &other_guidance);
 }

@@ -20,7 +20,9 @@ static const arg_row fit_rows[] = {
      1000},
     {'o', "output", NULL, "FILE", NULL, "required: the plan (JSON)", ARG_FILE, 0, 0},
     {0, "grid", "scheduler", "TEXT", "power:kappa=2",
-     "time grid; the times of the teacher nearest to it are taken", ARG_TEXT, 0, 0},
+     "time grid; the times of the teacher nearest to it are taken. search, with options as in "
+     "search:candidates=40,rounds=4: times are searched among the teacher's",
+     ARG_TEXT, 0, 0},
     {'n', "samples", NULL, "N", "256", "starts to fit on", ARG_INT, 2, 1 << 20},
     {0, "held-out", NULL, "N", "256", "further starts, to measure the result on", ARG_INT, 1,
      1 << 20},
@@ -44,6 +46,12 @@ static const arg_row fit_rows[] = {
     {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0},
     {0, "t-start", NULL, "T", "the card's t_max", "time to start from", ARG_REAL, 0, 1},
     {0, "t-end", NULL, "T", "the card's t_min", "time to end at", ARG_REAL, 0, 1},
+    {0, "prior", NULL, "FILE", NULL, "draw starts at --t-start from this density", ARG_FILE, 0, 0},
+    {0, "prior-map", NULL, "draw|flow", "draw",
+     "draw from the prior, or take its Gaussian flow map (prior or data moments)", ARG_CHOICE, 0,
+     0},
+    {0, "data-moments", NULL, "FILE", NULL, "mean and covariance of the data (.npz: mu, sigma)",
+     ARG_FILE, 0, 0},
     GUIDANCE_ROWS,
     {'t', "threads", NULL, "T", "all cores", "threads of the network", ARG_INT, 0, 1024},
     {'q', "quiet", NULL, NULL, NULL, "no progress, no cost and no table", ARG_FLAG, 0, 0},
@@ -67,10 +75,18 @@ static dfl_status make_spec(const args *a, text *out) {
     static const char *const words[] = {"steps",   "grid",    "samples",     "held-out",
                                         "seed",    "teacher", "teacher-nfe", "teacher-grid",
                                         "history", "ridge",   "constraint",  "compare",
-                                        "process", "t-start", "t-end"};
+                                        "process", "t-start", "t-end",       "prior-map"};
+    static const char *const files[] = {"prior", "data-moments"}, *const keys[] = {"prior",
+                                                                                   "data_moments"};
     if (!arg_given(a, "steps") || !arg_given(a, "output"))
         return fail(DFL_E_ARG, "usage: driftless fit %s", a->command->operands);
-    return spec_add(a, words, sizeof words / sizeof *words, true, out);
+    TRY(spec_add(a, words, sizeof words / sizeof *words, true, out));
+    for (int i = 0; i < 2; i++) {
+        if (!arg_given(a, files[i])) continue;
+        text_add(out, " %s=", keys[i]);
+        opt_quote(out, arg(a, files[i])->text);
+    }
+    return out->failed ? fail_memory() : DFL_OK;
 }
 
 static int watch(void *user, size_t evaluations) {
@@ -92,17 +108,30 @@ static void command_line(const args *a, text *out) {
     if (!out->failed) text_tame(out->data);
 }
 
+/* Where runs start, if that was asked for. */
+static void tell_start(const fit *f) {
+    if (!f->start_about.data) return;
+    fprintf(stderr, "driftless: %s", f->start_about.data);
+    tell_warnings(f->start_warnings.data ? f->start_warnings.data : "");
+}
+
 static dfl_status run(const args *a, fit *f) {
     const bool quiet = arg_given(a, "quiet");
     progress bar;
     fit_cost cost;
     TRY(fit_costs(f, &cost));
-    const size_t all = cost.teacher + cost.student + cost.compare;
-    if (!quiet)
+    const size_t all = cost.teacher + cost.search + cost.student + cost.compare;
+    if (!quiet) tell_start(f);
+    if (!quiet && cost.search == 0)
         fprintf(stderr,
                 "driftless: %zu evaluations: %zu of the teacher, %zu of the student, %zu to "
                 "compare\n",
                 all, cost.teacher, cost.student, cost.compare);
+    if (!quiet && cost.search > 0)
+        fprintf(stderr,
+                "driftless: at most %zu evaluations: %zu of the teacher, at most %zu to search "
+                "times, %zu of the student, %zu to compare\n",
+                all, cost.teacher, cost.search, cost.student, cost.compare);
     progress_start(&bar, !quiet, all, 1);
     const dfl_status status = fit_run(f, watch, &bar);
     progress_end(&bar);

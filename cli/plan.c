@@ -1,9 +1,11 @@
 /* "driftless plan": compiles a plan and shows it, saves it as JSON, or predicts its error. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "output.h"
+#include "plan/table.h"
 #include "planner.h"
 #include "predict.h"
 #include "spec.h"
@@ -11,9 +13,14 @@
 
 static int run_plan(const args *a);
 
-static const arg_row rows[] = {
+static const arg_row plan_rows[] = {
     SPEC_ROWS_WITH(SPEC_BUDGETS),
     {0, "plan", NULL, "FILE", NULL, "show this plan (JSON) in place of a new one", ARG_FILE, 0, 0},
+    {0, "import", NULL, "FILE", NULL,
+     "make the plan of this table of coefficients (CSV or JSON, docs/plan-format.md)", ARG_FILE, 0,
+     0},
+    {0, "source", NULL, "TEXT", "the table's, or its file",
+     "where the table comes from, kept in the plan", ARG_TEXT, 0, 0},
     {0, "json", NULL, "FILE", NULL, "save the plan as JSON; - writes it to standard output",
      ARG_FILE, 0, 0},
     PREDICT_ROWS,
@@ -30,7 +37,7 @@ const command command_plan = {
     "      --solvers all --nfe 5,8,10\n",
     0,
     1,
-    rows,
+    plan_rows,
     run_plan};
 
 static dfl_status refuse_adaptive(const args *a) {
@@ -74,8 +81,59 @@ static dfl_status show(const args *a, const dfl_plan *plan) {
 
 static dfl_status load_plan(const args *a, dfl_plan **out) {
     if (a->noperands > 0) return fail(DFL_E_ARG, "a model cannot stand beside --plan");
-    TRY(spec_refuse(a));
+    TRY(spec_refuse(a, "plan"));
     return plan_load(arg(a, "plan")->text, out);
+}
+
+/* ---- tables ------------------------------------------------------------------------------------- */
+
+static dfl_status import_for(const args *a, const card *c, const plan_table *t, dfl_plan **out) {
+    const char *path = arg(a, "import")->text, *asked = arg(a, "process")->text;
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    const char *title = arg_given(a, "source") ? arg(a, "source")->text
+                        : t->source            ? t->source
+                                               : name;
+    const plan_source source = {.process = asked ? asked : c->process,
+                                .form = c->form,
+                                .t_min = c->t_min,
+                                .t_max = c->t_max};
+    table_check check;
+    const dfl_status status = table_plan(t, &source, title, &check, out);
+    if (status != DFL_OK) return fail_in(status, "%s", path);
+    fprintf(stderr,
+            "driftless: %zu steps; a constant output is taken off its label by at most %.2g (step "
+            "%zu)\n",
+            t->n, check.violation, check.worst + 1);
+    return arg_given(a, "json") ? plan_tell_warnings(*out) : DFL_OK; /* the table has them */
+}
+
+/* Beside a table only what it is for may stand. */
+static dfl_status import_plan(const args *a, dfl_plan **out, int *code) {
+    planner p = {0};
+    plan_table t = {0};
+    TRY(spec_refuse(a, "import"));
+    TRY(table_read(arg(a, "import")->text, &t));
+    dfl_status status = planner_open(a, &p, code);
+    if (status == DFL_OK) status = import_for(a, &p.model->card, &t, out);
+    planner_close(&p);
+    table_free(&t);
+    return status;
+}
+
+static dfl_status refuse_two(const args *a) {
+    if (arg_given(a, "import") && arg_given(a, "plan"))
+        return fail(DFL_E_ARG, "--import makes a plan, and --plan shows one: choose one of them");
+    if (arg_given(a, "source") && !arg_given(a, "import"))
+        return fail(DFL_E_ARG, "--source is for --import: it says where the table comes from");
+    if (arg_given(a, "import") && arg_given(a, "predict"))
+        return fail(DFL_E_ARG, "--predict takes a plan from --plan: save the imported one first");
+    return DFL_OK;
+}
+
+/* *code as for make_plan(). */
+static dfl_status get_plan(const args *a, dfl_plan **out, int *code) {
+    if (arg_given(a, "import")) return import_plan(a, out, code);
+    return arg_given(a, "plan") ? load_plan(a, out) : make_plan(a, out, code);
 }
 
 static int run_plan(const args *a) {
@@ -84,10 +142,10 @@ static int run_plan(const args *a) {
     dfl_status status = DFL_OK;
     int code = CODE_BY_STATUS;
     if (path && strcmp(path, "-") != 0) status = output_check_folder(path);
+    if (status == DFL_OK) status = refuse_two(a);
     if (status == DFL_OK && arg_given(a, "predict")) return run_predict(a);
     if (status == DFL_OK) status = refuse_ranking(a);
-    if (status == DFL_OK)
-        status = arg_given(a, "plan") ? load_plan(a, &plan) : make_plan(a, &plan, &code);
+    if (status == DFL_OK) status = get_plan(a, &plan, &code);
     if (status == DFL_OK) {
         code = CODE_FAILURE;
         status = show(a, plan);

@@ -291,7 +291,7 @@ static dfl_status prepare(request *q, int *code) {
     if (plan && a->noperands > 0) return fail(DFL_E_ARG, "a model cannot stand beside --plan");
     if (plan && (arg_given(a, "solvers") || arg_given(a, "grids")))
         return fail(DFL_E_ARG, "--solvers and --grids cannot stand beside --plan");
-    if (plan) TRY(spec_refuse(a));
+    if (plan) TRY(spec_refuse(a, "plan"));
     if (arg_given(a, "solver") && adaptive_is_named(arg(a, "solver")->text))
         return fail(DFL_E_ARG,
                     "%s chooses its steps while it runs, so it is not a plan and cannot "

@@ -91,7 +91,7 @@ static dfl_status read_settings(job *j) {
     j->dtype = dtype && strcmp(dtype, "float64") == 0 ? DFL_FLOAT64 : DFL_FLOAT32;
     j->type = j->dtype == DFL_FLOAT64 ? ARRAY_F64 : ARRAY_F32;
     TRY(start_refuse(j->args));
-    if (arg_given(j->args, "plan")) return spec_refuse(j->args);
+    if (arg_given(j->args, "plan")) return spec_refuse(j->args, "plan");
     if (arg_given(j->args, "force"))
         return fail(DFL_E_ARG, "--force is for a plan that --plan names");
     const char *solver = job_text(j, "solver");
@@ -133,18 +133,6 @@ static dfl_status read_inputs(job *j) {
     return DFL_OK;
 }
 
-void add_quoted(text *out, const char *s) {
-    while (*s) {
-        const size_t n = strcspn(s, "'");
-        if (n > 0) text_add(out, "'%.*s'", (int)n, s);
-        s += n;
-        if (*s == '\'') {
-            text_add(out, "\"'\"");
-            s++;
-        }
-    }
-}
-
 static dfl_status model_text(const job *j, text *out) {
     static const char *const plain[] = {"precision", "threads", "microbatch"};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
@@ -152,7 +140,7 @@ static dfl_status model_text(const job *j, text *out) {
             text_add(out, "%s%s=%s", out->len ? "," : "", plain[i], job_text(j, plain[i]));
     if (arg_given(j->args, "model-cache")) {
         text_add(out, "%scache=", out->len ? "," : "");
-        add_quoted(out, job_text(j, "model-cache"));
+        opt_quote(out, job_text(j, "model-cache"));
     }
     text_add(out, "%s", "");
     return out->failed ? fail_memory() : DFL_OK;

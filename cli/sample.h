@@ -79,9 +79,6 @@ void start_options(const job *j, text *out);
 dfl_status start_tell(job *j);
 dfl_status start_record(const job *j, json_t **out);
 
-/* A value in quotes; a single quote within goes into double ones. */
-void add_quoted(text *out, const char *s);
-
 /* "images" or "samples". */
 const char *job_noun(const job *j);
 

@@ -187,15 +187,18 @@ void spec_free(spec_made *made) {
 
 /* ---- plans from files -------------------------------------------------------------------------- */
 
-static dfl_status refuse(const args *a, const char *option) {
+static dfl_status refuse(const args *a, const char *option, const char *beside) {
     if (!arg_given(a, option)) return DFL_OK;
-    return fail(DFL_E_ARG, "--%s cannot stand beside --plan: the plan has settled it", option);
+    return fail(DFL_E_ARG, "--%s cannot stand beside --%s: the %s has settled it", option, beside,
+                strcmp(beside, "plan") == 0 ? "plan" : "table");
 }
 
-dfl_status spec_refuse(const args *a) {
-    for (int i = 0; i < WORDS; i++) TRY(refuse(a, words[i]));
-    for (int i = 0; i < FLAGS; i++) TRY(refuse(a, flags[i]));
-    return refuse(a, "tuned");
+dfl_status spec_refuse(const args *a, const char *beside) {
+    const bool plan = strcmp(beside, "plan") == 0;
+    for (int i = 0; i < WORDS; i++)
+        if (plan || strcmp(words[i], "process") != 0) TRY(refuse(a, words[i], beside));
+    for (int i = 0; i < FLAGS; i++) TRY(refuse(a, flags[i], beside));
+    return refuse(a, "tuned", beside);
 }
 
 dfl_status plan_load(const char *path, dfl_plan **out) {

@@ -62,8 +62,9 @@ typedef struct {
 dfl_status spec_compile(const args *a, const dfl_model *model, spec_made *made);
 void spec_free(spec_made *made); /* all but the plan */
 
-/* E_ARG if any of the options above stands beside a plan that was read from a file. */
-dfl_status spec_refuse(const args *a);
+/* E_ARG if any of the options above stands beside "plan", a plan that was read from a file, or, but for
+   --process, beside "import", a table of coefficients. */
+dfl_status spec_refuse(const args *a, const char *beside);
 
 /* A plan from a file's JSON text; what is wrong with it is E_FORMAT or E_IO, never a usage error.
  */

@@ -25,7 +25,7 @@ void start_options(const job *j, text *out) {
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         if (!arg_given(j->args, options[i])) continue;
         text_add(out, ",%s=", keys[i]);
-        add_quoted(out, job_text(j, options[i]));
+        opt_quote(out, job_text(j, options[i]));
     }
 }
 

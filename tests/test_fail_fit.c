@@ -7,10 +7,11 @@
 #include <unistd.h>
 
 #include "base/dense.h"
+#include "plan/table.h"
 #include "study/fit.h"
 #include "study/stored.h"
 
-static char folder[64], work[80];
+static char folder[64], work[80], table[80], times[80];
 static dfl_model *model; /* opened once, outside the counting */
 
 static dfl_status fit_with(const char *spec, const char *kept, bool forget) {
@@ -48,6 +49,33 @@ static dfl_status try_read_back(void) {
     return fit_with(SMALL "compare=none seed=3", folder, false);
 }
 
+static dfl_status try_search(void) {
+    return fit_with("steps=2 samples=2 held_out=1 teacher=ddim teacher_nfe=3 compare=none "
+                    "grid=search:validation=1,rounds=1",
+                    work, true);
+}
+
+static dfl_status try_table(void) {
+    const plan_source to = {.process = "vp_linear", .form = {.scale = 1}, .t_max = 1};
+    plan_table t;
+    dfl_plan *plan = NULL;
+    table_check check;
+    TRY(table_read(table, &t));
+    const dfl_status status = table_plan(&t, &to, "a table", &check, &plan);
+    dfl_plan_free(plan);
+    table_free(&t);
+    return status;
+}
+
+static dfl_status try_times(void) {
+    dfl_plan *plan = NULL;
+    char spec[160];
+    snprintf(spec, sizeof spec, "solver=ddim grid=file:path=%s", times);
+    const dfl_status status = dfl_plan_new(model, spec, &plan);
+    dfl_plan_free(plan);
+    return status;
+}
+
 static dfl_status try_stored(void) {
     stored_choice c;
     const dfl_status status = stored_choose(model, 3, NULL, &c);
@@ -67,6 +95,8 @@ static const refuse_case attempts[] = {
     {"a fit", try_fit, 60},          {"a fit, compared", try_compare, 200},
     {"a fit, kept", try_kept, 60},   {"a fit, read back", try_read_back, 60},
     {"solver auto", try_stored, 20}, {"least squares", try_dense, 3},
+    {"a search", try_search, 100},   {"a table", try_table, 20},
+    {"sigmas", try_times, 20},
 };
 
 static void test_memory(void **state) {
@@ -80,6 +110,14 @@ static int prepare(void **state) {
     snprintf(folder, sizeof folder, "/tmp/driftless-fail-XXXXXX");
     if (!mkdtemp(folder)) return -1;
     snprintf(work, sizeof work, "%s/work", folder);
+    snprintf(table, sizeof table, "%s/table", folder);
+    snprintf(times, sizeof times, "%s/times", folder);
+    static const char steps[] = "{\"format\":\"driftless-table/1\",\"prediction_type\":"
+                                "\"v_prediction\",\"source\":\"here\",\"steps\":[{\"from\":"
+                                "0.9,\"to\":0.5,\"x\":1,\"outputs\":[0.5]}]}";
+    static const char sigmas[] = "{\"sigmas\":[5,1,0.1]}";
+    if (file_save(table, steps, sizeof steps - 1) || file_save(times, sigmas, sizeof sigmas - 1))
+        return -1;
     if (dfl_model_open("mixture:" DFL_TEST_DATA "/mixture2d.json", NULL, &model)) return -1;
     return try_read_back() == DFL_OK ? 0 : -1;
 }
@@ -87,6 +125,8 @@ static int prepare(void **state) {
 static int clean_up(void **state) {
     (void)state;
     fit *f = NULL;
+    remove(table);
+    remove(times);
     if (fit_new(model, SMALL "compare=none seed=3", folder, &f) != DFL_OK) return -1;
     if (fit_forget(f) != DFL_OK)
         return -1; /* takes the folder along, if nothing else was left in it */

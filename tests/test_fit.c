@@ -1,5 +1,6 @@
 /* Fitted plans: what they must be where the best is known, how they meet their teacher, and what is
    refused. */
+#include "support/fits.h"
 #include "support/gather.h"
 
 #include <dirent.h>
@@ -10,36 +11,7 @@
 #include <unistd.h>
 
 #include "base/dense.h"
-#include "model/mixture.h"
-#include "study/fit.h"
 #include "study/stored.h"
-
-/* Three components in two dimensions, no two of their numbers alike. */
-#define THREE                                                                                      \
-    "\"weights\":[0.5,0.3,0.2],\"means\":[[1.2,-0.4],[-0.9,0.8],[0.1,-1.5]],"                      \
-    "\"stds\":[[0.25,0.4],[0.3,0.2],[0.15,0.35]]"
-
-static dfl_model *mixture_with(const char *components, const char *about) {
-    char json[800];
-    dfl_model *model;
-    const int n =
-        snprintf(json, sizeof json, "{\"format\":\"driftless-mixture/1\",%s,\"card\":{%s}}",
-                 components, about);
-    assert_true(n > 0 && n < (int)sizeof json);
-    if (mixture_parse("test", json, (size_t)n, &model)) REFUTE("%s", dfl_last_message());
-    return model;
-}
-
-static dfl_model *three(void) {
-    return mixture_with(THREE, "\"t_min\":0.001");
-}
-
-static fit *fitted(dfl_model *model, const char *spec, const char *work) {
-    fit *f;
-    if (fit_new(model, spec, work, &f)) REFUTE("%s", dfl_last_message());
-    if (fit_run(f, NULL, NULL)) REFUTE("%s", dfl_last_message());
-    return f;
-}
 
 /* ---- where the best is known ------------------------------------------------------------------- */
 

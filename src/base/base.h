@@ -173,6 +173,7 @@ const char *opt_text(const opts *o, const char *key); /* NULL if unset; CHOICE g
 
 /* "order=3,kind=tab" with every set option, for records; and the help of a table. */
 void opts_print(const opts *o, text *out);
+void opt_quote(text *out, const char *s); /* a value, in quotes if it needs them */
 void opts_help(const opt_row *rows, const char *indent, text *out);
 
 /* ---- blk.c: coefficients --------------------------------------------------------------------- */

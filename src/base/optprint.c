@@ -13,7 +13,7 @@ static bool text_is_bare(const char *s) {
 }
 
 /* The grammar has no escapes, so text with both kinds of quotes is written in parts. */
-static void text_quoted(text *out, const char *s) {
+void opt_quote(text *out, const char *s) {
     const char *const single = strchr(s, '\'');
     if (text_is_bare(s)) {
         text_add(out, "%s", s);
@@ -43,7 +43,7 @@ static void print_value(const opts *o, const opt_value *v, text *out) {
         break;
     case OPT_BOOL: text_add(out, "%d", v->number != 0); break;
     case OPT_CHOICE:
-    case OPT_TEXT: text_quoted(out, v->text); break;
+    case OPT_TEXT: opt_quote(out, v->text); break;
     case OPT_LIST:
         text_add(out, "[");
         for (size_t i = 0; i < v->nlist; i++) {

@@ -64,7 +64,8 @@ static const opt_row flow_match_options[] = {
 };
 
 static const opt_row file_options[] = {
-    {"path", OPT_TEXT, NULL, 0, 0, NULL, "text file of falling times, apart by blanks or commas"},
+    {"path", OPT_TEXT, NULL, 0, 0, NULL, "file of falling times, or of sigmas and the like"},
+    {"num_train_timesteps", OPT_INT, "1000", 2, 100000, NULL, "length N of a table of timesteps"},
     {0},
 };
 

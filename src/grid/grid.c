@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_LIMIT = 1 << 22, TIMES_MAX = 100001 };
-
 /* One grid in the making. */
 typedef struct {
     const process *p;
@@ -19,35 +17,6 @@ typedef struct {
 } draft;
 
 /* ---- times from the caller ------------------------------------------------------------------- */
-
-/* Numbers apart by blanks, commas or line ends. *times is to be freed. */
-static dfl_status parse_times(const char *path, char *data, double **times, size_t *n) {
-    *times = mem_array(TIMES_MAX, sizeof(double));
-    if (!*times) return fail_memory();
-    char *rest = data;
-    for (char *word = strtok_r(rest, ", \t\r\n", &rest); word;
-         word = strtok_r(NULL, ", \t\r\n", &rest)) {
-        if (*n == TIMES_MAX)
-            return fail(DFL_E_RANGE, "grid file: %s holds more than %d times", path, TIMES_MAX);
-        if (!text_to_real(word, &(*times)[(*n)++]))
-            return fail(DFL_E_FORMAT, "grid file: %s: '%.40s' is not a number", path, word);
-    }
-    return DFL_OK;
-}
-
-static dfl_status read_times(const opts *o, double **times, size_t *n) {
-    const char *path = opt_text(o, "path");
-    char *data = NULL;
-    size_t size;
-    if (!path) return fail(DFL_E_KEY, "grid file: path is missing");
-    TRY(file_read(path, FILE_LIMIT, &data, &size));
-    const dfl_status status =
-        strlen(data) == size
-            ? parse_times(path, data, times, n)
-            : fail(DFL_E_FORMAT, "grid file: %s: a zero byte is not a number", path);
-    free(data);
-    return status;
-}
 
 static dfl_status list_times(const opts *o, double **times, size_t *n) {
     const opt_value *given = opt_get(o, "times");
@@ -63,7 +32,8 @@ static dfl_status take_times(draft *d) {
     const char *name = d->row->is.name;
     size_t count = 0;
     const bool listed = d->o.n && strcmp(d->o.v[0].row->key, "times") == 0;
-    TRY(listed ? list_times(&d->o, &d->t, &count) : read_times(&d->o, &d->t, &count));
+    TRY(listed ? list_times(&d->o, &d->t, &count)
+               : grid_read_times(d->p, &d->o, d->wish.end, &d->t, &count));
     if (count < 2)
         return fail(DFL_E_KEY, "grid %s: at least two times are needed, such as 1, 0.5, 0.001",
                     name);

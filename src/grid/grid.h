@@ -38,4 +38,24 @@ dfl_status grid_between(const process *p, const char *spec, double start, double
    largest usable number of steps. */
 dfl_status grid_new(const process *p, const grid_wish *wish, double **times, int *steps);
 
+/* ---- given.c: times in files, docs/plan-format.md ---------------------------------------------- */
+
+/* What a number may stand for, in the order of grid_quantities ("t|sigma|..."). */
+enum { GRID_T, GRID_SIGMA, GRID_LOG_SNR, GRID_HALF_LOG_SNR, GRID_TIMESTEP };
+extern const char grid_quantities[];
+typedef struct {
+    int quantity;
+    size_t length; /* of a table of timesteps */
+} grid_unit;
+
+/* The quantity of that name, singular or plural, or -1. */
+int grid_quantity(const char *word);
+
+/* The time at which the quantity is x. E_RANGE: the process is nowhere there. */
+dfl_status grid_time(const process *p, const grid_unit *unit, double x, double *t);
+
+/* The times in a file, by the options of grid "file". Behind timesteps `end` follows, NAN: 0. *times
+   is to be freed. */
+dfl_status grid_read_times(const process *p, const opts *o, double end, double **times, size_t *n);
+
 #endif

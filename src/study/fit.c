@@ -11,7 +11,8 @@ enum { STEPS_MAX = 1000, TEACHER_MAX = 100000, SAMPLES_MAX = 1 << 20 };
 
 const opt_row fit_options[] = {
     {"steps", OPT_INT, NULL, 1, STEPS_MAX, NULL, "steps, which are evaluations, of the plan"},
-    {"grid", OPT_TEXT, "power:kappa=2", 0, 0, NULL, "times; the teacher's nearest are taken"},
+    {"grid", OPT_TEXT, "power:kappa=2", 0, 0, NULL,
+     "times; the teacher's nearest are taken; search"},
     {"samples", OPT_INT, "256", 2, SAMPLES_MAX, NULL, "starts to fit on"},
     {"held_out", OPT_INT, "256", 1, SAMPLES_MAX, NULL, "other starts, to measure the result on"},
     {"seed", OPT_TEXT, "1000", 0, 0, NULL, "of the starts"},
@@ -26,6 +27,9 @@ const opt_row fit_options[] = {
     {"process", OPT_TEXT, NULL, 0, 0, NULL, "instead of the model's"},
     {"t_start", OPT_REAL, NULL, 0, 1, NULL, "first time"},
     {"t_end", OPT_REAL, NULL, 0, 1, NULL, "last time"},
+    {"prior", OPT_TEXT, NULL, 0, 0, NULL, "file of the density that starts are drawn from"},
+    {"prior_map", OPT_CHOICE, "draw", 0, 0, "draw|flow", "draws from it, or its flow map"},
+    {"data_moments", OPT_TEXT, NULL, 0, 0, NULL, ".npz of the data's mean and covariance"},
     {"batch", OPT_INT, "64", 1, 1 << 20, NULL, "samples in memory at once"},
     {0},
 };
@@ -47,8 +51,7 @@ static dfl_status plan_times(const dfl_plan *plan, double **out) {
 static dfl_status student_times(fit *f) {
     text spec = {0};
     dfl_plan *plan = NULL;
-    text_add(&spec, "solver=ddim steps=%zu grid=%s%s", f->steps, opt_text(&f->spec, "grid"),
-             f->tail.data);
+    text_add(&spec, "solver=ddim steps=%zu grid=%s%s", f->steps, f->grid, f->tail.data);
     dfl_status status = spec.failed ? fail_memory() : dfl_plan_new(f->model, spec.data, &plan);
     if (status == DFL_OK && plan->code.components != 1)
         status = fail(DFL_E_COMBINATION,
@@ -98,12 +101,12 @@ static dfl_status make_teacher(fit *f) {
 }
 
 /* Interior times only: there rho is positive and finite. */
-static size_t nearest(const fit *f, double t) {
-    const double lambda = process_at(f->process, t).lambda;
+static size_t nearest(const process *p, const fit_meeting *m, double t) {
+    const double lambda = process_at(p, t).lambda;
     size_t best = 1;
     double least = INFINITY;
-    for (size_t i = 1; i < f->teacher->steps; i++) {
-        const double gap = fabs(process_at(f->process, f->teacher_t[i]).lambda - lambda);
+    for (size_t i = 1; i < m->points; i++) {
+        const double gap = fabs(process_at(p, m->own[i]).lambda - lambda);
         if (!(gap < least)) continue;
         best = i;
         least = gap;
@@ -111,29 +114,44 @@ static size_t nearest(const fit *f, double t) {
     return best;
 }
 
-/* Each of the student's times becomes the nearest of the teacher's in log-SNR, no two the same. */
-static void meet_teacher(fit *f) {
-    const size_t n = f->steps, last = f->teacher->steps;
-    for (size_t k = 1; k < n; k++) {
-        size_t i = nearest(f, f->t[k]);
-        if (i <= f->at[k - 1]) i = f->at[k - 1] + 1;
-        if (i > last - (n - k)) i = last - (n - k);
-        f->at[k] = i;
+void fit_meet(const process *p, const fit_meeting *m, size_t *at) {
+    at[0] = 0;
+    at[m->steps] = m->points;
+    for (size_t k = 1; k < m->steps; k++) {
+        size_t i = nearest(p, m, m->asked[k]);
+        if (i <= at[k - 1]) i = at[k - 1] + 1;
+        if (i > m->points - (m->steps - k)) i = m->points - (m->steps - k);
+        at[k] = i;
     }
-    f->at[n] = last;
-    for (size_t k = 0; k <= n; k++) f->t[k] = f->teacher_t[f->at[k]];
 }
 
 /* Which of its two predictions an output tells best at a time: where there is little signal, and
    hardly anything of the noise in the output, it is x_0 (flow, v, sample, EDM): some of the first
    steps. */
-static void choose_predictions(fit *f) {
+bool fit_tells_clean(const fit *f, double t) {
     const rows r = {.process = f->process, .form = &f->model->card.form};
-    for (size_t k = 0; k < f->steps; k++) {
-        const scalar_at at = process_at(f->process, f->t[k]);
-        f->clean[k] = (k == 0 || f->clean[k - 1]) && at.a < at.b &&
-                      fabs(rows_split_at(&r, f->t[k]).n_y) < 0.1;
+    const scalar_at at = process_at(f->process, t);
+    return at.a < at.b && fabs(rows_split_at(&r, t).n_y) < 0.1;
+}
+
+static void choose_predictions(fit *f) {
+    for (size_t k = 0; k < f->steps; k++)
+        f->clean[k] = (k == 0 || f->clean[k - 1]) && fit_tells_clean(f, f->t[k]);
+}
+
+void fit_set_times(fit *f, const size_t *at) {
+    for (size_t k = 0; k <= f->steps; k++) {
+        f->at[k] = at[k];
+        f->t[k] = f->teacher_t[at[k]];
     }
+    choose_predictions(f);
+}
+
+/* Each of the student's times becomes the nearest of the teacher's. */
+static void meet_teacher(fit *f) {
+    const fit_meeting m = {f->teacher->steps, f->steps, f->teacher_t, f->t};
+    fit_meet(f->process, &m, f->at);
+    fit_set_times(f, f->at);
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */
@@ -149,6 +167,10 @@ static dfl_status configure(fit *f) {
     f->samples = (size_t)opt_int(o, "samples");
     f->held_out = (size_t)opt_int(o, "held_out");
     f->dim = card_dim(&f->model->card);
+    f->starts = f->samples + f->held_out;
+    const char *grid = opt_text(o, "grid");
+    f->grid = text_copy(fit_search_asked(grid) ? "power:kappa=2" : grid);
+    if (!f->grid) return fail_memory();
     text_add(&f->tail, "%s", "");
     for (size_t i = 0; i < 3; i++) {
         opts one = {.n = 1, .v = {*opt_get(o, shared[i])}};
@@ -159,14 +181,14 @@ static dfl_status configure(fit *f) {
     if (f->tail.failed) return fail_memory();
     TRY(student_times(f));
     TRY(make_teacher(f));
+    TRY(fit_start_new(f));
+    if (fit_search_asked(grid)) TRY(fit_search_new(f, grid));
     f->at = mem_array(f->steps + 1, sizeof *f->at);
     f->clean = mem_array(f->steps, sizeof *f->clean);
     f->step = mem_array(f->steps, sizeof *f->step);
-    f->target =
-        mem_array(mem_product(f->steps + 1, f->samples + f->held_out, f->dim), sizeof *f->target);
+    f->target = mem_array(mem_product(f->steps + 1, f->starts, f->dim), sizeof *f->target);
     if (!f->at || !f->clean || !f->step || !f->target) return fail_memory();
     meet_teacher(f);
-    choose_predictions(f);
     TRY(fit_teacher_name(f));
     return fit_choose_rivals(f);
 }
@@ -175,7 +197,7 @@ static dfl_status configure(fit *f) {
 static dfl_status check_steps(const fit *f) {
     for (size_t k = 0; k < f->steps; k++) {
         dfl_plan *plan = NULL;
-        TRY(fit_probe(f, k, &plan));
+        TRY(fit_probe(f, f->t[k], f->clean[k], &plan));
         dfl_plan_free(plan);
     }
     return DFL_OK;
@@ -202,6 +224,12 @@ void fit_free(fit *f) {
     opts_free(&f->spec);
     process_free(f->process);
     text_free(&f->tail);
+    fit_search_free(f->search);
+    free(f->grid);
+    text_free(&f->start);
+    text_free(&f->start_about);
+    text_free(&f->start_warnings);
+    text_free(&f->start_files);
     dfl_plan_free(f->teacher);
     dfl_plan_free(f->plan);
     free(f->t);
@@ -230,8 +258,8 @@ dfl_status fit_sample(const fit *f, const fit_draw *draw, double *to) {
     text options = {0};
     dfl_run *run = NULL;
     fit_draw own = *draw;
-    text_add(&options, "seed=%s,dtype=float64,batch=%lld", opt_text(&f->spec, "seed"),
-             opt_int(&f->spec, "batch"));
+    text_add(&options, "seed=%s,dtype=float64,batch=%lld%s", opt_text(&f->spec, "seed"),
+             opt_int(&f->spec, "batch"), draw->start ? "" : f->start.data);
     dfl_status status =
         options.failed ? fail_memory() : dfl_run_new(draw->plan, f->model, options.data, &run);
     if (!draw->observe) own.user = (void *)(uintptr_t)f;
@@ -250,6 +278,7 @@ dfl_status fit_costs(const fit *f, fit_cost *out) {
     *out = (fit_cost){0};
     TRY(fit_teacher_missing(f, &missing));
     out->teacher = missing * f->teacher->nfe;
+    out->search = fit_search_cost(f);
     out->student = (f->samples + f->held_out) * f->steps;
     for (size_t i = 0; i < f->nrivals; i++) out->compare += f->held_out * f->rivals[i].nfe;
     return DFL_OK;
@@ -261,6 +290,7 @@ dfl_status fit_run(fit *f, fit_watch fn, void *user) {
     dfl_plan_free(f->plan);
     f->plan = NULL;
     TRY(fit_teach(f));
+    if (f->search) TRY(fit_search_run(f));
     TRY(fit_steps(f));
     TRY(fit_compile(f));
     return fit_compare(f);

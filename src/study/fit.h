@@ -36,15 +36,21 @@ typedef struct {
     process *process;
     text tail; /* keys that all plans share, each after a blank */
     size_t steps, history, samples, held_out, dim;
-    double *t;                       /* [steps + 1] of the student: each a time of the teacher */
-    size_t *at;                      /* [steps + 1] which one */
-    bool *clean;                     /* [steps] the prediction is of x_0, not of the noise */
-    dfl_plan *teacher;               /* with teacher->steps + 1 states */
-    double *teacher_t;               /* [teacher->steps + 1] */
-    char teacher_digest[DIGEST_HEX]; /* of what its states depend on */
-    char *work;                      /* folder of the teacher's blocks; NULL: not kept */
-    double *target;                  /* [steps + 1][samples + held_out][dim] */
-    fit_step *step;                  /* [steps] */
+    size_t starts;                    /* samples, held_out, and those a search decides on */
+    char *grid;                       /* of the student, as text */
+    struct fit_search *search;        /* NULL: the times are given */
+    text start;                       /* options of a run's start; "": normals */
+    text start_about, start_warnings; /* lines for people, if a start was asked for */
+    text start_files;                 /* a line for each file, with its digest */
+    double *t;                        /* [steps + 1] of the student: each a time of the teacher */
+    size_t *at;                       /* [steps + 1] which one */
+    bool *clean;                      /* [steps] the prediction is of x_0, not of the noise */
+    dfl_plan *teacher;                /* with teacher->steps + 1 states */
+    double *teacher_t;                /* [teacher->steps + 1] */
+    char teacher_digest[DIGEST_HEX];  /* of what its states depend on */
+    char *work;                       /* folder of the teacher's blocks; NULL: not kept */
+    double *target;                   /* [steps + 1][starts][dim] */
+    fit_step *step;                   /* [steps] */
     fit_rival own, *rivals;
     size_t nrivals;
     dfl_plan *plan; /* the result, without provenance */
@@ -59,9 +65,10 @@ dfl_status fit_new(dfl_model *model, const char *spec, const char *work, fit **o
 void fit_free(fit *f);
 extern const opt_row fit_options[];
 
-/* Evaluations that are still to be made: of the teacher, the student, and for comparison. */
+/* Evaluations that are still to be made: of the teacher, to search times (at most), of the student,
+   and for comparison. */
 typedef struct {
-    size_t teacher, student, compare;
+    size_t teacher, search, student, compare;
 } fit_cost;
 dfl_status fit_costs(const fit *f, fit_cost *out);
 
@@ -82,6 +89,25 @@ dfl_status fit_forget(const fit *f);
 /* fit_steps.c: all steps, one after the other. */
 dfl_status fit_steps(fit *f);
 
+/* Its parts. Terms of step n; predictions at a time, by the executor, of which the watch is told;
+   the coefficients of a step from what they combine; and the step taken. */
+typedef struct {
+    size_t count;
+    const double *x;               /* [count][dim], at the step's first time */
+    const double *past[FIT_TERMS]; /* predictions, the newest first */
+    const double *target;          /* [count][dim], at its last; not read by fit_advance */
+} fit_inputs;
+typedef struct {
+    size_t count;
+    const double *x; /* [count][dim] */
+    double t;
+    bool clean; /* x_0, not the noise */
+} fit_asked;
+size_t fit_terms(const fit *f, size_t n);
+dfl_status fit_predict(const fit *f, const fit_asked *q, double *to);
+dfl_status fit_one_step(const fit *f, size_t n, const fit_inputs *in, fit_step *out);
+void fit_advance(const fit *f, const fit_step *step, const fit_inputs *in, double *to);
+
 /* One step's coefficients from rows [count][terms + 1]: state, predictions, target, seen as the
    triangle of all rows, divided by the square root of their number. base: the coefficients that the
    ridge pulls to; `basis` [terms][free], row-major: what may be added to them. */
@@ -94,12 +120,29 @@ typedef struct {
 dfl_status fit_solve(const fit_squares *p, fit_step *out);
 
 /* fit_plan.c */
-dfl_status fit_probe(const fit *f, size_t step, dfl_plan **out); /* state to prediction */
+dfl_status fit_probe(const fit *f, double t, bool clean, dfl_plan **out); /* state to prediction */
 dfl_status fit_compile(fit *f);
 
 /* fit_compare.c: f->own, and f->rivals as `compare` says. */
 dfl_status fit_choose_rivals(fit *f);
 dfl_status fit_compare(fit *f);
+
+/* fit_start.c: where runs start. Options are checked, and their texts kept; what a name of the
+   teacher's states must tell of it; a few words, or none. */
+dfl_status fit_start_new(fit *f);
+void fit_start_name(const fit *f, text *out);
+void fit_start_say(const fit *f, text *out);
+
+/* fit.c: the student's times are these of the teacher's, rising indices from 0 to its last. And
+   asked[0..steps] become indices of the nearest in log-SNR of own[0..points], no two the same, the
+   ends being the ends. */
+void fit_set_times(fit *f, const size_t *at);
+bool fit_tells_clean(const fit *f, double t); /* an output there tells x_0 best */
+typedef struct {
+    size_t points, steps; /* steps <= points */
+    const double *own, *asked;
+} fit_meeting;
+void fit_meet(const process *p, const fit_meeting *m, size_t *at);
 
 /* fit.c: double samples first ... of a plan, `start` given or drawn; tells the watch at steps. */
 typedef struct {
@@ -111,5 +154,36 @@ typedef struct {
     void *user;
 } fit_draw;
 dfl_status fit_sample(const fit *f, const fit_draw *draw, double *to);
+
+/* ---- fit_search.c, fit_path.c: times that are searched --------------------------------------- */
+
+/* "search" or "search:KEY=VALUE,..." in place of a grid. */
+bool fit_search_asked(const char *grid);
+extern const opt_row fit_search_options[];
+
+/* After the teacher's plan; f->starts grows by the starts that decide. */
+dfl_status fit_search_new(fit *f, const char *grid);
+void fit_search_free(struct fit_search *s);
+size_t fit_search_cost(const fit *f);
+
+/* The teacher's states [count][teacher->steps + 1][dim], block by block; and then the search, after
+   which f has its times and targets. */
+void fit_search_take(fit *f, size_t first, size_t count, const double *states);
+dfl_status fit_search_run(fit *f);
+dfl_status fit_search_forget(const fit *f);
+void fit_search_say(const fit *f, text *out);
+
+/* Squared errors of jumps between points 0 .. points - 1: error[(h points + i) points + j] of one
+   from i to j that knows the output at h < i, too; from 0, h is 0. The path of `steps` jumps from
+   first to last point with the least sum of weight[j] error, at [steps + 1], and that sum. */
+typedef struct {
+    size_t points, steps;
+    const double *error, *weight;
+} fit_jumps;
+dfl_status fit_best_path(const fit_jumps *p, size_t *at, double *least);
+
+/* Those squared errors, as least squares of states x_0 .. x_points-1 on outputs e_0 .. e_points-2
+   and state: triangle [2 points - 1]^2 of these columns, in this order. error [points]^3. */
+dfl_status fit_jump_errors(size_t points, bool older, const double *triangle, double *error);
 
 #endif

@@ -46,8 +46,8 @@ enum { CLASSICAL = sizeof classical / sizeof *classical, NONE = 0, FEW = 1 };
 
 static dfl_status rival_plan(const fit *f, const fit_rival *r, dfl_plan **out) {
     text spec = {0};
-    text_add(&spec, "solver=%s nfe=%zu grid=%s%s", r->solver, f->steps,
-             r->grid ? r->grid : opt_text(&f->spec, "grid"), f->tail.data);
+    text_add(&spec, "solver=%s nfe=%zu grid=%s%s", r->solver, f->steps, r->grid ? r->grid : f->grid,
+             f->tail.data);
     const dfl_status status = spec.failed ? fail_memory() : dfl_plan_new(f->model, spec.data, out);
     text_free(&spec);
     return status;
@@ -69,13 +69,14 @@ static dfl_status add_rival(fit *f, const char *solver, const char *grid) {
 
 dfl_status fit_choose_rivals(fit *f) {
     const int which = opt_choice(&f->spec, "compare");
-    const char *own = opt_text(&f->spec, "grid");
+    free(f->rivals);
+    f->nrivals = 0;
     f->rivals = mem_array(2 * (size_t)CLASSICAL, sizeof *f->rivals);
     if (!f->rivals) return fail_memory();
     for (int i = 0; i < CLASSICAL && which != NONE; i++) {
         if (which == FEW && !classical[i].few) continue;
         TRY(add_rival(f, classical[i].solver, classical[i].grid));
-        if (strcmp(classical[i].grid, own) != 0) TRY(add_rival(f, classical[i].solver, NULL));
+        if (strcmp(classical[i].grid, f->grid) != 0) TRY(add_rival(f, classical[i].solver, NULL));
     }
     return DFL_OK;
 }
@@ -85,7 +86,7 @@ dfl_status fit_choose_rivals(fit *f) {
 /* RMS over all numbers, and the median over samples of their RMS. */
 static dfl_status measure(const fit *f, const double *x, fit_rival *out) {
     const size_t n = f->held_out, dim = f->dim;
-    const double *truth = f->target + (f->steps * (f->samples + n) + f->samples) * dim;
+    const double *truth = f->target + (f->steps * f->starts + f->samples) * dim;
     double *const each = mem_array(n, sizeof *each), all = 0;
     if (!each) return fail_memory();
     for (size_t i = 0; i < n; i++) {

@@ -28,20 +28,20 @@ static dfl_status finish(program *code, const rows *r, val x, dfl_plan **out) {
     return status;
 }
 
-static val predict(const fit *f, rows *r, val x, size_t n) {
-    return f->clean[n] ? rows_x0(r, x, f->t[n]) : rows_eps(r, x, f->t[n]);
+static val predict(rows *r, val x, double t, bool clean) {
+    return clean ? rows_x0(r, x, t) : rows_eps(r, x, t);
 }
 
-dfl_status fit_probe(const fit *f, size_t n, dfl_plan **out) {
+dfl_status fit_probe(const fit *f, double t, bool clean, dfl_plan **out) {
     program code;
     rows r;
     *out = NULL;
-    const dfl_status status = begin(f, f->t[n], &code, &r);
+    const dfl_status status = begin(f, t, &code, &r);
     if (status != DFL_OK) {
         program_free(&code);
         return status;
     }
-    const val made = predict(f, &r, 0, n);
+    const val made = predict(&r, 0, t, clean);
     return finish(&code, &r, made, out);
 }
 
@@ -63,7 +63,7 @@ dfl_status fit_compile(fit *f) {
     dfl_status status = begin(f, f->t[0], &code, &r);
     if (status == DFL_OK) {
         for (size_t n = 0; n < f->steps; n++) {
-            predictions[n] = predict(f, &r, x, n);
+            predictions[n] = predict(&r, x, f->t[n], f->clean[n]);
             x = step(f, &r, x, predictions, n);
         }
         status = finish(&code, &r, x, &f->plan);
@@ -93,6 +93,12 @@ static void say_fit(const fit *f, text *out) {
         text_add(out, ", classifier guidance ");
         text_real(out, f->model->classifier_guidance);
     }
+    fit_start_say(f, out);
+    fit_search_say(f, out);
+}
+
+static const char *grid_name(const fit *f) {
+    return f->search ? "searched" : f->grid;
 }
 
 static void say_held_out(const fit *f, text *out) {
@@ -104,7 +110,7 @@ static void say_held_out(const fit *f, text *out) {
             best = &f->rivals[i];
     if (!best) return;
     text_add(out, "; best of the classical ones measured: %s on %s, rms %.4g", best->solver,
-             best->grid ? best->grid : opt_text(&f->spec, "grid"), best->rms);
+             best->grid ? best->grid : grid_name(f), best->rms);
 }
 
 static dfl_status keep(text *from, char **to) {
@@ -121,7 +127,7 @@ static dfl_status write_meta(const fit *f, const char *command, plan_meta *meta)
     TRY(model_identify(f->model, hex[1]));
     text_add(&t[0], "fitted:history=%zu,constraint=%s", f->history,
              opt_text(&f->spec, "constraint"));
-    text_add(&t[1], "%s", opt_text(&f->spec, "grid"));
+    text_add(&t[1], "%s", f->grid);
     family_print(&f->process->row->is, &f->process->options, &t[2]);
     if (f->model->card.name) text_add(&t[3], "%s", f->model->card.name);
     text_add(&t[4], "%s", dfl_version());
@@ -153,7 +159,7 @@ dfl_status fit_json(fit *f, const char *command, text *out) {
 static void print_rival(const fit *f, const fit_rival *r, const char *mark, text *out) {
     char solver[64];
     snprintf(solver, sizeof solver, "%s%s", mark, r->solver);
-    text_add(out, "%-46s  %-14s  ", solver, r->grid ? r->grid : opt_text(&f->spec, "grid"));
+    text_add(out, "%-46s  %-14s  ", solver, r->grid ? r->grid : grid_name(f));
     if (*r->why)
         text_add(out, "not at this budget\n");
     else if (!isfinite(r->rms))

@@ -76,15 +76,13 @@ typedef struct {
     fit *f;
     double *x;    /* [samples][dim] */
     double *past; /* [history + 1][samples][dim], prediction k at k mod (history + 1) */
-    double *rows; /* [dim][FIT_TERMS + 1] */
-    double *triangle;
 } student;
 
-static size_t terms_of(const fit *f, size_t n) {
+size_t fit_terms(const fit *f, size_t n) {
     return 2 + (n < f->history ? n : f->history);
 }
 
-static const double *prediction_of(const student *s, size_t k) {
+static double *prediction_of(const student *s, size_t k) {
     return s->past + (k % (s->f->history + 1)) * s->f->samples * s->f->dim;
 }
 
@@ -100,7 +98,7 @@ static void base_of(const fit *f, size_t n, double *base) {
 /* What may be added to the base. Under consistency an older prediction comes with what keeps
    a c_x + (sum over x_0) c_j and b c_x + (sum over noise) c_j as they are. */
 static size_t basis_of(const fit *f, size_t n, double *basis) {
-    const size_t terms = terms_of(f, n);
+    const size_t terms = fit_terms(f, n);
     const bool bound = opt_choice(&f->spec, "constraint") == 1;
     const size_t unknowns = bound ? terms - 2 : terms;
     const scalar_at at = process_at(f->process, f->t[n]);
@@ -118,68 +116,74 @@ static size_t basis_of(const fit *f, size_t n, double *basis) {
 
 /* ---- one step ---------------------------------------------------------------------------------- */
 
-/* The newest prediction at the student's states, by the executor. */
-static dfl_status predict(student *s, size_t n) {
-    const fit *f = s->f;
+dfl_status fit_predict(const fit *f, const fit_asked *q, double *to) {
     const size_t batch = (size_t)opt_int(&f->spec, "batch");
-    double *const to = (double *)(uintptr_t)prediction_of(s, n);
     dfl_plan *plan = NULL;
-    dfl_status status = fit_probe(f, n, &plan);
-    for (size_t i = 0; i < f->samples && status == DFL_OK; i += batch) {
-        const size_t count = f->samples - i < batch ? f->samples - i : batch;
-        const fit_draw draw = {
-            .plan = plan, .first = i, .count = count, .start = s->x + i * f->dim};
+    dfl_status status = fit_probe(f, q->t, q->clean, &plan);
+    for (size_t i = 0; i < q->count && status == DFL_OK; i += batch) {
+        const size_t some = q->count - i < batch ? q->count - i : batch;
+        const fit_draw draw = {.plan = plan, .first = i, .count = some, .start = q->x + i * f->dim};
         status = fit_sample(f, &draw, to + i * f->dim);
-        const int code = status == DFL_OK && f->fn ? f->fn(f->user, count) : 0;
+        const int code = status == DFL_OK && f->fn ? f->fn(f->user, some) : 0;
         if (code) status = fail(code, "the fit was ended by its caller (%d)", code);
     }
     dfl_plan_free(plan);
     return status;
 }
 
-static dfl_status take_samples(student *s, size_t n, size_t terms) {
-    const fit *f = s->f;
+/* One sample after the other into the triangle [terms + 1][terms + 1]. */
+static dfl_status take_samples(const fit *f, const fit_inputs *in, size_t terms, double *triangle) {
     const size_t dim = f->dim, wide = terms + 1;
-    const double *target = f->target + (n + 1) * (f->samples + f->held_out) * dim;
-    memset(s->triangle, 0, wide * wide * sizeof *s->triangle);
-    for (size_t i = 0; i < f->samples; i++) {
+    double *const lines = mem_array(mem_product(dim, wide, 1), sizeof *lines);
+    dfl_status status = lines ? DFL_OK : fail_memory();
+    memset(triangle, 0, wide * wide * sizeof *triangle);
+    for (size_t i = 0; i < in->count && status == DFL_OK; i++) {
         for (size_t d = 0; d < dim; d++) {
-            double *line = s->rows + d * wide;
-            line[0] = s->x[i * dim + d];
-            for (size_t k = 1; k < terms; k++) line[k] = prediction_of(s, n + 1 - k)[i * dim + d];
-            line[terms] = target[i * dim + d];
+            double *line = lines + d * wide;
+            line[0] = in->x[i * dim + d];
+            for (size_t k = 1; k < terms; k++) line[k] = in->past[k - 1][i * dim + d];
+            line[terms] = in->target[i * dim + d];
         }
-        TRY(dense_triangle(wide, dim, s->rows, s->triangle));
+        status = dense_triangle(wide, dim, lines, triangle);
     }
-    const double scale = 1 / sqrt((double)f->samples * (double)dim);
-    for (size_t i = 0; i < wide * wide; i++) s->triangle[i] *= scale;
-    return DFL_OK;
+    free(lines);
+    const double scale = 1 / sqrt((double)in->count * (double)dim);
+    for (size_t i = 0; i < wide * wide; i++) triangle[i] *= scale;
+    return status;
 }
 
-static void advance(student *s, size_t n, const fit_step *step) {
-    const size_t count = s->f->samples * s->f->dim;
-    for (size_t i = 0; i < count; i++) {
-        double sum = step->c[0] * s->x[i];
-        for (size_t k = 1; k < step->terms; k++) sum += step->c[k] * prediction_of(s, n + 1 - k)[i];
-        s->x[i] = sum;
+dfl_status fit_one_step(const fit *f, size_t n, const fit_inputs *in, fit_step *out) {
+    double base[FIT_TERMS], basis[FIT_TERMS * FIT_TERMS];
+    double triangle[(FIT_TERMS + 1) * (FIT_TERMS + 1)];
+    const size_t terms = fit_terms(f, n);
+    TRY(take_samples(f, in, terms, triangle));
+    base_of(f, n, base);
+    const fit_squares squares = {.terms = terms,
+                                 .free = basis_of(f, n, basis),
+                                 .triangle = triangle,
+                                 .base = base,
+                                 .basis = basis,
+                                 .ridge = opt_real(&f->spec, "ridge")};
+    return fit_solve(&squares, out);
+}
+
+void fit_advance(const fit *f, const fit_step *step, const fit_inputs *in, double *to) {
+    for (size_t i = 0; i < in->count * f->dim; i++) {
+        double sum = step->c[0] * in->x[i];
+        for (size_t k = 1; k < step->terms; k++) sum += step->c[k] * in->past[k - 1][i];
+        to[i] = sum;
     }
 }
 
 static dfl_status fit_one(student *s, size_t n) {
-    double base[FIT_TERMS], basis[FIT_TERMS * FIT_TERMS];
     fit *f = s->f;
-    const size_t terms = terms_of(f, n);
-    TRY(predict(s, n));
-    TRY(take_samples(s, n, terms));
-    base_of(f, n, base);
-    const fit_squares squares = {.terms = terms,
-                                 .free = basis_of(f, n, basis),
-                                 .triangle = s->triangle,
-                                 .base = base,
-                                 .basis = basis,
-                                 .ridge = opt_real(&f->spec, "ridge")};
-    TRY(fit_solve(&squares, &f->step[n]));
-    advance(s, n, &f->step[n]);
+    fit_inputs in = {
+        .count = f->samples, .x = s->x, .target = f->target + (n + 1) * f->starts * f->dim};
+    const fit_asked asked = {f->samples, s->x, f->t[n], f->clean[n]};
+    TRY(fit_predict(f, &asked, prediction_of(s, n)));
+    for (size_t k = 0; k + 1 < fit_terms(f, n); k++) in.past[k] = prediction_of(s, n - k);
+    TRY(fit_one_step(f, n, &in, &f->step[n]));
+    fit_advance(f, &f->step[n], &in, s->x);
     return DFL_OK;
 }
 
@@ -187,10 +191,8 @@ dfl_status fit_steps(fit *f) {
     const size_t count = mem_product(f->samples, f->dim, 1);
     student s = {.f = f,
                  .x = mem_array(count, sizeof(double)),
-                 .past = mem_array(mem_product(f->history + 1, count, 1), sizeof(double)),
-                 .rows = mem_array(mem_product(f->dim, FIT_TERMS + 1, 1), sizeof(double)),
-                 .triangle = mem_array((FIT_TERMS + 1) * (FIT_TERMS + 1), sizeof(double))};
-    dfl_status status = s.x && s.past && s.rows && s.triangle ? DFL_OK : fail_memory();
+                 .past = mem_array(mem_product(f->history + 1, count, 1), sizeof(double))};
+    dfl_status status = s.x && s.past ? DFL_OK : fail_memory();
     if (status == DFL_OK) memcpy(s.x, f->target, count * sizeof(double));
     for (size_t n = 0; n < f->steps && status == DFL_OK; n++) {
         status = fit_one(&s, n);
@@ -198,7 +200,5 @@ dfl_status fit_steps(fit *f) {
     }
     free(s.x);
     free(s.past);
-    free(s.rows);
-    free(s.triangle);
     return status;
 }

@@ -24,18 +24,15 @@ static size_t block_states(const fit *f) {
     return f->teacher->steps + 1;
 }
 
-static size_t samples_of(const fit *f) {
-    return f->samples + f->held_out;
-}
-
 static size_t block_count(const fit *f, size_t first) {
-    const size_t left = samples_of(f) - first;
+    const size_t left = f->starts - first;
     return left < BLOCK ? left : BLOCK;
 }
 
 dfl_status fit_teacher_name(fit *f) {
     text all = {0};
     TRY(model_identify(f->model, f->teacher_digest));
+    fit_start_name(f, &all);
     text_add(&all, "%s seed %s\n", f->teacher_digest, opt_text(&f->spec, "seed"));
     plan_write(f->teacher, &all);
     if (!all.failed) digest_bytes(all.data, all.len, f->teacher_digest);
@@ -105,12 +102,16 @@ static dfl_status load_block(block *b, const char *path) {
                 path);
 }
 
-/* What the student is to meet: the states at its own times. */
+/* What the student is to meet: the states at its own times, if they are known. */
 static void take_targets(fit *f, const block *b) {
+    if (f->search) {
+        fit_search_take(f, b->first, b->count, b->states);
+        return;
+    }
     const size_t dim = f->dim, states = block_states(f);
     for (size_t k = 0; k <= f->steps; k++)
         for (size_t i = 0; i < b->count; i++)
-            memcpy(f->target + (k * samples_of(f) + b->first + i) * dim,
+            memcpy(f->target + (k * f->starts + b->first + i) * dim,
                    b->states + (i * states + f->at[k]) * dim, dim * sizeof(double));
 }
 
@@ -130,7 +131,7 @@ dfl_status fit_teach(fit *f) {
     const size_t size = mem_product(BLOCK, block_states(f), f->dim);
     block b = {.f = f, .states = mem_array(size, sizeof(double))};
     dfl_status status = b.states ? DFL_OK : fail_memory();
-    while (status == DFL_OK && b.first < samples_of(f)) {
+    while (status == DFL_OK && b.first < f->starts) {
         b.count = block_count(f, b.first);
         status = get_block(&b);
         if (status == DFL_OK) take_targets(f, &b);
@@ -142,7 +143,7 @@ dfl_status fit_teach(fit *f) {
 
 dfl_status fit_teacher_missing(const fit *f, size_t *samples) {
     *samples = 0;
-    for (size_t first = 0; first < samples_of(f); first += BLOCK) {
+    for (size_t first = 0; first < f->starts; first += BLOCK) {
         text path = {0};
         const dfl_status status = f->work ? block_path(f, first, &path) : DFL_OK;
         if (status == DFL_OK && (!f->work || access(path.data, F_OK) != 0))
@@ -154,13 +155,14 @@ dfl_status fit_teacher_missing(const fit *f, size_t *samples) {
 }
 
 dfl_status fit_forget(const fit *f) {
-    for (size_t first = 0; f->work && first < samples_of(f); first += BLOCK) {
+    for (size_t first = 0; f->work && first < f->starts; first += BLOCK) {
         text path = {0};
         const dfl_status status = block_path(f, first, &path);
         if (status == DFL_OK) unlink(path.data);
         text_free(&path);
         TRY(status);
     }
+    TRY(fit_search_forget(f));
     if (f->work) rmdir(f->work);
     return DFL_OK;
 }

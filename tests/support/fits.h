@@ -1,0 +1,17 @@
+/* What the tests of fitted plans share: mixtures, and a fit that must succeed. */
+#ifndef DFL_TEST_FITS_H
+#define DFL_TEST_FITS_H
+
+#include "check.h"
+#include "study/fit.h"
+
+/* Three components in two dimensions, no two of their numbers alike. */
+#define THREE                                                                                      \
+    "\"weights\":[0.5,0.3,0.2],\"means\":[[1.2,-0.4],[-0.9,0.8],[0.1,-1.5]],"                      \
+    "\"stds\":[[0.25,0.4],[0.3,0.2],[0.15,0.35]]"
+
+dfl_model *mixture_with(const char *components, const char *about);
+dfl_model *three(void); /* down to t = 0.001 */
+fit *fitted(dfl_model *model, const char *spec, const char *work);
+
+#endif
