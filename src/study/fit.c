@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "run/run.h"
+#include "study/refine.h"
 
 enum { STEPS_MAX = 1000, TEACHER_MAX = 100000, SAMPLES_MAX = 1 << 20 };
 
@@ -23,6 +24,10 @@ const opt_row fit_options[] = {
     {"constraint", OPT_CHOICE, "none", 0, 0, "none|consistency",
      "consistency: a constant output is integrated exactly"},
     {"compare", OPT_CHOICE, "few", 0, 0, "none|few|all", "classical solvers to measure"},
+    {"refine", OPT_INT, "0", 0, REFINE_MAX, NULL, "iterations on the whole run, after the fit"},
+    {"objective", OPT_CHOICE, "rms", 0, 0, "rms|moments|features", "what they minimise"},
+    {"weight", OPT_REAL, NULL, 0, 1e9, NULL, "of moments or features, beside the state's error"},
+    {"refine_times", OPT_BOOL, "0", 0, 0, NULL, "times are adjusted, too"},
     {"process", OPT_TEXT, NULL, 0, 0, NULL, "instead of the model's"},
     {"t_start", OPT_REAL, NULL, 0, 1, NULL, "first time"},
     {"t_end", OPT_REAL, NULL, 0, 1, NULL, "last time"},
@@ -157,6 +162,7 @@ static dfl_status configure(fit *f) {
         opts_print(&one, &f->tail);
     }
     if (f->tail.failed) return fail_memory();
+    TRY(refine_check(f));
     TRY(student_times(f));
     TRY(make_teacher(f));
     f->at = mem_array(f->steps + 1, sizeof *f->at);
@@ -175,7 +181,7 @@ static dfl_status configure(fit *f) {
 static dfl_status check_steps(const fit *f) {
     for (size_t k = 0; k < f->steps; k++) {
         dfl_plan *plan = NULL;
-        TRY(fit_probe(f, k, &plan));
+        TRY(fit_probe(f, k, f->t[k], &plan));
         dfl_plan_free(plan);
     }
     return DFL_OK;
@@ -212,6 +218,7 @@ void fit_free(fit *f) {
     free(f->target);
     free(f->step);
     free(f->rivals);
+    free(f->round);
     free(f);
 }
 
@@ -252,7 +259,7 @@ dfl_status fit_costs(const fit *f, fit_cost *out) {
     out->teacher = missing * f->teacher->nfe;
     out->student = (f->samples + f->held_out) * f->steps;
     for (size_t i = 0; i < f->nrivals; i++) out->compare += f->held_out * f->rivals[i].nfe;
-    return DFL_OK;
+    return refine_cost(f, &out->refine);
 }
 
 dfl_status fit_run(fit *f, fit_watch fn, void *user) {
@@ -260,8 +267,10 @@ dfl_status fit_run(fit *f, fit_watch fn, void *user) {
     f->user = user;
     dfl_plan_free(f->plan);
     f->plan = NULL;
+    for (size_t k = 0; k <= f->steps; k++) f->t[k] = f->teacher_t[f->at[k]]; /* again, if refined */
     TRY(fit_teach(f));
     TRY(fit_steps(f));
+    TRY(refine_run(f));
     TRY(fit_compile(f));
     return fit_compare(f);
 }

@@ -6,6 +6,7 @@
 
 #include "solver/rows.h"
 #include "study/fit.h"
+#include "study/refine.h"
 
 /* ---- rows -------------------------------------------------------------------------------------- */
 
@@ -28,20 +29,33 @@ static dfl_status finish(program *code, const rows *r, val x, dfl_plan **out) {
     return status;
 }
 
-static val predict(const fit *f, rows *r, val x, size_t n) {
-    return f->clean[n] ? rows_x0(r, x, f->t[n]) : rows_eps(r, x, f->t[n]);
+static val predict(const fit *f, rows *r, val x, size_t n, double t) {
+    return f->clean[n] ? rows_x0(r, x, t) : rows_eps(r, x, t);
 }
 
-dfl_status fit_probe(const fit *f, size_t n, dfl_plan **out) {
+dfl_status fit_probe(const fit *f, size_t n, double t, dfl_plan **out) {
     program code;
     rows r;
     *out = NULL;
-    const dfl_status status = begin(f, f->t[n], &code, &r);
+    const dfl_status status = begin(f, t, &code, &r);
     if (status != DFL_OK) {
         program_free(&code);
         return status;
     }
-    const val made = predict(f, &r, 0, n);
+    const val made = predict(f, &r, 0, n, t);
+    return finish(&code, &r, made, out);
+}
+
+dfl_status fit_probe_output(const fit *f, double t, dfl_plan **out) {
+    program code;
+    rows r;
+    *out = NULL;
+    const dfl_status status = begin(f, t, &code, &r);
+    if (status != DFL_OK) {
+        program_free(&code);
+        return status;
+    }
+    const val made = rows_predict(&r, 0, t);
     return finish(&code, &r, made, out);
 }
 
@@ -63,7 +77,7 @@ dfl_status fit_compile(fit *f) {
     dfl_status status = begin(f, f->t[0], &code, &r);
     if (status == DFL_OK) {
         for (size_t n = 0; n < f->steps; n++) {
-            predictions[n] = predict(f, &r, x, n);
+            predictions[n] = predict(f, &r, x, n, f->t[n]);
             x = step(f, &r, x, predictions, n);
         }
         status = finish(&code, &r, x, &f->plan);
@@ -93,6 +107,7 @@ static void say_fit(const fit *f, text *out) {
         text_add(out, ", classifier guidance ");
         text_real(out, f->model->classifier_guidance);
     }
+    refine_say(f, out);
 }
 
 static void say_held_out(const fit *f, text *out) {
@@ -121,6 +136,7 @@ static dfl_status write_meta(const fit *f, const char *command, plan_meta *meta)
     TRY(model_identify(f->model, hex[1]));
     text_add(&t[0], "fitted:history=%zu,constraint=%s", f->history,
              opt_text(&f->spec, "constraint"));
+    if (f->best > 0) text_add(&t[0], ",objective=%s", opt_text(&f->spec, "objective"));
     text_add(&t[1], "%s", opt_text(&f->spec, "grid"));
     family_print(&f->process->row->is, &f->process->options, &t[2]);
     if (f->model->card.name) text_add(&t[3], "%s", f->model->card.name);
@@ -166,8 +182,11 @@ static void print_steps(const fit *f, text *out) {
     text_add(out, "  step           t  directions       rms\n");
     for (size_t n = 0; n < f->steps; n++) {
         const fit_step *s = &f->step[n];
-        text_add(out, "%6zu  %10.6f  %4zu of %-2zu  %8.4g\n", n + 1, f->t[n + 1], s->rank, s->free,
-                 s->rms);
+        text_add(out, "%6zu  %10.6f  %4zu of %-2zu  ", n + 1, f->t[n + 1], s->rank, s->free);
+        if (isnan(s->rms)) /* refined: it need not be near the teacher on the way */
+            text_add(out, "%8s\n", "-");
+        else
+            text_add(out, "%8.4g\n", s->rms);
     }
     for (size_t n = 0; n < f->steps; n++)
         if (f->step[n].rank < f->step[n].free)
@@ -184,6 +203,7 @@ void fit_print(const fit *f, text *out) {
     say_fit(f, out);
     text_add(out, "\n\n");
     print_steps(f, out);
+    refine_print(f, out);
     text_add(out, "\nheld out: %zu starts, distance to the teacher\n%-46s  %-14s  %7s %7s\n",
              f->held_out, "", "grid", "rms", "median");
     print_rival(f, &f->own, "", out);

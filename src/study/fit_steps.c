@@ -80,7 +80,7 @@ typedef struct {
     double *triangle;
 } student;
 
-static size_t terms_of(const fit *f, size_t n) {
+size_t fit_terms(const fit *f, size_t n) {
     return 2 + (n < f->history ? n : f->history);
 }
 
@@ -89,9 +89,9 @@ static const double *prediction_of(const student *s, size_t k) {
 }
 
 /* ddim: x' = psi x + d eps; from a prediction of x_0, x' = a_s x_0 + b_s (x - a x_0)/b. */
-static void base_of(const fit *f, size_t n, double *base) {
-    const scalar_at at = process_at(f->process, f->t[n]);
-    const scalar_at to = process_at(f->process, f->t[n + 1]);
+void fit_base(const fit *f, const double *t, size_t n, double base[FIT_TERMS]) {
+    const scalar_at at = process_at(f->process, t[n]);
+    const scalar_at to = process_at(f->process, t[n + 1]);
     memset(base, 0, FIT_TERMS * sizeof *base);
     base[0] = f->clean[n] ? to.b / at.b : solver_psi(&at, &to);
     base[1] = f->clean[n] ? to.a - at.a * base[0] : solver_gap(&at, &to);
@@ -99,11 +99,11 @@ static void base_of(const fit *f, size_t n, double *base) {
 
 /* What may be added to the base. Under consistency an older prediction comes with what keeps
    a c_x + (sum over x_0) c_j and b c_x + (sum over noise) c_j as they are. */
-static size_t basis_of(const fit *f, size_t n, double *basis) {
-    const size_t terms = terms_of(f, n);
+size_t fit_basis(const fit *f, const double *t, size_t n, double basis[FIT_TERMS * FIT_TERMS]) {
+    const size_t terms = fit_terms(f, n);
     const bool bound = opt_choice(&f->spec, "constraint") == 1;
     const size_t unknowns = bound ? terms - 2 : terms;
-    const scalar_at at = process_at(f->process, f->t[n]);
+    const scalar_at at = process_at(f->process, t[n]);
     memset(basis, 0, FIT_TERMS * FIT_TERMS * sizeof *basis);
     for (size_t j = 0; j < unknowns; j++) {
         const size_t k = bound ? j + 2 : j;
@@ -118,21 +118,27 @@ static size_t basis_of(const fit *f, size_t n, double *basis) {
 
 /* ---- one step ---------------------------------------------------------------------------------- */
 
+dfl_status fit_predict(const fit *f, const dfl_plan *probe, size_t first, size_t count,
+                       const double *x, double *to) {
+    const size_t batch = (size_t)opt_int(&f->spec, "batch");
+    for (size_t i = 0, n = 0; i < count; i += n) {
+        n = count - i < batch ? count - i : batch;
+        const fit_draw draw = {
+            .plan = probe, .first = first + i, .count = n, .start = x + i * f->dim};
+        TRY(fit_sample(f, &draw, to + i * f->dim));
+        const int code = f->fn ? f->fn(f->user, n) : 0;
+        if (code) return fail(code, "the fit was ended by its caller (%d)", code);
+    }
+    return DFL_OK;
+}
+
 /* The newest prediction at the student's states, by the executor. */
 static dfl_status predict(student *s, size_t n) {
     const fit *f = s->f;
-    const size_t batch = (size_t)opt_int(&f->spec, "batch");
     double *const to = (double *)(uintptr_t)prediction_of(s, n);
     dfl_plan *plan = NULL;
-    dfl_status status = fit_probe(f, n, &plan);
-    for (size_t i = 0; i < f->samples && status == DFL_OK; i += batch) {
-        const size_t count = f->samples - i < batch ? f->samples - i : batch;
-        const fit_draw draw = {
-            .plan = plan, .first = i, .count = count, .start = s->x + i * f->dim};
-        status = fit_sample(f, &draw, to + i * f->dim);
-        const int code = status == DFL_OK && f->fn ? f->fn(f->user, count) : 0;
-        if (code) status = fail(code, "the fit was ended by its caller (%d)", code);
-    }
+    dfl_status status = fit_probe(f, n, f->t[n], &plan);
+    if (status == DFL_OK) status = fit_predict(f, plan, 0, f->samples, s->x, to);
     dfl_plan_free(plan);
     return status;
 }
@@ -168,12 +174,12 @@ static void advance(student *s, size_t n, const fit_step *step) {
 static dfl_status fit_one(student *s, size_t n) {
     double base[FIT_TERMS], basis[FIT_TERMS * FIT_TERMS];
     fit *f = s->f;
-    const size_t terms = terms_of(f, n);
+    const size_t terms = fit_terms(f, n);
     TRY(predict(s, n));
     TRY(take_samples(s, n, terms));
-    base_of(f, n, base);
+    fit_base(f, f->t, n, base);
     const fit_squares squares = {.terms = terms,
-                                 .free = basis_of(f, n, basis),
+                                 .free = fit_basis(f, f->t, n, basis),
                                  .triangle = s->triangle,
                                  .base = base,
                                  .basis = basis,
