@@ -8,10 +8,12 @@
 #include "cli.h"
 #include "open.h"
 #include "output.h"
+#include "eval/extractor.h"
 #include "progress.h"
+#include "shipped.h"
 #include "spec.h"
 #include "stop.h"
-#include "study/fit.h"
+#include "study/refine.h"
 
 static int run_fit(const args *a);
 
@@ -31,7 +33,8 @@ static const arg_row fit_rows[] = {
     {0, "teacher-nfe", NULL, "N", "60", "its evaluations per sample", ARG_INT, 1, 1e5},
     {0, "teacher-grid", NULL, "TEXT", "power:kappa=2", "its time grid", ARG_TEXT, 0, 0},
     {0, "work", NULL, "FOLDER", NULL,
-     "keep the teacher's states here, for further fits; without: beside the output until it is "
+     "keep the teacher's states and the refinement here, for further fits; without: beside the "
+     "output until it is "
      "written",
      ARG_FILE, 0, 0},
     {0, "history", NULL, "K", "3", "older network outputs that a step may use", ARG_INT, 0,
@@ -41,6 +44,20 @@ static const arg_row fit_rows[] = {
      "consistency: a constant output is integrated exactly", ARG_CHOICE, 0, 0},
     {0, "compare", NULL, "none|few|all", "few", "classical solvers to measure beside the plan",
      ARG_CHOICE, 0, 0},
+    {0, "refine", NULL, "ITERATIONS", "0",
+     "afterwards adjust all coefficients together to the error of the last state", ARG_INT, 0,
+     REFINE_MAX},
+    {0, "objective", NULL, "rms|moments|features", "rms",
+     "that error: of all numbers; with moments also of their mean and variance over the samples, "
+     "with features also of these",
+     ARG_CHOICE, 0, 0},
+    {0, "weight", NULL, "W", "moments 10, features 1", "of moments or features beside the state",
+     ARG_REAL, 0, 1e9},
+    {0, "refine-times", NULL, NULL, NULL, "adjust the times, too", ARG_FLAG, 0, 0},
+    {'f', "features", NULL, "FOLDER", "fashion-classifier",
+     "for --objective features: a folder with features.json, the name of one that comes with the "
+     "program (fashion-classifier, mnist-lenet5), or pixels",
+     ARG_FILE, 0, 0},
     {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0},
     {0, "t-start", NULL, "T", "the card's t_max", "time to start from", ARG_REAL, 0, 1},
     {0, "t-end", NULL, "T", "the card's t_min", "time to end at", ARG_REAL, 0, 1},
@@ -64,13 +81,56 @@ const command command_fit = {
     run_fit};
 
 static dfl_status make_spec(const args *a, text *out) {
-    static const char *const words[] = {"steps",   "grid",    "samples",     "held-out",
-                                        "seed",    "teacher", "teacher-nfe", "teacher-grid",
-                                        "history", "ridge",   "constraint",  "compare",
-                                        "process", "t-start", "t-end"};
+    static const char *const words[] = {
+        "steps",       "grid",         "samples", "held-out", "seed",       "teacher",
+        "teacher-nfe", "teacher-grid", "history", "ridge",    "constraint", "compare",
+        "process",     "t-start",      "t-end",   "refine",   "weight",     "objective"};
     if (!arg_given(a, "steps") || !arg_given(a, "output"))
         return fail(DFL_E_ARG, "usage: driftless fit %s", a->command->operands);
-    return spec_add(a, words, sizeof words / sizeof *words, true, out);
+    if (arg_given(a, "features") &&
+        !(arg_given(a, "objective") && strcmp(arg(a, "objective")->text, "features") == 0))
+        return fail(DFL_E_ARG, "--features goes with --objective features only");
+    TRY(spec_add(a, words, sizeof words / sizeof *words, true, out));
+    if (arg_given(a, "refine-times")) text_add(out, " refine_times=1");
+    return out->failed ? fail_memory() : DFL_OK;
+}
+
+/* ---- the feature network ----------------------------------------------------------------------- */
+
+/* What the objective "features" sees: the samples as pictures, between two bytes, too. */
+typedef struct {
+    extractor *extractor;
+    const card *card;
+} eye;
+
+static dfl_status look(void *user, uint64_t first, size_t count, const double *x, float *out) {
+    const eye *const e = user;
+    const card *const c = e->card;
+    const real_set set = {
+        first, count, c->shape[1], c->shape[2], c->shape[0], {c->range[0], c->range[1]}, x};
+    return extractor_run_reals(e->extractor, &set, out);
+}
+
+static dfl_status open_eye(const args *a, const dfl_model *model, eye *out, fit *f) {
+    const card *const c = &model->card;
+    text folder = {0};
+    if (opt_choice(&f->spec, "objective") != 2) return DFL_OK;
+    if (c->rank != 3 || (c->shape[0] != 1 && c->shape[0] != 3))
+        return fail(DFL_E_COMBINATION, "--objective features: the samples of this model are not "
+                                       "pictures of 1 or 3 channels");
+    dfl_status status = shipped_extractor(a, &folder);
+    if (status == DFL_OK)
+        status = extractor_open(folder.data, (int)arg(a, "threads")->integer, &out->extractor);
+    text_free(&folder);
+    TRY(status);
+    out->card = c;
+    TRY(extractor_fit(out->extractor, c->shape[1], c->shape[2], c->shape[0]));
+    f->features = (fit_features){.width = extractor_width(out->extractor),
+                                 .name = extractor_name(out->extractor),
+                                 .digest = extractor_digest(out->extractor),
+                                 .run = look,
+                                 .user = out};
+    return DFL_OK;
 }
 
 static int watch(void *user, size_t evaluations) {
@@ -97,19 +157,22 @@ static dfl_status run(const args *a, fit *f) {
     progress bar;
     fit_cost cost;
     TRY(fit_costs(f, &cost));
-    const size_t all = cost.teacher + cost.student + cost.compare;
+    const size_t all = cost.teacher + cost.student + cost.compare + cost.refine;
     if (!quiet)
         fprintf(stderr,
                 "driftless: %zu evaluations: %zu of the teacher, %zu of the student, %zu to "
-                "compare\n",
+                "compare",
                 all, cost.teacher, cost.student, cost.compare);
+    if (!quiet && cost.refine > 0)
+        fprintf(stderr, ", about %zu to refine (fewer where it ends early)", cost.refine);
+    if (!quiet) fprintf(stderr, "\n");
     progress_start(&bar, !quiet, all, 1);
     const dfl_status status = fit_run(f, watch, &bar);
     progress_end(&bar);
     if (status != WATCH_STOPPED) return status;
     return fail(DFL_E_STOPPED,
-                "interrupted; the same command goes on with the teacher's states in "
-                "%.200s, and no plan was written",
+                "interrupted; the same command goes on with the teacher's states and the "
+                "refinement's iterates in %.200s, and no plan was written",
                 f->work);
 }
 
@@ -138,7 +201,7 @@ static dfl_status check_work(const char *path) {
 }
 
 /* Whatever can be refused is refused before the first evaluation. */
-static dfl_status prepare(const args *a, dfl_model **model, fit **f, int *code) {
+static dfl_status prepare(const args *a, dfl_model **model, fit **f, eye *e, int *code) {
     text spec = {0}, work = {0};
     dfl_status status = make_spec(a, &spec);
     if (status == DFL_OK) status = output_check_folder(arg(a, "output")->text);
@@ -157,6 +220,7 @@ static dfl_status prepare(const args *a, dfl_model **model, fit **f, int *code) 
         text_add(&work, "%s.teacher", arg(a, "output")->text);
     if (status == DFL_OK && work.failed) status = fail_memory();
     if (status == DFL_OK) status = fit_new(*model, spec.data, work.data, f);
+    if (status == DFL_OK) status = open_eye(a, *model, e, *f);
     text_free(&spec);
     text_free(&work);
     return status;
@@ -165,12 +229,14 @@ static dfl_status prepare(const args *a, dfl_model **model, fit **f, int *code) 
 static int run_fit(const args *a) {
     dfl_model *model = NULL;
     fit *f = NULL;
+    eye e = {0};
     int code = CODE_BY_STATUS;
     stop_install();
-    dfl_status status = prepare(a, &model, &f, &code);
+    dfl_status status = prepare(a, &model, &f, &e, &code);
     if (status == DFL_OK) status = run(a, f);
     if (status == DFL_OK) status = finish(a, f);
     fit_free(f);
+    extractor_free(e.extractor);
     dfl_model_free(model);
     return status == DFL_OK ? CODE_OK : tell_failure(status, code);
 }
