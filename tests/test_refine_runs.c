@@ -212,6 +212,22 @@ static void test_goes_on(void **state) {
     dfl_model_free(model);
 }
 
+/* What ended because nothing was gained any more ends there again. */
+static void test_settles(void **state) {
+    (void)state;
+    static const char spec[] = "steps=1 samples=400 held_out=400 compare=none refine=20 "
+                               "objective=moments weight=1000";
+    dfl_model *model = mixture_of(TWO_IN_ONE);
+    const char *work = in_folder("settled");
+    fit *f = refined(model, spec, work), *again = refined(model, spec, work);
+    assert_true(f->rounds < 10 && f->best + 1 == f->rounds);
+    assert_same(again, f);
+    assert_ok(fit_forget(f));
+    fit_free(again);
+    fit_free(f);
+    dfl_model_free(model);
+}
+
 /* ---- odd inputs -------------------------------------------------------------------------------- */
 
 static int silent(void *user, const dfl_request *rq) {
@@ -323,11 +339,11 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gain),         cmocka_unit_test(test_moments_restore_variance),
-        cmocka_unit_test(test_features),     cmocka_unit_test(test_held_out_decides),
-        cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_goes_on),
-        cmocka_unit_test(test_odd_networks), cmocka_unit_test(test_none_asked),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_gain),       cmocka_unit_test(test_moments_restore_variance),
+        cmocka_unit_test(test_features),   cmocka_unit_test(test_held_out_decides),
+        cmocka_unit_test(test_same_bits),  cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_settles),    cmocka_unit_test(test_odd_networks),
+        cmocka_unit_test(test_none_asked), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -1,8 +1,8 @@
 /* The iterations of a refinement. One of them makes the Jacobian of the residual at the point it is
    at, then tries the damped Gauss-Newton step
      y = argmin |J y + r|^2 + damping |y|^2
-   with less damping after a success and more after a failure, until the objective on the fitting
-   starts is less. Held-out starts decide which of the points is taken in the end. */
+   with more damping after a failure, until the objective on the fitting starts is less; what succeeds
+   at once has less the next time. Held-out starts decide which of the points is taken in the end. */
 #include "study/refine.h"
 
 #include <math.h>
@@ -14,7 +14,7 @@
 /* Damping at first, what it is divided and multiplied by, attempts of one iteration, iterations
    without gain on held-out starts, and the part of the objective that is still a gain. */
 static const double first_damping = 1e-2, factor = 5, least_gain = 1e-5;
-enum { ATTEMPTS = 6, PATIENCE = 3 };
+enum { ATTEMPTS = 8, PATIENCE = 3 };
 
 /* A row of what is kept of an iterate. */
 enum { OBJECTIVE, HELD_OUT, RMS, RATIO, FIT_RMS, DAMPING, HEAD };
@@ -30,7 +30,7 @@ typedef struct {
     double *y;
     double *rows; /* [iterations + 1][wide] */
     size_t wide, filled;
-    bool settled;
+    bool stuck; /* nothing leads further */
 } refiner;
 
 /* ---- options ----------------------------------------------------------------------------------- */
@@ -135,10 +135,9 @@ static dfl_status take_step(refiner *s) {
         const refine_pass other = s->now;
         s->now = s->next;
         s->next = other;
-        s->settled = score.objective > (1 - least_gain) * last[OBJECTIVE];
-        return add_row(s, &score, damping / factor);
+        return add_row(s, &score, i == 0 ? damping / factor : damping);
     }
-    s->settled = true;
+    s->stuck = true;
     return DFL_OK;
 }
 
@@ -146,7 +145,7 @@ static dfl_status iterate(refiner *s) {
     const double *const point = point_of(s, s->filled - 1);
     TRY(refine_directions(s->f, point, &s->now, s->directions, &s->n));
     if (s->n == 0) {
-        s->settled = true;
+        s->stuck = true;
         return DFL_OK;
     }
     TRY(refine_jacobian(&s->goal, point, &s->now, s->directions, s->n, s->triangle));
@@ -160,6 +159,13 @@ static size_t best_row(const refiner *s) {
     for (size_t k = 1; k < s->filled; k++)
         if (row_of(s, k)[HELD_OUT] < row_of(s, best)[HELD_OUT]) best = k;
     return best;
+}
+
+/* Told from what is kept alone, so that a refinement that goes on ends where it would have. */
+static bool ended(const refiner *s) {
+    const size_t n = s->filled;
+    return n > (size_t)opt_int(&s->f->spec, "refine") || n - best_row(s) > PATIENCE || s->stuck ||
+           (n > 1 && row_of(s, n - 1)[OBJECTIVE] > (1 - least_gain) * row_of(s, n - 2)[OBJECTIVE]);
 }
 
 static dfl_status prepare(refiner *s) {
@@ -227,17 +233,14 @@ static void refiner_free(refiner *s) {
 }
 
 dfl_status refine_run(fit *f) {
-    const size_t iterations = (size_t)opt_int(&f->spec, "refine");
     refiner s = {.f = f};
     f->best = 0;
-    if (iterations == 0) return DFL_OK;
+    if (opt_int(&f->spec, "refine") == 0) return DFL_OK;
     if (opt_choice(&f->spec, "objective") == 2 && !f->features.run)
         return fail(DFL_E_ARG, "fit: objective=features needs a feature network");
     dfl_status status = prepare(&s);
     if (status == DFL_OK) status = begin(&s);
-    while (status == DFL_OK && s.filled <= iterations && !s.settled &&
-           s.filled - best_row(&s) <= PATIENCE)
-        status = iterate(&s);
+    while (status == DFL_OK && !ended(&s)) status = iterate(&s);
     if (status == DFL_OK) status = finish(&s);
     refiner_free(&s);
     return status == DFL_OK ? status : fail_in(status, "refinement");
