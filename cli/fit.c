@@ -70,10 +70,12 @@ const command command_fit = {
     "fit",
     "MODEL --steps N -o FILE [options]",
     "Fits a plan to a model: step by step the combination of state and network outputs that best "
-    "meets a teacher of many evaluations from the same starts, by least squares. Measures it on "
+    "meets a teacher of many evaluations from the same starts, by least squares; and with --refine "
+    "all steps together. Measures it on "
     "held-out starts beside classical solvers. \"sample --plan FILE\" runs it; one in MODEL/plans "
     "is found by \"--solver auto\".",
     "example:\n  driftless fit models/fashion-vp --steps 5 -o five.json\n"
+    "  driftless fit models/fashion-vp --steps 5 --refine 4 -o five.json\n"
     "  driftless sample models/fashion-vp --plan five.json -o grid.png\n",
     1,
     1,
