@@ -8,10 +8,12 @@
 #include "cli.h"
 #include "open.h"
 #include "output.h"
+#include "eval/extractor.h"
 #include "progress.h"
+#include "shipped.h"
 #include "spec.h"
 #include "stop.h"
-#include "study/fit.h"
+#include "study/refine.h"
 
 static int run_fit(const args *a);
 
@@ -33,7 +35,8 @@ static const arg_row fit_rows[] = {
     {0, "teacher-nfe", NULL, "N", "60", "its evaluations per sample", ARG_INT, 1, 1e5},
     {0, "teacher-grid", NULL, "TEXT", "power:kappa=2", "its time grid", ARG_TEXT, 0, 0},
     {0, "work", NULL, "FOLDER", NULL,
-     "keep the teacher's states here, for further fits; without: beside the output until it is "
+     "keep the teacher's states and the refinement here, for further fits; without: beside the "
+     "output until it is "
      "written",
      ARG_FILE, 0, 0},
     {0, "history", NULL, "K", "3", "older network outputs that a step may use", ARG_INT, 0,
@@ -43,6 +46,20 @@ static const arg_row fit_rows[] = {
      "consistency: a constant output is integrated exactly", ARG_CHOICE, 0, 0},
     {0, "compare", NULL, "none|few|all", "few", "classical solvers to measure beside the plan",
      ARG_CHOICE, 0, 0},
+    {0, "refine", NULL, "ITERATIONS", "0",
+     "afterwards adjust all coefficients together to the error of the last state", ARG_INT, 0,
+     REFINE_MAX},
+    {0, "objective", NULL, "rms|moments|features", "rms",
+     "that error: of all numbers; with moments also of their mean and variance over the samples, "
+     "with features also of these",
+     ARG_CHOICE, 0, 0},
+    {0, "weight", NULL, "W", "moments 10, features 1", "of moments or features beside the state",
+     ARG_REAL, 0, 1e9},
+    {0, "refine-times", NULL, NULL, NULL, "adjust the times, too", ARG_FLAG, 0, 0},
+    {'f', "features", NULL, "FOLDER", "fashion-classifier",
+     "for --objective features: a folder with features.json, the name of one that comes with the "
+     "program (fashion-classifier, mnist-lenet5), or pixels",
+     ARG_FILE, 0, 0},
     {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0},
     {0, "t-start", NULL, "T", "the card's t_max", "time to start from", ARG_REAL, 0, 1},
     {0, "t-end", NULL, "T", "the card's t_min", "time to end at", ARG_REAL, 0, 1},
@@ -61,10 +78,12 @@ const command command_fit = {
     "fit",
     "MODEL --steps N -o FILE [options]",
     "Fits a plan to a model: step by step the combination of state and network outputs that best "
-    "meets a teacher of many evaluations from the same starts, by least squares. Measures it on "
+    "meets a teacher of many evaluations from the same starts, by least squares; and with --refine "
+    "all steps together. Measures it on "
     "held-out starts beside classical solvers. \"sample --plan FILE\" runs it; one in MODEL/plans "
     "is found by \"--solver auto\".",
     "example:\n  driftless fit models/fashion-vp --steps 5 -o five.json\n"
+    "  driftless fit models/fashion-vp --steps 5 --refine 4 -o five.json\n"
     "  driftless sample models/fashion-vp --plan five.json -o grid.png\n",
     1,
     1,
@@ -72,21 +91,63 @@ const command command_fit = {
     run_fit};
 
 static dfl_status make_spec(const args *a, text *out) {
-    static const char *const words[] = {"steps",   "grid",    "samples",     "held-out",
-                                        "seed",    "teacher", "teacher-nfe", "teacher-grid",
-                                        "history", "ridge",   "constraint",  "compare",
-                                        "process", "t-start", "t-end",       "prior-map"};
+    static const char *const words[] = {
+        "steps",        "grid",      "samples", "held-out",   "seed",     "teacher", "teacher-nfe",
+        "teacher-grid", "history",   "ridge",   "constraint", "compare",  "process", "t-start",
+        "t-end",        "prior-map", "refine",  "weight",     "objective"};
     static const char *const files[] = {"prior", "data-moments"}, *const keys[] = {"prior",
                                                                                    "data_moments"};
     if (!arg_given(a, "steps") || !arg_given(a, "output"))
         return fail(DFL_E_ARG, "usage: driftless fit %s", a->command->operands);
+    if (arg_given(a, "features") &&
+        !(arg_given(a, "objective") && strcmp(arg(a, "objective")->text, "features") == 0))
+        return fail(DFL_E_ARG, "--features goes with --objective features only");
     TRY(spec_add(a, words, sizeof words / sizeof *words, true, out));
+    if (arg_given(a, "refine-times")) text_add(out, " refine_times=1");
     for (int i = 0; i < 2; i++) {
         if (!arg_given(a, files[i])) continue;
         text_add(out, " %s=", keys[i]);
         opt_quote(out, arg(a, files[i])->text);
     }
     return out->failed ? fail_memory() : DFL_OK;
+}
+
+/* ---- the feature network ----------------------------------------------------------------------- */
+
+/* What the objective "features" sees: the samples as pictures, between two bytes, too. */
+typedef struct {
+    extractor *extractor;
+    const card *card;
+} eye;
+
+static dfl_status look(void *user, uint64_t first, size_t count, const double *x, float *out) {
+    const eye *const e = user;
+    const card *const c = e->card;
+    const real_set set = {
+        first, count, c->shape[1], c->shape[2], c->shape[0], {c->range[0], c->range[1]}, x};
+    return extractor_run_reals(e->extractor, &set, out);
+}
+
+static dfl_status open_eye(const args *a, const dfl_model *model, eye *out, fit *f) {
+    const card *const c = &model->card;
+    text folder = {0};
+    if (opt_choice(&f->spec, "objective") != 2) return DFL_OK;
+    if (c->rank != 3 || (c->shape[0] != 1 && c->shape[0] != 3))
+        return fail(DFL_E_COMBINATION, "--objective features: the samples of this model are not "
+                                       "pictures of 1 or 3 channels");
+    dfl_status status = shipped_extractor(a, &folder);
+    if (status == DFL_OK)
+        status = extractor_open(folder.data, (int)arg(a, "threads")->integer, &out->extractor);
+    text_free(&folder);
+    TRY(status);
+    out->card = c;
+    TRY(extractor_fit(out->extractor, c->shape[1], c->shape[2], c->shape[0]));
+    f->features = (fit_features){.width = extractor_width(out->extractor),
+                                 .name = extractor_name(out->extractor),
+                                 .digest = extractor_digest(out->extractor),
+                                 .run = look,
+                                 .user = out};
+    return DFL_OK;
 }
 
 static int watch(void *user, size_t evaluations) {
@@ -115,30 +176,31 @@ static void tell_start(const fit *f) {
     tell_warnings(f->start_warnings.data ? f->start_warnings.data : "");
 }
 
+static void tell_cost(const fit_cost *c, size_t all) {
+    const char *most = c->search > 0 ? "at most " : "";
+    fprintf(stderr, "driftless: %s%zu evaluations: %zu of the teacher, ", most, all, c->teacher);
+    if (c->search > 0) fprintf(stderr, "at most %zu to search times, ", c->search);
+    fprintf(stderr, "%zu of the student, %zu to compare", c->student, c->compare);
+    if (c->refine > 0)
+        fprintf(stderr, ", about %zu to refine (fewer where it ends early)", c->refine);
+    fprintf(stderr, "\n");
+}
+
 static dfl_status run(const args *a, fit *f) {
     const bool quiet = arg_given(a, "quiet");
     progress bar;
     fit_cost cost;
     TRY(fit_costs(f, &cost));
-    const size_t all = cost.teacher + cost.search + cost.student + cost.compare;
+    const size_t all = cost.teacher + cost.search + cost.student + cost.compare + cost.refine;
     if (!quiet) tell_start(f);
-    if (!quiet && cost.search == 0)
-        fprintf(stderr,
-                "driftless: %zu evaluations: %zu of the teacher, %zu of the student, %zu to "
-                "compare\n",
-                all, cost.teacher, cost.student, cost.compare);
-    if (!quiet && cost.search > 0)
-        fprintf(stderr,
-                "driftless: at most %zu evaluations: %zu of the teacher, at most %zu to search "
-                "times, %zu of the student, %zu to compare\n",
-                all, cost.teacher, cost.search, cost.student, cost.compare);
+    if (!quiet) tell_cost(&cost, all);
     progress_start(&bar, !quiet, all, 1);
     const dfl_status status = fit_run(f, watch, &bar);
     progress_end(&bar);
     if (status != WATCH_STOPPED) return status;
     return fail(DFL_E_STOPPED,
-                "interrupted; the same command goes on with the teacher's states in "
-                "%.200s, and no plan was written",
+                "interrupted; the same command goes on with the teacher's states and the "
+                "refinement's iterates in %.200s, and no plan was written",
                 f->work);
 }
 
@@ -167,7 +229,7 @@ static dfl_status check_work(const char *path) {
 }
 
 /* Whatever can be refused is refused before the first evaluation. */
-static dfl_status prepare(const args *a, dfl_model **model, fit **f, int *code) {
+static dfl_status prepare(const args *a, dfl_model **model, fit **f, eye *e, int *code) {
     text spec = {0}, work = {0};
     dfl_status status = make_spec(a, &spec);
     if (status == DFL_OK) status = output_check_folder(arg(a, "output")->text);
@@ -186,6 +248,7 @@ static dfl_status prepare(const args *a, dfl_model **model, fit **f, int *code) 
         text_add(&work, "%s.teacher", arg(a, "output")->text);
     if (status == DFL_OK && work.failed) status = fail_memory();
     if (status == DFL_OK) status = fit_new(*model, spec.data, work.data, f);
+    if (status == DFL_OK) status = open_eye(a, *model, e, *f);
     text_free(&spec);
     text_free(&work);
     return status;
@@ -194,12 +257,14 @@ static dfl_status prepare(const args *a, dfl_model **model, fit **f, int *code) 
 static int run_fit(const args *a) {
     dfl_model *model = NULL;
     fit *f = NULL;
+    eye e = {0};
     int code = CODE_BY_STATUS;
     stop_install();
-    dfl_status status = prepare(a, &model, &f, &code);
+    dfl_status status = prepare(a, &model, &f, &e, &code);
     if (status == DFL_OK) status = run(a, f);
     if (status == DFL_OK) status = finish(a, f);
     fit_free(f);
+    extractor_free(e.extractor);
     dfl_model_free(model);
     return status == DFL_OK ? CODE_OK : tell_failure(status, code);
 }

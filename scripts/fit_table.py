@@ -11,6 +11,8 @@ distance    fitted.csv: the plans MODEL/plans/fitted-N.json; distance of 256 sam
 features    fitted-features.csv: Frechet distance of classifier features to the test images, --samples of
             seed 1: the fitted plan and the classical solvers named below; and of as many of the teacher's
             own samples in the folder --states (driftless fit --work), which are of the fit's seed
+refined     fitted-refined.csv: the same feature distance of the plans in the folder --plans, by the names of
+            their files, with their error on held-out starts
 
 Finished cells are in the CSV and are not measured again. Needs what scripts/solver_table.py needs.
 """
@@ -36,7 +38,10 @@ def draw(program, cell, samples):
     solver, _, nfe = cell
     if solver != "fitted":
         return program.run(cell, samples, SEED)
-    plan = Path(program.model) / "plans" / f"fitted-{nfe}.json"
+    return draw_plan(program, Path(program.model) / "plans" / f"fitted-{nfe}.json", samples)
+
+
+def draw_plan(program, plan, samples):
     with tempfile.TemporaryDirectory() as folder:
         out, record = Path(folder) / "x.npy", Path(folder) / "record.json"
         command = [program.path, "sample", program.model, "-n", samples, "--plan", plan, "--seed", SEED,
@@ -101,7 +106,21 @@ def measure_features(program, arguments):
                   feature_distance=f"{features.distance(x):.2f}")
 
 
-TABLES = {"distance": measure_distance, "features": measure_features}
+def measure_refined(program, arguments):
+    plans = {p.stem: (p, json.loads(p.read_text())) for p in sorted(Path(arguments.plans).glob("*.json"))}
+    cells = [(name, plan["meta"]["grid"], plan["counts"]["nfe"]) for name, (_, plan) in plans.items()]
+    table = Table(arguments.output, "fitted-refined.csv", ["samples", "held_out_rms", "feature_distance"], cells)
+    features = Features(arguments.features)
+    for cell in table.cells:
+        path, plan = plans[cell[0]]
+        x, record = draw_plan(program, path, arguments.samples)
+        if x is None:
+            sys.exit(record)
+        table.add(cell, samples=len(x), held_out_rms=f"{float(plan['meta']['held_out_rms']):.4f}",
+                  feature_distance=f"{features.distance(x):.2f}")
+
+
+TABLES = {"distance": measure_distance, "features": measure_features, "refined": measure_refined}
 
 
 def main():
@@ -112,6 +131,7 @@ def main():
     parser.add_argument("--program", default=str(ROOT / "build" / "release" / "driftless"))
     parser.add_argument("--samples", type=int, default=1000, help="for features")
     parser.add_argument("--states", help="for features: a folder of driftless fit --work")
+    parser.add_argument("--plans", help="for refined: a folder of plans")
     parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all")
     parser.add_argument("--nfe", default="2,3,4,5,6,8,10",
                         type=lambda text: [int(n) for n in text.split(",")])

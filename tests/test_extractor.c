@@ -350,6 +350,57 @@ static void test_digests(void **state) {
     features_card_free(&c);
 }
 
+/* Samples as numbers give what their pictures give, where they are whole bytes; beyond the range they
+   are at its end, and grey ones are seen in all channels; cut anywhere, each keeps its features. */
+static void test_reals(void **state) {
+    (void)state;
+    enum { COUNT = 40, SIZE = 16 };
+    uint8_t pixels[COUNT * SIZE];
+    double x[COUNT * SIZE];
+    float as_bytes[COUNT * 48], as_reals[COUNT * 48];
+    extractor *e = open_or_skip(&usual);
+    for (size_t i = 0; i < sizeof pixels; i++) {
+        pixels[i] = (uint8_t)(i * 37 % 256);
+        x[i] = 5 * (pixels[i] / 255.0); /* of the range 0 to 5 */
+        if (pixels[i] == 255) x[i] = 7;
+        if (pixels[i] == 0) x[i] = -1;
+    }
+    const picture_set bytes = {3, COUNT, 4, 4, 1, pixels};
+    real_set reals = {3, COUNT, 4, 4, 1, {0, 5}, x};
+    assert_ok(extractor_run(e, &bytes, as_bytes, NULL));
+    assert_ok(extractor_run_reals(e, &reals, as_reals));
+    for (size_t i = 0; i < LENGTH(as_reals); i++)
+        assert_true(fabsf(as_reals[i] - as_bytes[i]) < 1e-6F);
+    for (size_t i = 0; i < COUNT; i += 7) {
+        float part[7 * 48];
+        reals = (real_set){3 + i, COUNT - i < 7 ? COUNT - i : 7, 4, 4, 1, {0, 5}, x + i * SIZE};
+        assert_ok(extractor_run_reals(e, &reals, part));
+        assert_memory_equal(part, as_reals + i * 48, reals.n * 48 * sizeof *part);
+    }
+    reals = (real_set){0, 1, 3, 4, 1, {0, 5}, x};
+    refused(extractor_run_reals(e, &reals, as_reals), DFL_E_COMBINATION, "3 pixels");
+    extractor_free(e);
+    assert_ok(extractor_open("pixels", 1, &e));
+    reals = (real_set){0, 2, 4, 4, 1, {0, 5}, x};
+    assert_ok(extractor_run_reals(e, &reals, as_reals));
+    for (size_t i = 0; i < 2 * SIZE; i++)
+        assert_true(fabs((double)as_reals[i] - (2 * (pixels[i] / 255.0) - 1)) < 1e-6);
+    extractor_free(e);
+}
+
+/* Resizing is for finished pictures. */
+static void test_reals_are_not_resized(void **state) {
+    (void)state;
+    const double x[25] = {0};
+    float features[48];
+    card_parts p = usual;
+    p.resize = "bilinear";
+    extractor *e = open_or_skip(&p);
+    const real_set reals = {0, 1, 5, 5, 1, {-1, 1}, x};
+    refused(extractor_run_reals(e, &reals, features), DFL_E_COMBINATION, "have to be resized");
+    extractor_free(e);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rgb),
@@ -362,6 +413,8 @@ int main(void) {
         cmocka_unit_test(test_files_that_do_not_fit),
         cmocka_unit_test(test_pictures_that_do_not_fit),
         cmocka_unit_test(test_digests),
+        cmocka_unit_test(test_reals),
+        cmocka_unit_test(test_reals_are_not_resized),
     };
     return cmocka_run_group_tests_name("extractor", tests, set_up, tear_down);
 }

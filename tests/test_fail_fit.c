@@ -14,11 +14,19 @@
 static char folder[64], work[80], table[80], times[80];
 static dfl_model *model; /* opened once, outside the counting */
 
+static dfl_status feature(void *user, uint64_t first, size_t count, const double *x, float *out) {
+    (void)user, (void)first;
+    for (size_t i = 0; i < count; i++) out[i] = (float)x[2 * i];
+    return DFL_OK;
+}
+
 static dfl_status fit_with(const char *spec, const char *kept, bool forget) {
     fit *f = NULL;
     text json = {0}, page = {0};
     fit_cost cost;
     dfl_status status = fit_new(model, spec, kept, &f);
+    if (status == DFL_OK && opt_choice(&f->spec, "objective") == 2)
+        f->features = (fit_features){.width = 1, .name = "x", .digest = "x", .run = feature};
     if (status == DFL_OK) status = fit_costs(f, &cost);
     if (status == DFL_OK) status = fit_run(f, NULL, NULL);
     if (status == DFL_OK) status = fit_json(f, "a command", &json);
@@ -76,6 +84,14 @@ static dfl_status try_times(void) {
     return status;
 }
 
+static dfl_status try_refine(void) {
+    return fit_with(SMALL "compare=none refine=2 objective=moments refine_times=1", NULL, false);
+}
+
+static dfl_status try_refine_features(void) {
+    return fit_with(SMALL "compare=none refine=1 objective=features", work, true);
+}
+
 static dfl_status try_stored(void) {
     stored_choice c;
     const dfl_status status = stored_choose(model, 3, NULL, &c);
@@ -92,11 +108,17 @@ static dfl_status try_dense(void) {
 }
 
 static const refuse_case attempts[] = {
-    {"a fit", try_fit, 60},          {"a fit, compared", try_compare, 200},
-    {"a fit, kept", try_kept, 60},   {"a fit, read back", try_read_back, 60},
-    {"solver auto", try_stored, 20}, {"least squares", try_dense, 3},
-    {"a search", try_search, 100},   {"a table", try_table, 20},
+    {"a fit", try_fit, 60},
+    {"a fit, compared", try_compare, 200},
+    {"a fit, kept", try_kept, 60},
+    {"a fit, read back", try_read_back, 60},
+    {"solver auto", try_stored, 20},
+    {"least squares", try_dense, 3},
+    {"a search", try_search, 100},
+    {"a table", try_table, 20},
     {"sigmas", try_times, 20},
+    {"a refinement", try_refine, 90},
+    {"of features, kept", try_refine_features, 90},
 };
 
 static void test_memory(void **state) {

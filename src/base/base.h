@@ -132,7 +132,7 @@ typedef struct {
     const char *help;     /* one line, with unit */
 } opt_row;                /* a table ends in a row with key NULL */
 
-enum { OPT_MAX = 24 };
+enum { OPT_MAX = 32 };
 
 typedef struct {
     const opt_row *row;

@@ -184,14 +184,39 @@ static dfl_status check_finite(const extractor *e, const float *x, size_t n, uin
     return DFL_OK;
 }
 
+/* What is called for: pictures as bytes, or as numbers. */
+typedef struct {
+    uint64_t first;
+    size_t n;
+    const picture_set *bytes; /* NULL: reals */
+    const real_set *reals;
+} job;
+
+static void put_reals(const extractor *e, const real_set *set, size_t i, float *dst) {
+    const size_t area = set->height * set->width, n = set->channels * area;
+    const double lo = e->card.range[0], hi = e->card.range[1];
+    for (size_t k = 0; k < n; k++) {
+        const double at = (set->x[i * n + k] - set->range[0]) / (set->range[1] - set->range[0]);
+        dst[k] = (float)(lo + (hi - lo) * fmin(fmax(at, 0), 1));
+    }
+    for (size_t c = set->channels; c < e->card.shape[0]; c++)
+        memcpy(dst + c * area, dst, area * sizeof *dst);
+}
+
+static dfl_status put(extractor *e, const job *j, size_t i, float *dst) {
+    if (j->bytes) return prepare(e, j->bytes, i, dst);
+    put_reals(e, j->reals, i, dst);
+    return DFL_OK;
+}
+
 /* n pictures of the set from number `from` on, into rows row .. row + n of a call. */
-static dfl_status call(extractor *e, const picture_set *set, size_t from, size_t n, float *features,
+static dfl_status call(extractor *e, const job *set, size_t from, size_t n, float *features,
                        float *logits) {
     const size_t row = (size_t)((set->first + from) % ROWS), width = e->card.width;
     const size_t size = e->card.shape[0] * e->card.shape[1] * e->card.shape[2];
     float *const input = feature_graph_input(e->graph);
     const float *x = NULL, *y = NULL;
-    for (size_t i = 0; i < n; i++) TRY(prepare(e, set, from + i, input + (row + i) * size));
+    for (size_t i = 0; i < n; i++) TRY(put(e, set, from + i, input + (row + i) * size));
     for (size_t r = 0; r < ROWS; r++) /* never what a call before left there */
         if (r < row || r >= row + n) memcpy(input + r * size, input + row * size, size * sizeof *x);
     TRY(feature_graph_run(e->graph, &x, &y));
@@ -204,15 +229,33 @@ static dfl_status call(extractor *e, const picture_set *set, size_t from, size_t
     return DFL_OK;
 }
 
-dfl_status extractor_run(extractor *e, const picture_set *set, float *features, float *logits) {
-    TRY(extractor_fit(e, set->height, set->width, set->channels));
-    const size_t size = set->height * set->width * set->channels;
-    for (size_t i = 0; e->pixels && i < set->n; i++)
-        spread(e, set, set->pixels + i * size, features + i * size);
-    for (size_t from = 0, n = 0; !e->pixels && from < set->n; from += n) {
+static dfl_status call_all(extractor *e, const job *set, float *features, float *logits) {
+    for (size_t from = 0, n = 0; from < set->n; from += n) {
         n = ROWS - (size_t)((set->first + from) % ROWS);
         if (n > set->n - from) n = set->n - from;
         TRY(call(e, set, from, n, features, logits));
     }
     return DFL_OK;
+}
+
+dfl_status extractor_run(extractor *e, const picture_set *set, float *features, float *logits) {
+    TRY(extractor_fit(e, set->height, set->width, set->channels));
+    const size_t size = set->height * set->width * set->channels;
+    for (size_t i = 0; e->pixels && i < set->n; i++)
+        spread(e, set, set->pixels + i * size, features + i * size);
+    if (e->pixels) return DFL_OK;
+    return call_all(e, &(job){.first = set->first, .n = set->n, .bytes = set}, features, logits);
+}
+
+dfl_status extractor_run_reals(extractor *e, const real_set *set, float *features) {
+    TRY(extractor_fit(e, set->height, set->width, set->channels));
+    if (set->height != e->card.shape[1] || set->width != e->card.shape[2])
+        return fail(DFL_E_COMBINATION,
+                    "samples of %zu x %zu would have to be resized for extractor %s, which takes "
+                    "%zu x %zu; that is done to finished pictures only",
+                    set->width, set->height, e->card.name, e->card.shape[2], e->card.shape[1]);
+    for (size_t i = 0; e->pixels && i < set->n; i++)
+        put_reals(e, set, i, features + i * e->card.width);
+    if (e->pixels) return DFL_OK;
+    return call_all(e, &(job){.first = set->first, .n = set->n, .reals = set}, features, NULL);
 }

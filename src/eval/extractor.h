@@ -27,4 +27,16 @@ const char *extractor_digest(const extractor *e); /* 64 digits: of network, laye
    E_NONFINITE if the network answers with what is no number, E_MODEL. */
 dfl_status extractor_run(extractor *e, const picture_set *bytes, float *features, float *logits);
 
+/* n samples [n][channels][height][width], of values `range`, as the pictures they would be but without
+   rounding to bytes; what is beyond the range is at its end. */
+typedef struct {
+    uint64_t first; /* as of picture_set */
+    size_t n, height, width, channels;
+    double range[2];
+    const double *x;
+} real_set;
+
+/* As extractor_run, without logits; E_COMBINATION also if the samples would have to be resized. */
+dfl_status extractor_run_reals(extractor *e, const real_set *set, float *features);
+
 #endif

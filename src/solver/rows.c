@@ -206,10 +206,14 @@ static val convert(rows *r, val x, val y, double t, double on_x, double on_y, co
     return 0;
 }
 
-/* x_0 from the raw output y, thresholded if asked. */
-static val clean_of(rows *r, val x, val y, double t) {
+val rows_x0_of(rows *r, val x, val y, double t) {
     const rows_split split = rows_split_at(r, t);
-    const val x0 = convert(r, x, y, t, split.x0_x, split.x0_y, "clean data");
+    return convert(r, x, y, t, split.x0_x, split.x0_y, "clean data");
+}
+
+/* x_0 from the network's own output y, thresholded if asked. */
+static val clean_of(rows *r, val x, val y, double t) {
+    const val x0 = rows_x0_of(r, x, y, t);
     if (!(r->limit_quantile > 0) || r->status != DFL_OK) return x0;
     row w = {.op = ROW_LIMIT, .nsrc = 1, .lo = r->limit_quantile, .hi = r->limit_floor};
     const term source = {x0, blk_real(1)};

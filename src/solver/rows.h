@@ -130,6 +130,7 @@ typedef struct {
 rows_split rows_split_at(const rows *r, double t);
 val rows_predict(rows *r, val z, double t);
 val rows_eps_of(rows *r, val x, val y, double t); /* n from the output y at x */
+val rows_x0_of(rows *r, val x, val y, double t);  /* x_0 from it */
 
 typedef struct {
     blk on_z,

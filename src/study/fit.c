@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "run/run.h"
+#include "study/refine.h"
 
 enum { STEPS_MAX = 1000, TEACHER_MAX = 100000, SAMPLES_MAX = 1 << 20 };
 
@@ -24,6 +25,10 @@ const opt_row fit_options[] = {
     {"constraint", OPT_CHOICE, "none", 0, 0, "none|consistency",
      "consistency: a constant output is integrated exactly"},
     {"compare", OPT_CHOICE, "few", 0, 0, "none|few|all", "classical solvers to measure"},
+    {"refine", OPT_INT, "0", 0, REFINE_MAX, NULL, "iterations on the whole run, after the fit"},
+    {"objective", OPT_CHOICE, "rms", 0, 0, "rms|moments|features", "what they minimise"},
+    {"weight", OPT_REAL, NULL, 0, 1e9, NULL, "of moments or features, beside the state's error"},
+    {"refine_times", OPT_BOOL, "0", 0, 0, NULL, "times are adjusted, too"},
     {"process", OPT_TEXT, NULL, 0, 0, NULL, "instead of the model's"},
     {"t_start", OPT_REAL, NULL, 0, 1, NULL, "first time"},
     {"t_end", OPT_REAL, NULL, 0, 1, NULL, "last time"},
@@ -179,6 +184,7 @@ static dfl_status configure(fit *f) {
         opts_print(&one, &f->tail);
     }
     if (f->tail.failed) return fail_memory();
+    TRY(refine_check(f));
     TRY(student_times(f));
     TRY(make_teacher(f));
     TRY(fit_start_new(f));
@@ -240,6 +246,7 @@ void fit_free(fit *f) {
     free(f->target);
     free(f->step);
     free(f->rivals);
+    free(f->round);
     free(f);
 }
 
@@ -281,7 +288,7 @@ dfl_status fit_costs(const fit *f, fit_cost *out) {
     out->search = fit_search_cost(f);
     out->student = (f->samples + f->held_out) * f->steps;
     for (size_t i = 0; i < f->nrivals; i++) out->compare += f->held_out * f->rivals[i].nfe;
-    return DFL_OK;
+    return refine_cost(f, &out->refine);
 }
 
 dfl_status fit_run(fit *f, fit_watch fn, void *user) {
@@ -289,9 +296,11 @@ dfl_status fit_run(fit *f, fit_watch fn, void *user) {
     f->user = user;
     dfl_plan_free(f->plan);
     f->plan = NULL;
+    for (size_t k = 0; k <= f->steps; k++) f->t[k] = f->teacher_t[f->at[k]]; /* again, if refined */
     TRY(fit_teach(f));
     if (f->search) TRY(fit_search_run(f));
     TRY(fit_steps(f));
+    TRY(refine_run(f));
     TRY(fit_compile(f));
     return fit_compare(f);
 }

@@ -30,6 +30,21 @@ typedef struct {
     double rms, median; /* infinite where it diverged */
 } fit_rival;
 
+/* What the objective "features" measures with: features [count][width] of samples first .., given as
+   x [count][dim], which depend on the sample and its index alone. Names are borrowed. */
+typedef struct {
+    size_t width;
+    const char *name, *digest;
+    dfl_status (*run)(void *user, uint64_t first, size_t count, const double *x, float *out);
+    void *user;
+} fit_features;
+
+/* An iterate of the refinement. */
+typedef struct {
+    double objective, held_out; /* what is minimised, on the fitting starts and on the others */
+    double rms, ratio; /* held out: distance; variance over the starts beside the teacher's */
+} fit_round;
+
 typedef struct {
     dfl_model *model;
     opts spec;
@@ -53,8 +68,11 @@ typedef struct {
     fit_step *step;                   /* [steps] */
     fit_rival own, *rivals;
     size_t nrivals;
-    dfl_plan *plan; /* the result, without provenance */
-    fit_watch fn;   /* of the fit_run in progress */
+    fit_features features; /* run NULL: none; to be set before fit_run */
+    fit_round *round;    /* [rounds] of the refinement, the first before it; NULL: none was asked */
+    size_t rounds, best; /* best: whose coefficients and times the plan has */
+    dfl_plan *plan;      /* the result, without provenance */
+    fit_watch fn;        /* of the fit_run in progress */
     void *user;
 } fit;
 
@@ -69,6 +87,8 @@ extern const opt_row fit_options[];
    and for comparison. */
 typedef struct {
     size_t teacher, search, student, compare;
+    /* With one attempt for each iteration: more where attempts fail, less where it ends early. */
+    size_t refine;
 } fit_cost;
 dfl_status fit_costs(const fit *f, fit_cost *out);
 
@@ -104,7 +124,7 @@ typedef struct {
     bool clean; /* x_0, not the noise */
 } fit_asked;
 size_t fit_terms(const fit *f, size_t n);
-dfl_status fit_predict(const fit *f, const fit_asked *q, double *to);
+dfl_status fit_ask(const fit *f, const fit_asked *q, double *to);
 dfl_status fit_one_step(const fit *f, size_t n, const fit_inputs *in, fit_step *out);
 void fit_advance(const fit *f, const fit_step *step, const fit_inputs *in, double *to);
 
@@ -119,8 +139,19 @@ typedef struct {
 } fit_squares;
 dfl_status fit_solve(const fit_squares *p, fit_step *out);
 
+/* From times t [steps + 1] the base of step n, and what may be added to it, [terms][free]: the number
+   of those. */
+void fit_base(const fit *f, const double *t, size_t n, double base[FIT_TERMS]);
+size_t fit_basis(const fit *f, const double *t, size_t n, double basis[FIT_TERMS * FIT_TERMS]);
+
+/* Runs a plan of one evaluation (fit_probe) on states x [count][dim] of samples first ..; tells the
+   watch. */
+dfl_status fit_predict(const fit *f, const dfl_plan *probe, size_t first, size_t count,
+                       const double *x, double *to);
+
 /* fit_plan.c */
 dfl_status fit_probe(const fit *f, double t, bool clean, dfl_plan **out); /* state to prediction */
+dfl_status fit_probe_output(const fit *f, double t, dfl_plan **out);      /* to the raw output */
 dfl_status fit_compile(fit *f);
 
 /* fit_compare.c: f->own, and f->rivals as `compare` says. */

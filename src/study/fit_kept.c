@@ -56,7 +56,7 @@ static dfl_status outputs_of(const fit *f, double *e) {
     for (size_t k = 0; k + 1 < s->points; k++) {
         clean = clean && fit_tells_clean(f, s->t[k]);
         const fit_asked asked = {count, s->states + k * f->starts * f->dim, s->t[k], clean};
-        TRY(fit_predict(f, &asked, e + k * count * f->dim));
+        TRY(fit_ask(f, &asked, e + k * count * f->dim));
     }
     return DFL_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "solver/rows.h"
 #include "study/fit.h"
+#include "study/refine.h"
 
 /* ---- rows -------------------------------------------------------------------------------------- */
 
@@ -42,6 +43,19 @@ dfl_status fit_probe(const fit *f, double t, bool clean, dfl_plan **out) {
         return status;
     }
     const val made = predict(&r, 0, t, clean);
+    return finish(&code, &r, made, out);
+}
+
+dfl_status fit_probe_output(const fit *f, double t, dfl_plan **out) {
+    program code;
+    rows r;
+    *out = NULL;
+    const dfl_status status = begin(f, t, &code, &r);
+    if (status != DFL_OK) {
+        program_free(&code);
+        return status;
+    }
+    const val made = rows_predict(&r, 0, t);
     return finish(&code, &r, made, out);
 }
 
@@ -95,6 +109,7 @@ static void say_fit(const fit *f, text *out) {
     }
     fit_start_say(f, out);
     fit_search_say(f, out);
+    refine_say(f, out);
 }
 
 static const char *grid_name(const fit *f) {
@@ -127,6 +142,7 @@ static dfl_status write_meta(const fit *f, const char *command, plan_meta *meta)
     TRY(model_identify(f->model, hex[1]));
     text_add(&t[0], "fitted:history=%zu,constraint=%s", f->history,
              opt_text(&f->spec, "constraint"));
+    if (f->best > 0) text_add(&t[0], ",objective=%s", opt_text(&f->spec, "objective"));
     text_add(&t[1], "%s", f->grid);
     family_print(&f->process->row->is, &f->process->options, &t[2]);
     if (f->model->card.name) text_add(&t[3], "%s", f->model->card.name);
@@ -172,8 +188,11 @@ static void print_steps(const fit *f, text *out) {
     text_add(out, "  step           t  directions       rms\n");
     for (size_t n = 0; n < f->steps; n++) {
         const fit_step *s = &f->step[n];
-        text_add(out, "%6zu  %10.6f  %4zu of %-2zu  %8.4g\n", n + 1, f->t[n + 1], s->rank, s->free,
-                 s->rms);
+        text_add(out, "%6zu  %10.6f  %4zu of %-2zu  ", n + 1, f->t[n + 1], s->rank, s->free);
+        if (isnan(s->rms)) /* refined: it need not be near the teacher on the way */
+            text_add(out, "%8s\n", "-");
+        else
+            text_add(out, "%8.4g\n", s->rms);
     }
     for (size_t n = 0; n < f->steps; n++)
         if (f->step[n].rank < f->step[n].free)
@@ -190,6 +209,7 @@ void fit_print(const fit *f, text *out) {
     say_fit(f, out);
     text_add(out, "\n\n");
     print_steps(f, out);
+    refine_print(f, out);
     text_add(out, "\nheld out: %zu starts, distance to the teacher\n%-46s  %-14s  %7s %7s\n",
              f->held_out, "", "grid", "rms", "median");
     print_rival(f, &f->own, "", out);

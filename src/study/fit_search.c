@@ -170,7 +170,7 @@ static dfl_status walk_on(fit *f, walk *w, size_t from, size_t first) {
     for (size_t n = from; n < f->steps; n++) {
         double *const x = w->x + n * size;
         const fit_asked asked = {s->count, x, f->t[n], f->clean[n]};
-        if (n >= first) TRY(fit_predict(f, &asked, w->e + n * size));
+        if (n >= first) TRY(fit_ask(f, &asked, w->e + n * size));
         fit_inputs in = {
             .count = s->starts, .x = x, .target = s->states + w->at[n + 1] * f->starts * f->dim};
         for (size_t k = 0; k + 1 < fit_terms(f, n); k++) in.past[k] = w->e + (n - k) * size;

@@ -87,9 +87,9 @@ static double *prediction_of(const student *s, size_t k) {
 }
 
 /* ddim: x' = psi x + d eps; from a prediction of x_0, x' = a_s x_0 + b_s (x - a x_0)/b. */
-static void base_of(const fit *f, size_t n, double *base) {
-    const scalar_at at = process_at(f->process, f->t[n]);
-    const scalar_at to = process_at(f->process, f->t[n + 1]);
+void fit_base(const fit *f, const double *t, size_t n, double base[FIT_TERMS]) {
+    const scalar_at at = process_at(f->process, t[n]);
+    const scalar_at to = process_at(f->process, t[n + 1]);
     memset(base, 0, FIT_TERMS * sizeof *base);
     base[0] = f->clean[n] ? to.b / at.b : solver_psi(&at, &to);
     base[1] = f->clean[n] ? to.a - at.a * base[0] : solver_gap(&at, &to);
@@ -97,11 +97,11 @@ static void base_of(const fit *f, size_t n, double *base) {
 
 /* What may be added to the base. Under consistency an older prediction comes with what keeps
    a c_x + (sum over x_0) c_j and b c_x + (sum over noise) c_j as they are. */
-static size_t basis_of(const fit *f, size_t n, double *basis) {
+size_t fit_basis(const fit *f, const double *t, size_t n, double basis[FIT_TERMS * FIT_TERMS]) {
     const size_t terms = fit_terms(f, n);
     const bool bound = opt_choice(&f->spec, "constraint") == 1;
     const size_t unknowns = bound ? terms - 2 : terms;
-    const scalar_at at = process_at(f->process, f->t[n]);
+    const scalar_at at = process_at(f->process, t[n]);
     memset(basis, 0, FIT_TERMS * FIT_TERMS * sizeof *basis);
     for (size_t j = 0; j < unknowns; j++) {
         const size_t k = bound ? j + 2 : j;
@@ -116,17 +116,24 @@ static size_t basis_of(const fit *f, size_t n, double *basis) {
 
 /* ---- one step ---------------------------------------------------------------------------------- */
 
-dfl_status fit_predict(const fit *f, const fit_asked *q, double *to) {
+dfl_status fit_predict(const fit *f, const dfl_plan *probe, size_t first, size_t count,
+                       const double *x, double *to) {
     const size_t batch = (size_t)opt_int(&f->spec, "batch");
+    for (size_t i = 0, n = 0; i < count; i += n) {
+        n = count - i < batch ? count - i : batch;
+        const fit_draw draw = {
+            .plan = probe, .first = first + i, .count = n, .start = x + i * f->dim};
+        TRY(fit_sample(f, &draw, to + i * f->dim));
+        const int code = f->fn ? f->fn(f->user, n) : 0;
+        if (code) return fail(code, "the fit was ended by its caller (%d)", code);
+    }
+    return DFL_OK;
+}
+
+dfl_status fit_ask(const fit *f, const fit_asked *q, double *to) {
     dfl_plan *plan = NULL;
     dfl_status status = fit_probe(f, q->t, q->clean, &plan);
-    for (size_t i = 0; i < q->count && status == DFL_OK; i += batch) {
-        const size_t some = q->count - i < batch ? q->count - i : batch;
-        const fit_draw draw = {.plan = plan, .first = i, .count = some, .start = q->x + i * f->dim};
-        status = fit_sample(f, &draw, to + i * f->dim);
-        const int code = status == DFL_OK && f->fn ? f->fn(f->user, some) : 0;
-        if (code) status = fail(code, "the fit was ended by its caller (%d)", code);
-    }
+    if (status == DFL_OK) status = fit_predict(f, plan, 0, q->count, q->x, to);
     dfl_plan_free(plan);
     return status;
 }
@@ -157,9 +164,9 @@ dfl_status fit_one_step(const fit *f, size_t n, const fit_inputs *in, fit_step *
     double triangle[(FIT_TERMS + 1) * (FIT_TERMS + 1)];
     const size_t terms = fit_terms(f, n);
     TRY(take_samples(f, in, terms, triangle));
-    base_of(f, n, base);
+    fit_base(f, f->t, n, base);
     const fit_squares squares = {.terms = terms,
-                                 .free = basis_of(f, n, basis),
+                                 .free = fit_basis(f, f->t, n, basis),
                                  .triangle = triangle,
                                  .base = base,
                                  .basis = basis,
@@ -180,7 +187,7 @@ static dfl_status fit_one(student *s, size_t n) {
     fit_inputs in = {
         .count = f->samples, .x = s->x, .target = f->target + (n + 1) * f->starts * f->dim};
     const fit_asked asked = {f->samples, s->x, f->t[n], f->clean[n]};
-    TRY(fit_predict(f, &asked, prediction_of(s, n)));
+    TRY(fit_ask(f, &asked, prediction_of(s, n)));
     for (size_t k = 0; k + 1 < fit_terms(f, n); k++) in.past[k] = prediction_of(s, n - k);
     TRY(fit_one_step(f, n, &in, &f->step[n]));
     fit_advance(f, &f->step[n], &in, s->x);

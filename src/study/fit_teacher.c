@@ -10,6 +10,7 @@
 #include "io/io.h"
 #include "run/run.h"
 #include "study/fit.h"
+#include "study/refine.h"
 
 enum { BLOCK = 64, NAME = 16 };
 #define BLOCK_BYTES ((size_t)1 << 34)
@@ -163,6 +164,7 @@ dfl_status fit_forget(const fit *f) {
         TRY(status);
     }
     TRY(fit_search_forget(f));
+    if (f->work) TRY(refine_forget(f));
     if (f->work) rmdir(f->work);
     return DFL_OK;
 }

@@ -122,6 +122,14 @@ def test_guidance_is_part_of_the_fit(mixture, fit, run):
     (("--steps", 3, "-o", "x.json", "--work", "mixture0.json"), "no folder"),
     (("--steps", 3, "-o", "x.json", "--ridge", "-1"), "--ridge"),
     (("--steps", 3, "-o", "x.json", "--teacher", "deis order=3"), "blank"),
+    (("--steps", 3, "-o", "x.json", "--refine", "-1"), "--refine"),
+    (("--steps", 3, "-o", "x.json", "--objective", "blur"), "--objective"),
+    (("--steps", 3, "-o", "x.json", "--objective", "moments"), "give refine=N"),
+    (("--steps", 3, "-o", "x.json", "--refine-times"), "give refine=N"),
+    (("--steps", 3, "-o", "x.json", "--refine", 2, "--weight", 2), "weight goes with"),
+    (("--steps", 1, "-o", "x.json", "--refine", 2, "--refine-times"), "no time between its ends"),
+    (("--steps", 3, "-o", "x.json", "--refine", 2, "--features", "pixels"), "--objective features only"),
+    (("--steps", 3, "-o", "x.json", "--refine", 2, "--objective", "features"), "not pictures"),
 ])
 def test_refused_before_anything_runs(mixture, run, tmp_path, options, said):
     done = run("fit", mixture(), *options, ok=False)
@@ -159,6 +167,96 @@ def test_interrupted_fit_goes_on(program, run, tmp_path):
     run("fit", "mixture:wide.json", "--steps", 3, "-n", 500, "--held-out", 12, "--compare", "none",
         "-o", "whole.json")
     assert json.loads((tmp_path / "whole.json").read_text())["rows"] == resumed["rows"]
+
+
+# ---- refinement ----------------------------------------------------------------------------------
+
+
+def iterates(done):
+    """The table of iterates: rows of numbers, and the row that was taken."""
+    rows = re.findall(r"^ +(\d+) +(\S+) +(\S+) +(\S+) +(\S+)(  taken)?$", done.stdout, re.M)
+    taken = [int(row[0]) for row in rows if row[5]]
+    assert len(taken) == 1
+    return [[float(x) for x in row[1:5]] for row in rows], taken[0]
+
+
+def test_refined_plan_ends_nearer(mixture, fit, sample):
+    """On starts of another seed, against an integration of its own; the plan tells what was done."""
+    model = mixture()
+    starts = "-n", 500, "--seed", 7
+    truth = sample(model, *starts, "--solver", "ode45:rtol=1e-9,atol=1e-9")
+    common = "--steps", 5, "-n", 2000, "--compare", "none", "--work", "states"
+    error = {}
+    for name, options in (("fitted", ()), ("refined", ("--refine", 8)),
+                          ("times", ("--refine", 8, "--refine-times"))):
+        done, plan = fit(model, *common, *options)
+        error[name] = np.sqrt(((sample(model, *starts, "--plan", "plan.json") - truth) ** 2).mean())
+        assert plan["counts"]["nfe"] == 5
+        assert ("refined: objective rms" in plan["meta"]["fit"]) == (name != "fitted")
+        if name != "fitted":
+            rows, taken = iterates(done)
+            assert taken > 0 and rows[taken][1] == min(row[1] for row in rows)
+            assert f"iterate {taken} of {len(rows) - 1}" in plan["meta"]["fit"]
+            assert f"{rows[taken][2]:.3g}" == f"{float(plan['meta']['held_out_rms']):.3g}"
+    assert error["times"] < error["refined"] < 0.75 * error["fitted"]
+    assert "times moved" in plan["meta"]["fit"]
+
+
+def test_refinement_is_announced_and_the_same_again(mixture, fit, run, tmp_path):
+    model = mixture()
+    options = ("--steps", 3, "-n", 200, "--compare", "none", "--refine", 3, "--objective", "moments")
+    done, _ = fit(model, *options)
+    # per iteration 200 (2 * 2 + 3) evaluations for derivatives, 456 * 2 for one attempt
+    assert f"about {456 * 3 + 3 * (200 * 7 + 456 * 2)} to refine" in done.stderr
+    first = (tmp_path / "plan.json").read_bytes()
+    fit(model, *options)
+    assert (tmp_path / "plan.json").read_bytes() == first
+    assert not (tmp_path / "plan.json.teacher").exists()
+    solver = json.loads(first)["meta"]["solver"]
+    assert solver == "fitted:history=3,constraint=none,objective=moments"
+
+
+def test_no_gain_is_said(mixture, fit):
+    """Six numbers cannot fix twenty coefficients: what is learnt by heart does not help elsewhere."""
+    options = ("--steps", 5, "-n", 3, "--held-out", 300, "--compare", "none")
+    _, plain = fit(mixture(), *options)
+    done, plan = fit(mixture(), *options, "--refine", 4)
+    assert "refinement gains nothing on the held-out starts: the plan is as fitted" in done.stdout
+    assert "no gain on the held-out starts in" in plan["meta"]["fit"]
+    assert plan["rows"] == plain["rows"] and plan["meta"]["solver"] == plain["meta"]["solver"]
+
+
+def test_interrupted_refinement_goes_on(program, run, mixture, tmp_path):
+    """Ctrl-C between iterates: no plan, but the iterates are kept and used."""
+    command = [program, "fit", mixture(), "--steps", "5", "-n", "8000", "--compare", "none", "--refine", "6",
+               "--refine-times", "--work", "states", "-o", "plan.json"]
+    started = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while not list((tmp_path / "states").glob("refined-*.npy")):
+        assert started.poll() is None, started.stderr.read()
+        time.sleep(0.002)
+    started.send_signal(signal.SIGINT)
+    said = started.communicate()[1]
+    assert started.returncode == 130 and "the refinement's iterates in states" in said
+    assert not (tmp_path / "plan.json").exists()
+    kept = np.load(next((tmp_path / "states").glob("refined-*.npy")))
+    assert 1 <= len(kept) < 7
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    resumed = json.loads((tmp_path / "plan.json").read_text())
+    assert np.array_equal(np.load(next((tmp_path / "states").glob("refined-*.npy")))[:len(kept)], kept)
+    for path in (tmp_path / "states").glob("refined-*.npy"):
+        path.unlink()
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert json.loads((tmp_path / "plan.json").read_text()) == resumed
+
+
+def test_features_of_the_shipped_network(model, fit):
+    """The feature network is found by its name; the objective falls on the fitting starts."""
+    done, plan = fit(model, "--steps", 2, "-n", 6, "--held-out", 4, "--teacher-nfe", 4, "--teacher", "ddim",
+                     "--t-end", "1e-3", "--compare", "none", "--refine", 1, "--objective", "features",
+                     "--features", "fashion-classifier", "--weight", 2, "-t", 1)
+    rows, _ = iterates(done)
+    assert rows[1][0] < rows[0][0]
+    assert "objective features, weight 2, features of fashion-classifier" in plan["meta"]["fit"]
 
 
 # ---- whose plan it is, and which one ------------------------------------------------------------

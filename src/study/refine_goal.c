@@ -1,0 +1,340 @@
+/* What a refinement minimises, as sums of squares. With x the student's last state, T the teacher's,
+   S samples of d numbers, and w the weight:
+     rms       |x - T|^2 / (S d)
+     moments   that + w/d sum over numbers of (mean x - mean T)^2 + (var x - var T)^2, over samples
+     features  that + w/(S W s^2) sum |phi(x) - phi(T)|^2, phi of W numbers and s their spread over
+               the teacher's samples.
+   Rows are seen sample by sample and only their triangle is kept (base/dense.h). */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/dense.h"
+#include "study/refine.h"
+
+enum { RMS, MOMENTS, FEATURES };
+
+/* Of difference quotients, as a root mean square change of a state (or of half the log-SNR): for
+   networks that calculate in double, and in float32, whose answers are right to about 1e-6. */
+static const double step_double = 1e-6, step_float = 1e-3;
+
+static int kind_of(const fit *f) {
+    return opt_choice(&f->spec, "objective");
+}
+
+static const double *last_truth(const fit *f, size_t first) {
+    return f->target + (f->steps * f->starts + first) * f->dim;
+}
+
+static const double *last_of(const fit *f, const refine_pass *p) {
+    return p->x + f->steps * p->count * f->dim;
+}
+
+/* ---- the goal ---------------------------------------------------------------------------------- */
+
+/* A network that calculates in float32 does not see a change of 1e-14, or where it goes over to the
+   next float32 sees one of 1e-7. */
+static dfl_status choose_step(const fit *f, double *h) {
+    dfl_plan *probe = NULL;
+    double *const x = mem_array(mem_product(3, f->dim, 1), sizeof *x);
+    double *const y = x ? x + f->dim : NULL;
+    dfl_status status = x ? fit_probe_output(f, f->t[0], &probe) : fail_memory();
+    for (size_t i = 0; i < 2 && status == DFL_OK; i++) {
+        for (size_t d = 0; d < f->dim; d++) x[d] = f->target[d] * (i ? 1 + 1e-14 : 1);
+        status = fit_predict(f, probe, 0, 1, x, y + i * f->dim);
+    }
+    if (status == DFL_OK) {
+        double change = 0;
+        for (size_t d = 0; d < f->dim; d++) change = fmax(change, fabs(y[d] - y[f->dim + d]));
+        *h = change > 0 && change < 1e-10 ? step_double : step_float;
+    }
+    dfl_plan_free(probe);
+    free(x);
+    return status;
+}
+
+static dfl_status look_at_truth(refine_goal *g) {
+    const fit *const f = g->f;
+    const size_t all = f->samples + f->held_out, wide = f->features.width;
+    double sum = 0;
+    g->truth = mem_array(mem_product(all, wide, 1), sizeof *g->truth);
+    if (!g->truth) return fail_memory();
+    TRY(f->features.run(f->features.user, 0, all, last_truth(f, 0), g->truth));
+    for (size_t k = 0; k < wide; k++) {
+        double mean = 0, var = 0;
+        for (size_t i = 0; i < f->samples; i++) mean += (double)g->truth[i * wide + k];
+        mean /= (double)f->samples;
+        for (size_t i = 0; i < f->samples; i++) {
+            const double gap = (double)g->truth[i * wide + k] - mean;
+            var += gap * gap;
+        }
+        sum += var / (double)f->samples;
+    }
+    g->scale = sqrt(sum / (double)wide);
+    if (g->scale > 0) return DFL_OK;
+    return fail(DFL_E_COMBINATION,
+                "fit: the features of the teacher's %zu samples are all alike, so that their "
+                "distance tells nothing",
+                f->samples);
+}
+
+dfl_status refine_goal_new(const fit *f, refine_goal *out) {
+    *out = (refine_goal){.f = f, .weight = refine_weight(f), .scale = 1};
+    TRY(choose_step(f, &out->h));
+    return kind_of(f) == FEATURES ? look_at_truth(out) : DFL_OK;
+}
+
+void refine_goal_free(refine_goal *g) {
+    free(g->truth);
+    *g = (refine_goal){0};
+}
+
+/* ---- moments over the samples ------------------------------------------------------------------ */
+
+typedef struct {
+    double *mean, *var; /* [dim] */
+} moments;
+
+static dfl_status moments_of(const double *x, size_t count, size_t dim, moments *out) {
+    *out = (moments){mem_array(mem_product(2, dim, 1), sizeof(double)), NULL};
+    if (!out->mean) return fail_memory();
+    out->var = out->mean + dim;
+    for (size_t i = 0; i < count; i++)
+        for (size_t d = 0; d < dim; d++) out->mean[d] += x[i * dim + d] / (double)count;
+    for (size_t i = 0; i < count; i++)
+        for (size_t d = 0; d < dim; d++) {
+            const double gap = x[i * dim + d] - out->mean[d];
+            out->var[d] += gap * gap / (double)count;
+        }
+    return DFL_OK;
+}
+
+/* Mean over the numbers of the squared gaps, and the ratio of the variances. */
+static void compare_moments(const moments *a, const moments *b, size_t dim, double *gap,
+                            double *ratio) {
+    double sum = 0, mine = 0, other = 0;
+    for (size_t d = 0; d < dim; d++) {
+        const double first = a->mean[d] - b->mean[d], second = a->var[d] - b->var[d];
+        sum += first * first + second * second;
+        mine += a->var[d];
+        other += b->var[d];
+    }
+    *gap = sum / (double)dim;
+    *ratio = other > 0 ? mine / other : NAN;
+}
+
+/* ---- the value --------------------------------------------------------------------------------- */
+
+static double mean_square(const double *x, const double *y, size_t count, size_t dim) {
+    double all = 0;
+    for (size_t i = 0; i < count; i++) {
+        double sum = 0;
+        for (size_t d = 0; d < dim; d++) {
+            const double gap = x[i * dim + d] - y[i * dim + d];
+            sum += gap * gap;
+        }
+        all += sum;
+    }
+    return all / ((double)count * (double)dim);
+}
+
+static dfl_status feature_gap(const refine_goal *g, const refine_pass *p, double *out) {
+    const fit *const f = g->f;
+    const size_t wide = f->features.width, n = p->count * wide;
+    const float *const truth = g->truth + p->first * wide;
+    float *const made = mem_array(n, sizeof *made);
+    if (!made) return fail_memory();
+    const dfl_status status =
+        f->features.run(f->features.user, p->first, p->count, last_of(f, p), made);
+    double sum = 0;
+    for (size_t i = 0; i < n && status == DFL_OK; i++) {
+        const double gap = ((double)made[i] - (double)truth[i]) / g->scale;
+        sum += gap * gap;
+    }
+    free(made);
+    *out = sum / (double)n;
+    return status;
+}
+
+dfl_status refine_measure(const refine_goal *g, const refine_pass *p, refine_score *out) {
+    const fit *const f = g->f;
+    const double *const x = last_of(f, p), *const truth = last_truth(f, p->first);
+    const double square = mean_square(x, truth, p->count, f->dim);
+    moments mine = {0}, other = {0};
+    double more = 0;
+    *out = (refine_score){INFINITY, INFINITY, NAN};
+    if (!isfinite(square)) return DFL_OK;
+    dfl_status status = moments_of(x, p->count, f->dim, &mine);
+    if (status == DFL_OK) status = moments_of(truth, p->count, f->dim, &other);
+    if (status == DFL_OK) compare_moments(&mine, &other, f->dim, &more, &out->ratio);
+    free(mine.mean);
+    free(other.mean);
+    if (kind_of(f) == RMS) more = 0;
+    if (kind_of(f) == FEATURES && status == DFL_OK) status = feature_gap(g, p, &more);
+    out->rms = sqrt(square);
+    out->objective = square + g->weight * more;
+    return status;
+}
+
+/* ---- its rows ---------------------------------------------------------------------------------- */
+
+typedef struct {
+    const refine_goal *g;
+    const double *point;
+    const refine_pass *pass;
+    const refine_direction *directions;
+    size_t n, batch;
+    double *triangle;
+    double *moved;       /* [n][batch][dim]: last states a step h along each direction */
+    double *x, *e;       /* scratch of branches */
+    double *rows;        /* [dim or features, the larger][n + 1] */
+    double *change;      /* [2][n][dim]: derivatives of mean and variance; or NULL */
+    moments mine, other; /* where there is `change` */
+    float *seen, *made;  /* features [n][batch][width] of `moved`, and [batch][width]; or NULL */
+} jacobian;
+
+static dfl_status jacobian_new(jacobian *j) {
+    const fit *const f = j->g->f;
+    const size_t dim = f->dim, wide = kind_of(f) == FEATURES ? f->features.width : 0;
+    const size_t states = mem_product(f->steps, j->batch, dim);
+    j->moved = mem_array(mem_product(j->n, j->batch, dim), sizeof(double));
+    j->x = mem_array(states, sizeof(double));
+    j->e = mem_array(states, sizeof(double));
+    j->rows = mem_array(mem_product(wide > dim ? wide : dim, j->n + 1, 1), sizeof(double));
+    if (!j->moved || !j->x || !j->e || !j->rows) return fail_memory();
+    if (wide > 0) {
+        j->seen = mem_array(mem_product(j->n, j->batch, wide), sizeof(float));
+        j->made = mem_array(mem_product(j->batch, wide, 1), sizeof(float));
+        if (!j->seen || !j->made) return fail_memory();
+    }
+    if (kind_of(f) != MOMENTS) return DFL_OK;
+    j->change = mem_array(mem_product(2, j->n, dim), sizeof(double));
+    if (!j->change) return fail_memory();
+    TRY(moments_of(last_of(f, j->pass), j->pass->count, dim, &j->mine));
+    return moments_of(last_truth(f, j->pass->first), j->pass->count, dim, &j->other);
+}
+
+static void jacobian_free(jacobian *j) {
+    free(j->moved);
+    free(j->x);
+    free(j->e);
+    free(j->rows);
+    free(j->change);
+    free(j->mine.mean);
+    free(j->other.mean);
+    free(j->seen);
+    free(j->made);
+}
+
+/* Samples first .. of the pass, a step along every direction. */
+static dfl_status move_all(jacobian *j, size_t first, size_t count) {
+    const fit *const f = j->g->f;
+    double *const point = mem_array(refine_size(f), sizeof *point);
+    dfl_status status = point ? DFL_OK : fail_memory();
+    for (size_t k = 0; k < j->n && status == DFL_OK; k++) {
+        const refine_direction *const d = &j->directions[k];
+        refine_move(f, j->point, d, 1, &j->g->h, point);
+        const refine_branch b = {.point = point,
+                                 .pass = j->pass,
+                                 .m = d->time ? d->step - 1 : d->step,
+                                 .first = first,
+                                 .count = count,
+                                 .x = j->x,
+                                 .e = j->e};
+        status = refine_branch_run(f, &b, j->moved + k * j->batch * f->dim);
+    }
+    free(point);
+    return status;
+}
+
+/* Rows of the states: the derivative of x - T; and what they add to those of the moments. */
+static dfl_status take_state(jacobian *j, size_t first, size_t i) {
+    const fit *const f = j->g->f;
+    const size_t dim = f->dim, wide = j->n + 1, count = j->pass->count, at = first + i;
+    const double *const x = last_of(f, j->pass) + at * dim;
+    const double *const truth = last_truth(f, j->pass->first + at);
+    const double scale = 1 / sqrt((double)count * (double)dim);
+    for (size_t d = 0; d < dim; d++) {
+        double *const line = j->rows + d * wide;
+        for (size_t k = 0; k < j->n; k++) {
+            const double slope = (j->moved[(k * j->batch + i) * dim + d] - x[d]) / j->g->h;
+            line[k] = scale * slope;
+            if (!j->change) continue;
+            j->change[k * dim + d] += slope / (double)count;
+            j->change[(j->n + k) * dim + d] += 2 * (x[d] - j->mine.mean[d]) * slope / (double)count;
+        }
+        line[j->n] = scale * (x[d] - truth[d]);
+    }
+    return dense_triangle(wide, dim, j->rows, j->triangle);
+}
+
+static dfl_status take_features(jacobian *j, size_t first, size_t i) {
+    const refine_goal *const g = j->g;
+    const size_t width = g->f->features.width, wide = j->n + 1;
+    const float *const truth = g->truth + (j->pass->first + first + i) * width;
+    const float *const made = j->made + i * width;
+    const double scale = sqrt(g->weight / ((double)j->pass->count * (double)width)) / g->scale;
+    for (size_t d = 0; d < width; d++) {
+        double *const line = j->rows + d * wide;
+        for (size_t k = 0; k < j->n; k++) {
+            const float seen = j->seen[(k * j->batch + i) * width + d];
+            line[k] = scale * ((double)seen - (double)made[d]) / g->h;
+        }
+        line[j->n] = scale * ((double)made[d] - (double)truth[d]);
+    }
+    return dense_triangle(wide, width, j->rows, j->triangle);
+}
+
+/* Two rows for each number: mean and variance over all samples. */
+static dfl_status take_moments(jacobian *j) {
+    const size_t dim = j->g->f->dim, wide = j->n + 1;
+    const double scale = sqrt(j->g->weight / (double)dim);
+    for (size_t m = 0; m < 2; m++) {
+        const double *const change = j->change + m * j->n * dim;
+        for (size_t d = 0; d < dim; d++) {
+            double *const line = j->rows + d * wide;
+            for (size_t k = 0; k < j->n; k++) line[k] = scale * change[k * dim + d];
+            line[j->n] =
+                scale * (m ? j->mine.var[d] - j->other.var[d] : j->mine.mean[d] - j->other.mean[d]);
+        }
+        TRY(dense_triangle(wide, dim, j->rows, j->triangle));
+    }
+    return DFL_OK;
+}
+
+static dfl_status take_batch(jacobian *j, size_t first, size_t count) {
+    const fit *const f = j->g->f;
+    const fit_features *const eye = &f->features;
+    const uint64_t index = j->pass->first + first;
+    TRY(move_all(j, first, count));
+    if (j->seen) {
+        TRY(eye->run(eye->user, index, count, last_of(f, j->pass) + first * f->dim, j->made));
+        for (size_t k = 0; k < j->n; k++)
+            TRY(eye->run(eye->user, index, count, j->moved + k * j->batch * f->dim,
+                         j->seen + k * j->batch * eye->width));
+    }
+    for (size_t i = 0; i < count; i++) {
+        TRY(take_state(j, first, i));
+        if (j->seen) TRY(take_features(j, first, i));
+    }
+    return DFL_OK;
+}
+
+dfl_status refine_jacobian(const refine_goal *g, const double *point, const refine_pass *pass,
+                           const refine_direction *directions, size_t n, double *triangle) {
+    const size_t batch = (size_t)opt_int(&g->f->spec, "batch");
+    jacobian j = {.g = g,
+                  .point = point,
+                  .pass = pass,
+                  .directions = directions,
+                  .n = n,
+                  .batch = batch < pass->count ? batch : pass->count,
+                  .triangle = triangle};
+    memset(triangle, 0, (n + 1) * (n + 1) * sizeof *triangle);
+    dfl_status status = jacobian_new(&j);
+    for (size_t i = 0; i < pass->count && status == DFL_OK; i += j.batch)
+        status = take_batch(&j, i, pass->count - i < j.batch ? pass->count - i : j.batch);
+    if (status == DFL_OK && j.change) status = take_moments(&j);
+    jacobian_free(&j);
+    return status;
+}
