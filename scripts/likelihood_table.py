@@ -45,8 +45,8 @@ class Bench:
     def prior(self, kind):
         path = self.folder / f"{kind}.npz"
         if not path.exists():
-            self.driftless("prior", "fit", DATA / "train-images-idx3-ubyte.gz", "--kind", kind, "--gate", GATE, "-q",
-                           "-o", path)
+            self.driftless("prior", "fit", DATA / "train-images-idx3-ubyte.gz", "--kind", kind, "--restarts", 1, "--gate",
+                           GATE, "-q", "-o", path)
         return path
 
     def likelihood(self, name, data, t, *words):
