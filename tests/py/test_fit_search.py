@@ -54,6 +54,16 @@ def error(run, tmp_path, model):
 # ---- times ----------------------------------------------------------------------------------------
 
 
+def test_searched_times_are_refined(fit, error):
+    """Both together: the refinement begins at the searched plan, and unseen starts gain from it."""
+    searched = ["--steps", 4, "-n", 2048, "--compare", "none", "--grid", "search:rounds=2"]
+    fit(*searched, name="found.json")
+    done, plan = fit(*searched, "--refine", 4, "--refine-times", name="refined.json")
+    assert "to search times" in done.stderr and "to refine" in done.stderr
+    assert plan["meta"]["solver"].endswith("objective=rms")
+    assert error("--plan", "refined.json") < 0.95 * error("--plan", "found.json")
+
+
 def test_searched_times_beat_given_ones(fit, error):
     _, given = fit("--steps", 5, "--compare", "none", name="given.json")
     done, plan = fit("--steps", 5, "--compare", "none", "--grid", "search", name="found.json")
