@@ -150,6 +150,7 @@ dfl_status fit_predict(const fit *f, const dfl_plan *probe, size_t first, size_t
                        const double *x, double *to);
 
 /* fit_plan.c */
+dfl_status fit_list_times(fit *f); /* the grid's text becomes a list of the student's times */
 dfl_status fit_probe(const fit *f, double t, bool clean, dfl_plan **out); /* state to prediction */
 dfl_status fit_probe_output(const fit *f, double t, dfl_plan **out);      /* to the raw output */
 dfl_status fit_compile(fit *f);

@@ -113,7 +113,25 @@ static void say_fit(const fit *f, text *out) {
 }
 
 static const char *grid_name(const fit *f) {
+    if (f->best > 0 && opt_bool(&f->spec, "refine_times")) return "refined";
     return f->search ? "searched" : f->grid;
+}
+
+dfl_status fit_list_times(fit *f) {
+    text grid = {0};
+    text_add(&grid, "list:times=[");
+    for (size_t k = 0; k <= f->steps; k++) {
+        if (k > 0) text_add(&grid, ",");
+        text_real(&grid, f->t[k]);
+    }
+    text_add(&grid, "]");
+    if (grid.failed) {
+        text_free(&grid);
+        return fail_memory();
+    }
+    free(f->grid);
+    f->grid = grid.data;
+    return DFL_OK;
 }
 
 static void say_held_out(const fit *f, text *out) {

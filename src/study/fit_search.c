@@ -334,21 +334,10 @@ size_t fit_search_cost(const fit *f) {
 static dfl_status settle(fit *f) {
     const fit_search *s = f->search;
     const size_t size = f->starts * f->dim;
-    text grid = {0};
     set_times(f, &s->best);
-    text_add(&grid, "list:times=[");
-    for (size_t k = 0; k <= f->steps; k++) {
+    for (size_t k = 0; k <= f->steps; k++)
         memcpy(f->target + k * size, s->states + s->best.at[k] * size, size * sizeof(double));
-        if (k > 0) text_add(&grid, ",");
-        text_real(&grid, f->t[k]);
-    }
-    text_add(&grid, "]");
-    if (grid.failed) {
-        text_free(&grid);
-        return fail_memory();
-    }
-    free(f->grid);
-    f->grid = grid.data;
+    TRY(fit_list_times(f));
     return fit_choose_rivals(f);
 }
 

@@ -216,7 +216,7 @@ static dfl_status finish(refiner *s) {
     refine_write(f, point_of(s, f->best));
     for (size_t n = 0; n < f->steps; n++) f->step[n].rms = NAN;
     f->step[f->steps - 1].rms = row_of(s, f->best)[FIT_RMS];
-    return DFL_OK;
+    return opt_bool(&f->spec, "refine_times") ? fit_list_times(f) : DFL_OK;
 }
 
 static void refiner_free(refiner *s) {

@@ -61,6 +61,8 @@ def test_searched_times_are_refined(fit, error):
     done, plan = fit(*searched, "--refine", 4, "--refine-times", name="refined.json")
     assert "to search times" in done.stderr and "to refine" in done.stderr
     assert plan["meta"]["solver"].endswith("objective=rms")
+    times = [row["t"] for row in plan["rows"] if row["op"] == "STEP"]
+    assert json.loads(plan["meta"]["grid"].removeprefix("list:times=")) == [1, *times]
     assert error("--plan", "refined.json") < 0.95 * error("--plan", "found.json")
 
 
