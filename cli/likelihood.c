@@ -1,21 +1,16 @@
 /* "driftless likelihood": bits per dimension of data under a model, by the probability flow or by the
    variational bound; interrupted, it goes on where it was when the same command is given again. */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
-#include "cli.h"
-#include "eval/likelihood.h"
+#include "images.h"
 #include "io/io.h"
-#include "open.h"
 #include "output.h"
-#include "progress.h"
-#include "start.h"
 #include "spec.h"
+#include "start.h"
 #include "stop.h"
 
 static int run_likelihood(const args *a);
@@ -88,16 +83,10 @@ const command command_likelihood = {
     run_likelihood};
 
 typedef struct {
-    const args *args;
-    const char *output, *json, *latents;
+    images in;
+    const char *json, *latents;
     const char *prior; /* file, or NULL */
-    text spec, part;
-    dfl_model *model;
-    likelihood_data data;
     likelihood *job;
-    progress bar;
-    bool quiet;
-    double began, saved;
 } work;
 
 /* ---- setting up ------------------------------------------------------------------------------ */
@@ -105,26 +94,20 @@ typedef struct {
 static dfl_status check_latents(const work *w) {
     if (!text_ends_in(w->latents, ".npy"))
         return fail(DFL_E_ARG, "--latents: %s: the name must end in .npy", w->latents);
-    if (w->output && strcmp(w->output, w->latents) == 0)
+    if (w->in.output && strcmp(w->in.output, w->latents) == 0)
         return fail(DFL_E_ARG, "--latents: %s is already another output", w->latents);
     return output_check_folder(w->latents);
 }
 
 static dfl_status check_outputs(work *w) {
-    w->output = arg(w->args, "output")->text;
-    w->json = arg(w->args, "json")->text;
-    w->latents = arg(w->args, "latents")->text;
-    w->quiet = arg_given(w->args, "quiet");
-    if (w->output) {
-        if (!text_ends_in(w->output, ".npz") && !text_ends_in(w->output, ".npy"))
-            return fail(DFL_E_ARG, "%s: the output's name must end in .npz or .npy", w->output);
-        TRY(output_check_folder(w->output));
-        text_add(&w->part, "%s.part", w->output);
-        if (w->part.failed) return fail_memory();
-    }
+    TRY(images_outputs(&w->in));
+    w->json = arg(w->in.args, "json")->text;
+    w->latents = arg(w->in.args, "latents")->text;
+    if (w->in.output && !text_ends_in(w->in.output, ".npz") && !text_ends_in(w->in.output, ".npy"))
+        return fail(DFL_E_ARG, "%s: the output's name must end in .npz or .npy", w->in.output);
     if (w->latents) TRY(check_latents(w));
     if (!w->json || strcmp(w->json, "-") == 0) return DFL_OK;
-    if ((w->output && strcmp(w->output, w->json) == 0) ||
+    if ((w->in.output && strcmp(w->in.output, w->json) == 0) ||
         (w->latents && strcmp(w->latents, w->json) == 0))
         return fail(DFL_E_ARG, "--json: %s is already another output", w->json);
     return output_check_folder(w->json);
@@ -132,49 +115,38 @@ static dfl_status check_outputs(work *w) {
 
 /* The word of --prior: one of two densities that need no file, or a file. */
 static dfl_status add_prior(work *w) {
-    const char *word = arg(w->args, "prior")->text;
+    const char *word = arg(w->in.args, "prior")->text;
     if (!word) return DFL_OK;
     const bool named = strcmp(word, "standard") == 0 || strcmp(word, "exact") == 0;
     if (!named) w->prior = word;
-    text_add(&w->spec, " prior=%s", named ? word : "file");
+    text_add(&w->in.spec, " prior=%s", named ? word : "file");
     return DFL_OK;
 }
 
-static dfl_status make_spec(work *w) {
+static dfl_status make_spec(void *user) {
+    work *w = user;
     static const char *const words[] = {"method",     "process", "t-start", "draws", "steps",
                                         "t-end",      "solver",  "form",    "trace", "probes",
                                         "rtol",       "atol",    "max-nfe", "grid",  "scaling",
                                         "derivative", "fd-step", "terms",   "seed",  "variance"};
     TRY(check_outputs(w));
-    if (arg_given(w->args, "labels") && arg_given(w->args, "class"))
-        return fail(DFL_E_ARG, "--labels and --class contradict each other");
-    TRY(spec_add(w->args, words, sizeof words / sizeof *words, false, &w->spec));
+    TRY(images_spec(&w->in, words, sizeof words / sizeof *words));
     TRY(add_prior(w));
-    if (arg_given(w->args, "clip-denoised")) text_add(&w->spec, " clip_denoised=1");
-    text_add(&w->spec, "%s", "");
-    return w->spec.failed ? fail_memory() : DFL_OK;
+    if (arg_given(w->in.args, "clip-denoised")) text_add(&w->in.spec, " clip_denoised=1");
+    return w->in.spec.failed ? fail_memory() : DFL_OK;
 }
 
-static dfl_status load_model(work *w) {
-    TRY(open_model(w->args, &w->model));
-    if (!w->quiet) tell_warnings(w->model->card.warnings.data);
-    return DFL_OK;
-}
-
-static dfl_status load_data(work *w) {
-    const char *labels = arg(w->args, "labels")->text, *word = arg(w->args, "class")->text;
-    int64_t label = -1;
-    if (arg_given(w->args, "guidance"))
-        TRY(dfl_model_guide(w->model, arg(w->args, "guidance")->real, &w->model));
-    if (word) TRY(find_class(&w->model->card, word, &label));
-    return likelihood_read(w->args->operand[1], labels, label, &w->model->card, &w->data);
+static dfl_status guide(void *user) {
+    images *in = &((work *)user)->in;
+    if (!arg_given(in->args, "guidance")) return DFL_OK;
+    return dfl_model_guide(in->model, arg(in->args, "guidance")->real, &in->model);
 }
 
 static int watch(void *user, size_t evaluations) {
     work *w = user;
     if (stop_requested()) return WATCH_STOPPED;
     if (likelihood_nfe(w->job) > 0)
-        progress_add(&w->bar, evaluations * (size_t)dfl_model_calls(w->model));
+        progress_add(&w->in.bar, evaluations * (size_t)dfl_model_calls(w->in.model));
     return 0;
 }
 
@@ -183,59 +155,47 @@ static dfl_status tell_start(const work *w) {
     const likelihood *l = w->job;
     if (l->t_of_prior)
         fprintf(stderr, "driftless: T = %.6g, where %s was fitted\n", l->T, w->prior);
-    if (!l->start || !(w->prior || arg_given(w->args, "t-start"))) return DFL_OK;
+    if (!l->start || !(w->prior || arg_given(w->in.args, "t-start"))) return DFL_OK;
     return start_say(l->start);
 }
 
 static dfl_status make_job(work *w) {
-    const likelihood_wish wish = {
-        .spec = w->spec.data,
-        .first = arg_given(w->args, "first") ? (size_t)arg(w->args, "first")->integer : 0,
-        .count = arg_given(w->args, "count") ? (size_t)arg(w->args, "count")->integer : 0,
-        .batch = arg_given(w->args, "batch") ? (size_t)arg(w->args, "batch")->integer : 0,
-        .prior = w->prior,
-        .latents = w->latents != NULL};
-    TRY(likelihood_new(w->model, &w->data, &wish, &w->job));
+    const likelihood_wish wish = {.spec = w->in.spec.data,
+                                  .first = images_number(&w->in, "first"),
+                                  .count = images_number(&w->in, "count"),
+                                  .batch = images_number(&w->in, "batch"),
+                                  .prior = w->prior,
+                                  .latents = w->latents != NULL};
+    TRY(likelihood_new(w->in.model, &w->in.data, &wish, &w->job));
     w->job->net.watch = watch;
     w->job->net.user = w;
-    if (!w->quiet) TRY(tell_start(w));
-    if (w->output && access(w->part.data, F_OK) == 0)
-        return likelihood_resume(w->job, w->part.data);
-    return DFL_OK;
+    if (!w->in.quiet) TRY(tell_start(w));
+    return images_may_resume(&w->in) ? likelihood_resume(w->job, w->in.part.data) : DFL_OK;
 }
 
 /* ---- computing ------------------------------------------------------------------------------- */
 
-enum { SECONDS_BETWEEN_SAVINGS = 10 };
-
 static dfl_status interrupted(const work *w) {
-    if (!w->output || w->job->done == 0)
-        return fail(DFL_E_STOPPED, "interrupted; nothing was written%s",
-                    w->output ? "" : " (with -o, a run can be continued)");
-    TRY(likelihood_save(w->job, w->part.data));
-    return fail(
-        DFL_E_STOPPED,
-        "interrupted; %zu of %zu images stand in %s, and the same command goes on from there",
-        w->job->done, w->job->count, w->part.data);
+    if (w->in.output && w->job->done > 0) TRY(likelihood_save(w->job, w->in.part.data));
+    return images_interrupted(&w->in, w->job->done, w->job->count);
 }
 
-static dfl_status compute(work *w) {
+static dfl_status compute(void *user) {
+    work *w = user;
+    TRY(make_job(w));
     likelihood *const job = w->job;
     const size_t nfe = likelihood_nfe(job);
     dfl_status status = DFL_OK;
-    progress_start(&w->bar, !w->quiet, job->count - job->done, nfe ? nfe : 1);
-    w->saved = seconds_now();
+    progress_start(&w->in.bar, !w->in.quiet, job->count - job->done, nfe ? nfe : 1);
     while (status == DFL_OK && job->done < job->count) {
         const size_t before = job->done;
         status = likelihood_batch(job);
-        if (status == DFL_OK && nfe == 0) progress_add(&w->bar, job->done - before);
+        if (status == DFL_OK && nfe == 0) progress_add(&w->in.bar, job->done - before);
         if (status == DFL_OK && stop_requested() && job->done < job->count) status = WATCH_STOPPED;
-        if (status != DFL_OK || !w->output) continue;
-        if (seconds_now() - w->saved < SECONDS_BETWEEN_SAVINGS) continue;
-        status = likelihood_save(job, w->part.data);
-        w->saved = seconds_now();
+        if (status == DFL_OK && images_save_due(&w->in))
+            status = likelihood_save(job, w->in.part.data);
     }
-    progress_end(&w->bar);
+    progress_end(&w->in.bar);
     return status == WATCH_STOPPED ? interrupted(w) : status;
 }
 
@@ -246,7 +206,7 @@ static const char *const columns[ROW_NUMBERS] = {"bpd", "nats", "prior", "path",
 static dfl_status write_npy(const work *w) {
     const likelihood *l = w->job;
     npy_writer *out;
-    TRY(npy_create(w->output, ARRAY_F64, 1, &l->count, &out));
+    TRY(npy_create(w->in.output, ARRAY_F64, 1, &l->count, &out));
     dfl_status status = DFL_OK;
     for (size_t i = 0; status == DFL_OK && i < l->count; i++)
         status = npy_append(out, l->rows + i * l->width + ROW_BPD, 1);
@@ -276,14 +236,14 @@ static dfl_status write_npz(const work *w) {
         arrays[n++] = (named_array){"terms", {ARRAY_F64, 2, {l->count, S}, terms}};
         arrays[n++] = (named_array){"times", {ARRAY_F64, 1, {S}, l->times}};
     }
-    const dfl_status status = npz_write(w->output, arrays, n);
+    const dfl_status status = npz_write(w->in.output, arrays, n);
     free(numbers);
     return status;
 }
 
 static dfl_status write_latents(const work *w) {
     const likelihood *l = w->job;
-    const card *c = &w->model->card;
+    const card *c = &w->in.model->card;
     size_t shape[ARRAY_RANK_MAX] = {l->count};
     npy_writer *out;
     for (int i = 0; i < c->rank; i++) shape[i + 1] = c->shape[i];
@@ -296,14 +256,9 @@ static dfl_status write_latents(const work *w) {
 
 static dfl_status write_output(const work *w) {
     if (w->latents) TRY(write_latents(w));
-    if (!w->output) return DFL_OK;
-    TRY(text_ends_in(w->output, ".npy") ? write_npy(w) : write_npz(w));
-    if (unlink(w->part.data) == 0 || errno == ENOENT) return DFL_OK;
-    return fail(DFL_E_IO, "%s: %s", w->part.data, strerror(errno));
-}
-
-static dfl_status get_info(const void *model, char *buf, size_t cap, size_t *need) {
-    return dfl_model_info(model, buf, cap, need);
+    if (!w->in.output) return DFL_OK;
+    TRY(text_ends_in(w->in.output, ".npy") ? write_npy(w) : write_npz(w));
+    return images_forget(&w->in);
 }
 
 static void add_settings(const work *w, text *out) {
@@ -343,17 +298,7 @@ static void add_settings(const work *w, text *out) {
 
 static dfl_status make_record(const work *w, text *out) {
     const likelihood *l = w->job;
-    char *info = NULL;
-    text_add(out, "{\"format\": \"driftless-likelihood/1\", \"version\": \"%s\", \"arguments\": [",
-             dfl_version());
-    for (int i = 1; i < w->args->argc; i++) {
-        if (i > 1) text_add(out, ", ");
-        json_add_text(out, w->args->argv[i]);
-    }
-    TRY(fetch_text(get_info, w->model, &info));
-    text_add(out, "], \"model\": %s, \"data_digest\": \"%s\", \"first\": %zu, \"images\": %zu",
-             info, l->data->digest, l->first, l->count);
-    free(info);
+    TRY(images_record(&w->in, "driftless-likelihood/1", l->first, l->count, out));
     add_settings(w, out);
     for (int k = 0; k < ROW_NUMBERS; k++) {
         double mean, error;
@@ -364,7 +309,7 @@ static dfl_status make_record(const work *w, text *out) {
         snprintf(key, sizeof key, "%s_se", columns[k]);
         json_add_next_real(out, key, error);
     }
-    json_add_next_real(out, "seconds", seconds_now() - w->began);
+    json_add_next_real(out, "seconds", seconds_now() - w->in.began);
     json_add_next_real(out, "model_seconds", l->net.seconds);
     text_add(out, "}\n");
     return out->failed ? fail_memory() : DFL_OK;
@@ -390,7 +335,7 @@ static dfl_status print_summary(const work *w) {
     const likelihood *l = w->job;
     double nfe, spread;
     text out = {0};
-    if (w->quiet || (w->json && strcmp(w->json, "-") == 0)) return DFL_OK;
+    if (w->in.quiet || (w->json && strcmp(w->json, "-") == 0)) return DFL_OK;
     likelihood_mean(l, ROW_NFE, &nfe, &spread);
     add_figure(&out, l, "bits/dim", ROW_BPD);
     text_add(&out, "  (%zu images, %.6g evaluations each)\n", l->count, nfe);
@@ -415,39 +360,19 @@ static dfl_status print_summary(const work *w) {
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static dfl_status finish(const work *w) {
+static dfl_status finish(void *user) {
+    const work *w = user;
     TRY(write_output(w));
     TRY(write_record(w));
     return print_summary(w);
 }
 
-static void work_free(work *w) {
-    likelihood_free(w->job);
-    likelihood_data_free(&w->data);
-    dfl_model_free(w->model);
-    text_free(&w->spec);
-    text_free(&w->part);
+static void job_free(void *user) {
+    likelihood_free(((work *)user)->job);
 }
 
 static int run_likelihood(const args *a) {
-    work w = {.args = a, .began = seconds_now()};
-    int code = CODE_BY_STATUS;
-    stop_install();
-    dfl_status status = make_spec(&w);
-    if (status == DFL_OK) {
-        code = CODE_MODEL;
-        status = load_model(&w);
-    }
-    if (status == DFL_OK) {
-        code = CODE_BY_STATUS;
-        status = load_data(&w);
-    }
-    if (status == DFL_OK) status = make_job(&w);
-    if (status == DFL_OK) status = compute(&w);
-    if (status == DFL_OK) {
-        code = CODE_FAILURE;
-        status = finish(&w);
-    }
-    work_free(&w);
-    return status == DFL_OK ? CODE_OK : tell_failure(status, code);
+    static const images_stages stages = {make_spec, guide, compute, finish, job_free, CODE_FAILURE};
+    work w = {.in = {.args = a}};
+    return images_run(&w.in, &stages, &w);
 }

@@ -1,16 +1,13 @@
 /* "driftless times": the bound on the likelihood as a function of T, where the reverse process begins,
    and the T it recommends; interrupted, it goes on when the same command is given again. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
+#include "images.h"
 #include "io/io.h"
-#include "open.h"
 #include "output.h"
-#include "progress.h"
 #include "spec.h"
 #include "stop.h"
 #include "times.h"
@@ -60,18 +57,13 @@ const command command_times = {
     run_times};
 
 typedef struct {
-    const args *args;
-    const char *output, *plot, *csv, *json;
-    text spec, part, list; /* list: --prior, cut at its commas */
+    images in;
+    const char *plot, *csv, *json;
+    text list; /* --prior, cut at its commas */
     const char *prior[TIMES_PRIORS_MAX];
     size_t npriors;
-    dfl_model *model;
-    likelihood_data data;
     times_study *study;
     times_choice choice;
-    progress bar;
-    bool quiet;
-    double began, saved;
 } work;
 
 /* ---- setting up ------------------------------------------------------------------------------ */
@@ -81,34 +73,31 @@ static bool is_stdout(const char *path) {
 }
 
 static dfl_status check_names(const work *w) {
-    const char *const path[] = {w->output, w->plot, w->csv, w->json};
+    const char *const path[] = {w->in.output, w->plot, w->csv, w->json};
     static const char *const option[] = {"output", "plot", "csv", "json"};
     for (int i = 0; i < 4; i++) {
         for (int k = 0; k < i; k++)
             if (path[i] && path[k] && strcmp(path[i], path[k]) == 0)
                 return fail(DFL_E_ARG, "--%s: %s is already another output", option[i], path[i]);
-        if (path[i] && !(i >= 2 && is_stdout(path[i]))) TRY(output_check_folder(path[i]));
+        if (i > 0 && path[i] && !(i >= 2 && is_stdout(path[i]))) TRY(output_check_folder(path[i]));
     }
     return DFL_OK;
 }
 
 static dfl_status check_outputs(work *w) {
-    w->output = arg(w->args, "output")->text;
-    w->plot = arg(w->args, "plot")->text;
-    w->csv = arg(w->args, "csv")->text;
-    w->json = arg(w->args, "json")->text;
-    w->quiet = arg_given(w->args, "quiet");
-    if (w->output && !text_ends_in(w->output, ".npz"))
-        return fail(DFL_E_ARG, "%s: the output's name must end in .npz", w->output);
+    TRY(images_outputs(&w->in));
+    w->plot = arg(w->in.args, "plot")->text;
+    w->csv = arg(w->in.args, "csv")->text;
+    w->json = arg(w->in.args, "json")->text;
+    if (w->in.output && !text_ends_in(w->in.output, ".npz"))
+        return fail(DFL_E_ARG, "%s: the output's name must end in .npz", w->in.output);
     if (w->plot && !text_ends_in(w->plot, ".svg") && !text_ends_in(w->plot, ".png"))
         return fail(DFL_E_ARG, "%s: the plot's name must end in .svg or .png", w->plot);
-    TRY(check_names(w));
-    if (w->output) text_add(&w->part, "%s.part", w->output);
-    return w->part.failed ? fail_memory() : DFL_OK;
+    return check_names(w);
 }
 
 static dfl_status split_priors(work *w) {
-    const char *const list = arg(w->args, "prior")->text;
+    const char *const list = arg(w->in.args, "prior")->text;
     if (!list) return DFL_OK;
     text_add(&w->list, "%s", list);
     if (w->list.failed) return fail_memory();
@@ -125,65 +114,46 @@ static dfl_status split_priors(work *w) {
     }
 }
 
-static dfl_status make_spec(work *w) {
+static dfl_status make_spec(void *user) {
+    work *w = user;
     static const char *const words[] = {"process", "t-start",     "t-end",
                                         "points",  "prior-draws", "seed"};
-    const char *const times = arg(w->args, "times")->text;
+    const char *const times = arg(w->in.args, "times")->text;
     TRY(check_outputs(w));
-    if (arg_given(w->args, "labels") && arg_given(w->args, "class"))
-        return fail(DFL_E_ARG, "--labels and --class contradict each other");
     TRY(split_priors(w));
-    TRY(spec_add(w->args, words, sizeof words / sizeof *words, false, &w->spec));
+    TRY(images_spec(&w->in, words, sizeof words / sizeof *words));
     if (times && strspn(times, "0123456789.,eE+-") != strlen(times))
         return fail(DFL_E_ARG, "--times: \"%.80s\" is not a list of numbers like 0.001,0.4,1",
                     times);
-    if (times) text_add(&w->spec, " times=[%s]", times);
-    text_add(&w->spec, "%s", "");
-    return w->spec.failed ? fail_memory() : DFL_OK;
-}
-
-static dfl_status load_model(work *w) {
-    TRY(open_model(w->args, &w->model));
-    if (!w->quiet) tell_warnings(w->model->card.warnings.data);
-    return DFL_OK;
-}
-
-static dfl_status load_data(work *w) {
-    const char *labels = arg(w->args, "labels")->text, *word = arg(w->args, "class")->text;
-    int64_t label = -1;
-    if (word) TRY(find_class(&w->model->card, word, &label));
-    return likelihood_read(w->args->operand[1], labels, label, &w->model->card, &w->data);
+    if (times) text_add(&w->in.spec, " times=[%s]", times);
+    return w->in.spec.failed ? fail_memory() : DFL_OK;
 }
 
 static int watch(void *user, size_t evaluations) {
     work *w = user;
     if (stop_requested()) return WATCH_STOPPED;
-    progress_add(&w->bar, evaluations * (size_t)dfl_model_calls(w->model));
+    progress_add(&w->in.bar, evaluations * (size_t)dfl_model_calls(w->in.model));
     return 0;
 }
 
 static dfl_status make_study(work *w) {
-    const times_wish wish = {
-        .spec = w->spec.data,
-        .first = arg_given(w->args, "first") ? (size_t)arg(w->args, "first")->integer : 0,
-        .count = arg_given(w->args, "count") ? (size_t)arg(w->args, "count")->integer : 0,
-        .batch = arg_given(w->args, "batch") ? (size_t)arg(w->args, "batch")->integer : 0,
-        .priors = w->prior,
-        .npriors = w->npriors};
-    TRY(times_new(w->model, &w->data, &wish, &w->study));
+    const times_wish wish = {.spec = w->in.spec.data,
+                             .first = images_number(&w->in, "first"),
+                             .count = images_number(&w->in, "count"),
+                             .batch = images_number(&w->in, "batch"),
+                             .priors = w->prior,
+                             .npriors = w->npriors};
+    TRY(times_new(w->in.model, &w->in.data, &wish, &w->study));
     w->study->net.watch = watch;
     w->study->net.user = w;
-    if (w->output && access(w->part.data, F_OK) == 0) return times_resume(w->study, w->part.data);
-    return DFL_OK;
+    return images_may_resume(&w->in) ? times_resume(w->study, w->in.part.data) : DFL_OK;
 }
 
 /* ---- computing ------------------------------------------------------------------------------- */
 
-enum { SECONDS_BETWEEN_SAVINGS = 10 };
-
 static void tell_cost(const work *w) {
     const times_study *s = w->study;
-    if (w->quiet) return;
+    if (w->in.quiet) return;
     fprintf(stderr, "driftless: %zu evaluations: %zu images at %zu times", times_evaluations(s),
             s->count, s->m);
     if (s->npriors) fprintf(stderr, "; %zu log-densities of priors", times_densities(s));
@@ -193,43 +163,37 @@ static void tell_cost(const work *w) {
 
 static dfl_status interrupted(const work *w) {
     const times_study *s = w->study;
-    if (!w->output || s->done == 0)
-        return fail(DFL_E_STOPPED, "interrupted; nothing was written%s",
-                    w->output ? "" : " (with -o, a run can be continued)");
-    TRY(times_save(s, w->part.data));
-    return fail(
-        DFL_E_STOPPED,
-        "interrupted; %zu of %zu images stand in %s, and the same command goes on from there",
-        s->done, s->count, w->part.data);
+    if (w->in.output && s->done > 0) TRY(times_save(s, w->in.part.data));
+    return images_interrupted(&w->in, s->done, s->count);
 }
 
 /* A bar for the network, and a second one for what follows. */
 static void start_bar(work *w) {
     const times_study *s = w->study;
-    progress_end(&w->bar);
+    progress_end(&w->in.bar);
     if (s->done < s->count)
-        progress_start(&w->bar, !w->quiet, s->count - s->done, s->m * (size_t)s->model->calls);
+        progress_start(&w->in.bar, !w->in.quiet, s->count - s->done,
+                       s->m * (size_t)s->model->calls);
     else
-        progress_start(&w->bar, !w->quiet, s->npriors * s->m - s->columns, 1);
+        progress_start(&w->in.bar, !w->in.quiet, s->npriors * s->m - s->columns, 1);
 }
 
-static dfl_status compute(work *w) {
+static dfl_status compute(void *user) {
+    work *w = user;
+    TRY(make_study(w));
+    tell_cost(w);
     times_study *const s = w->study;
     dfl_status status = DFL_OK;
     start_bar(w);
-    w->saved = seconds_now();
     while (status == DFL_OK && !times_finished(s)) {
         const bool networks = s->done < s->count;
         status = times_step(s);
         if (status == DFL_OK && networks && s->done == s->count) start_bar(w);
-        if (status == DFL_OK && !networks) progress_add(&w->bar, 1);
+        if (status == DFL_OK && !networks) progress_add(&w->in.bar, 1);
         if (status == DFL_OK && stop_requested() && !times_finished(s)) status = WATCH_STOPPED;
-        if (status != DFL_OK || !w->output) continue;
-        if (seconds_now() - w->saved < SECONDS_BETWEEN_SAVINGS) continue;
-        status = times_save(s, w->part.data);
-        w->saved = seconds_now();
+        if (status == DFL_OK && images_save_due(&w->in)) status = times_save(s, w->in.part.data);
     }
-    progress_end(&w->bar);
+    progress_end(&w->in.bar);
     return status == WATCH_STOPPED ? interrupted(w) : status;
 }
 
@@ -239,7 +203,7 @@ static dfl_status compute(work *w) {
 static dfl_status write_output(const work *w) {
     const times_study *s = w->study;
     const size_t n = s->count, m = s->m, starts = 1 + s->npriors;
-    if (!w->output) return DFL_OK;
+    if (!w->in.output) return DFL_OK;
     double *const loss = mem_array(mem_product(n, m, 1), sizeof *loss);
     double *const decoder = mem_array(n, sizeof *decoder);
     double *const gap = mem_array(mem_product(starts, n, m), sizeof *gap);
@@ -254,40 +218,25 @@ static dfl_status write_output(const work *w) {
         for (size_t k = 0; k < starts; k++)
             for (size_t j = 0; j < m; j++) gap[(k * n + i) * m + j] = times_mismatch(s, k, j, i);
     }
-    if (status == DFL_OK) status = npz_write(w->output, arrays, 4);
+    if (status == DFL_OK) status = npz_write(w->in.output, arrays, 4);
     free(loss);
     free(decoder);
     free(gap);
     TRY(status);
-    if (unlink(w->part.data) == 0 || errno == ENOENT) return DFL_OK;
-    return fail(DFL_E_IO, "%s: %s", w->part.data, strerror(errno));
-}
-
-static dfl_status get_info(const void *model, char *buf, size_t cap, size_t *need) {
-    return dfl_model_info(model, buf, cap, need);
+    return images_forget(&w->in);
 }
 
 static dfl_status make_record(const work *w, text *out) {
     const times_study *s = w->study;
-    char *info = NULL;
     text settings = {0};
-    text_add(out, "{\"format\": \"driftless-times/1\", \"version\": \"%s\", \"arguments\": [",
-             dfl_version());
-    for (int i = 1; i < w->args->argc; i++) {
-        if (i > 1) text_add(out, ", ");
-        json_add_text(out, w->args->argv[i]);
-    }
-    TRY(fetch_text(get_info, w->model, &info));
-    text_add(out, "], \"model\": %s, \"data_digest\": \"%s\", \"first\": %zu, \"images\": %zu",
-             info, s->data->digest, s->first, s->count);
-    free(info);
+    TRY(images_record(&w->in, "driftless-times/1", s->first, s->count, out));
     dfl_status status = times_text(s, &settings);
     text_add(out, ", \"settings\": ");
     json_add_text(out, status == DFL_OK ? settings.data : "");
     text_free(&settings);
     text_add(out, ", \"evaluations\": %zu", times_evaluations(s));
     times_json(s, &w->choice, out);
-    json_add_next_real(out, "seconds", seconds_now() - w->began);
+    json_add_next_real(out, "seconds", seconds_now() - w->in.began);
     json_add_next_real(out, "model_seconds", s->net.seconds);
     text_add(out, "}\n");
     return out->failed ? fail_memory() : status;
@@ -320,7 +269,7 @@ static dfl_status draw_plot(const work *w) {
 
 static dfl_status print_tables(const work *w) {
     text out = {0};
-    if (w->quiet || is_stdout(w->csv) || is_stdout(w->json)) return DFL_OK;
+    if (w->in.quiet || is_stdout(w->csv) || is_stdout(w->json)) return DFL_OK;
     times_print(w->study, &w->choice, &out);
     const dfl_status status = out.failed ? fail_memory() : print_page(out.data);
     text_free(&out);
@@ -329,9 +278,10 @@ static dfl_status print_tables(const work *w) {
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static dfl_status finish(work *w) {
-    const arg_value *b = arg(w->args, "bootstrap");
-    TRY(times_choose(w->study, arg_given(w->args, "bootstrap") ? (size_t)b->integer : 1000,
+static dfl_status finish(void *user) {
+    work *w = user;
+    const arg_value *b = arg(w->in.args, "bootstrap");
+    TRY(times_choose(w->study, arg_given(w->in.args, "bootstrap") ? (size_t)b->integer : 1000,
                      &w->choice));
     TRY(write_output(w));
     TRY(write_tables(w));
@@ -339,36 +289,16 @@ static dfl_status finish(work *w) {
     return print_tables(w);
 }
 
-static void work_free(work *w) {
+static void study_free(void *user) {
+    work *w = user;
     times_choice_free(&w->choice);
     times_free(w->study);
-    likelihood_data_free(&w->data);
-    dfl_model_free(w->model);
-    text_free(&w->spec);
-    text_free(&w->part);
     text_free(&w->list);
 }
 
 static int run_times(const args *a) {
-    work w = {.args = a, .began = seconds_now()};
-    int code = CODE_BY_STATUS;
-    stop_install();
-    dfl_status status = make_spec(&w);
-    if (status == DFL_OK) {
-        code = CODE_MODEL;
-        status = load_model(&w);
-    }
-    if (status == DFL_OK) {
-        code = CODE_BY_STATUS;
-        status = load_data(&w);
-    }
-    if (status == DFL_OK) status = make_study(&w);
-    if (status == DFL_OK) tell_cost(&w);
-    if (status == DFL_OK) status = compute(&w);
-    if (status == DFL_OK) {
-        code = CODE_BY_STATUS;
-        status = finish(&w);
-    }
-    work_free(&w);
-    return status == DFL_OK ? CODE_OK : tell_failure(status, code);
+    static const images_stages stages = {make_spec, NULL,       compute,
+                                         finish,    study_free, CODE_BY_STATUS};
+    work w = {.in = {.args = a}};
+    return images_run(&w.in, &stages, &w);
 }
