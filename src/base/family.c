@@ -93,6 +93,23 @@ dfl_status family_parse(const family *f, const char *spec, const family_row **ro
     return status;
 }
 
+/* The meaning of a name, on further lines after a comma where it is wide. */
+static void describe_alias(const family_alias *a, text *out) {
+    enum { COLUMN = 19, WIDTH = 80 };
+    const size_t name = strlen(a->name) + 3;
+    const char *rest = a->spec;
+    text_add(out, "  %-16s ", a->name);
+    for (size_t left = WIDTH - (name > COLUMN ? name : COLUMN); strlen(rest) > left;
+         left = WIDTH - COLUMN) {
+        size_t n = left;
+        while (n > 0 && rest[n - 1] != ',') n--;
+        if (n == 0) break;
+        text_add(out, "%.*s\n%*s", (int)n, rest, COLUMN, "");
+        rest += n;
+    }
+    text_add(out, "%s\n", rest);
+}
+
 void family_describe(const family *f, text *out) {
     for (size_t i = 0; i < f->n; i++) {
         const family_row *row = f->rows[i];
@@ -101,8 +118,7 @@ void family_describe(const family *f, text *out) {
         opts_help(row->options, "  ", out);
     }
     if (f->naliases) text_add(out, "\nother names\n");
-    for (size_t i = 0; i < f->naliases; i++)
-        text_add(out, "  %-16s %s\n", f->aliases[i].name, f->aliases[i].spec);
+    for (size_t i = 0; i < f->naliases; i++) describe_alias(&f->aliases[i], out);
 }
 
 void family_print(const family_row *row, const opts *o, text *out) {

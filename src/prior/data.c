@@ -102,7 +102,7 @@ static dfl_status is_idx(const char *path, bool *yes) {
 
 static dfl_status open_any(dataset *out, const char *path) {
     struct data_file *const f = out->own;
-    bool idx;
+    bool idx = false;
     f->path = text_copy(path);
     if (!f->path) return fail_memory();
     TRY(is_idx(path, &idx));
