@@ -369,7 +369,8 @@ def test_shipped_plan(root, nfe):
     with open(root / "docs/results/fitted.csv", newline="") as file:
         row = {int(r["nfe"]): r for r in csv.DictReader(file)}[nfe]
     assert row["grid"] == meta["grid"]
-    assert float(row["rms"]) == pytest.approx(float(meta["held_out_rms"]), rel=0.5)
+    # One is to the converged solution, the other to a teacher that is 0.017 from it.
+    assert float(row["rms"]) == pytest.approx(float(meta["held_out_rms"]), rel=0.5, abs=0.02)
     if row["classical_rms"]:
         assert float(row["rms"]) < float(row["classical_rms"])
 
