@@ -96,7 +96,7 @@ def plot_distance(cells, path):
             axis.loglog(*cells.curve(key, "rms"), ("-", "--", ":")[i // 10], marker="o", markersize=3,
                         color=f"C{i % 10}", label=label(key), zorder=2)
         axis.set_title(title, fontsize=10)
-        axis.set_ylim(2e-3, 30)
+        axis.set_ylim(1e-4, 30)  # room for the legend
         axis.set_xticks(cells.budgets, [str(n) for n in cells.budgets])
         axis.minorticks_off()
         axis.grid(alpha=0.3)
