@@ -230,7 +230,10 @@ static void summary_solver(const job *j, text *out) {
     const size_t steps = dfl_plan_steps(j->plan);
     text_add(out, "solver       %s, %zu step%s", solver ? solver : "(from a plan)", steps,
              steps == 1 ? "" : "s");
-    if (grid) text_add(out, ", grid %s", grid);
+    /* A long list of times stands in the record; here its name does. */
+    if (grid)
+        text_add(out, ", grid %.*s", (int)(strlen(grid) > 30 ? strcspn(grid, ":") : strlen(grid)),
+                 grid);
     text_add(out, "\n");
 }
 
