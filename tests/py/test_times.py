@@ -155,8 +155,8 @@ def test_shipped_model(run, model, tmp_path):
 
 def test_interrupted_is_uninterrupted(run, program, mixture, points, prior, tmp_path):
     random = np.random.default_rng(2)
-    np.save(tmp_path / "many.npy", random.standard_normal((30000, 2)))
-    command = ["times", mixture, "many.npy", "-n", "30000", "--prior", prior, "--bootstrap", "5"]
+    np.save(tmp_path / "many.npy", random.standard_normal((120000, 2)))
+    command = ["times", mixture, "many.npy", "-n", "120000", "--prior", prior, "--bootstrap", "5"]
     child = subprocess.Popen([program, *command, "-o", "part.npz", "--batch", "50"], cwd=tmp_path,
                              stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     time.sleep(1.0)
@@ -176,10 +176,10 @@ def test_interrupted_is_uninterrupted(run, program, mixture, points, prior, tmp_
 
 
 def test_interrupted_without_output(run, program, mixture, tmp_path):
-    np.save(tmp_path / "many.npy", np.zeros((400000, 2)) + 0.5)
-    child = subprocess.Popen([program, "times", mixture, "many.npy", "-n", "400000"], cwd=tmp_path,
+    np.save(tmp_path / "many.npy", np.zeros((800000, 2)) + 0.5)
+    child = subprocess.Popen([program, "times", mixture, "many.npy", "-n", "800000"], cwd=tmp_path,
                              stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    time.sleep(1.5)
+    time.sleep(1.0)
     child.send_signal(signal.SIGINT)
     out, said = child.communicate()
     assert child.returncode == 130 and out == "" and "with -o, a run can be continued" in said
