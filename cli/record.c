@@ -151,12 +151,11 @@ static dfl_status add_file(void *user, const char *path) {
     return put_digest(f->b, file, "sha256", path);
 }
 
-/* Of a flow prior's folder the card, which holds the digests of its networks. */
 static dfl_status add_input(file_list *in, const char *path) {
     text file = {0};
-    if (strcmp(in->role, "prior") != 0 || !prior_is_folder(path)) return add_file(in, path);
-    text_add(&file, "%s/prior.json", path);
-    const dfl_status status = file.failed ? fail_memory() : add_file(in, file.data);
+    if (strcmp(in->role, "prior") != 0) return add_file(in, path);
+    dfl_status status = prior_file(path, &file);
+    if (status == DFL_OK) status = add_file(in, file.data);
     text_free(&file);
     return status;
 }

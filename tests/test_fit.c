@@ -386,11 +386,7 @@ static void test_zero_outputs(void **state) {
 
 static void test_refusals(void **state) {
     (void)state;
-    static const struct {
-        const char *spec;
-        dfl_status status;
-        const char *part;
-    } cases[] = {
+    static const fits_refusal cases[] = {
         {"samples=8", DFL_E_KEY, "a fit needs steps=N"},
         {"steps=3 samples=1", DFL_E_RANGE, "samples=1"},
         {"steps=3 held_out=0", DFL_E_RANGE, "held_out=0"},
@@ -408,11 +404,7 @@ static void test_refusals(void **state) {
         {"steps=3 nonsense=1", DFL_E_KEY, "nonsense"},
     };
     dfl_model *model = three();
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        fit *f;
-        refused(fit_new(model, cases[i].spec, NULL, &f), cases[i].status, cases[i].part);
-        assert_null(f);
-    }
+    fits_refused(model, cases, LENGTH(cases));
     dfl_model_free(model);
 }
 

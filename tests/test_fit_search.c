@@ -332,11 +332,7 @@ static void test_false_files(void **state) {
 
 static void test_refusals(void **state) {
     (void)state;
-    static const struct {
-        const char *spec;
-        dfl_status status;
-        const char *part;
-    } cases[] = {
+    static const fits_refusal cases[] = {
         {"steps=5 grid=search:candidates=4", DFL_E_RANGE,
          "4 candidate times are too few for 5 steps"},
         {"steps=200 teacher_nfe=300 grid=search", DFL_E_RANGE,
@@ -351,11 +347,7 @@ static void test_refusals(void **state) {
          "0.5"},
     };
     dfl_model *model = three();
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        fit *f;
-        refused(fit_new(model, cases[i].spec, NULL, &f), cases[i].status, cases[i].part);
-        assert_null(f);
-    }
+    fits_refused(model, cases, LENGTH(cases));
     dfl_model_free(model);
 }
 

@@ -305,11 +305,7 @@ static dfl_status constant(void *user, uint64_t first, size_t count, const doubl
 
 static void test_refusals(void **state) {
     (void)state;
-    static const struct {
-        const char *spec;
-        dfl_status status;
-        const char *part;
-    } cases[] = {
+    static const fits_refusal cases[] = {
         {"steps=3 samples=1 refine=2", DFL_E_RANGE, "samples=1"},
         {"steps=3 refine=-1", DFL_E_RANGE, "refine=-1"},
         {"steps=3 objective=moments", DFL_E_COMBINATION, "objective is for refinement"},
@@ -323,12 +319,8 @@ static void test_refusals(void **state) {
         {"steps=50 refine=2 history=12", DFL_E_RANGE, "are too many to refine, at most 512"},
     };
     dfl_model *model = mixture_of(THREE);
-    fit *f;
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        refused(fit_new(model, cases[i].spec, NULL, &f), cases[i].status, cases[i].part);
-        assert_null(f);
-    }
-    f = made(model, "steps=2 samples=8 held_out=4 refine=1 objective=features", NULL);
+    fits_refused(model, cases, LENGTH(cases));
+    fit *f = made(model, "steps=2 samples=8 held_out=4 refine=1 objective=features", NULL);
     f->features.run = NULL;
     refused(fit_run(f, NULL, NULL), DFL_E_ARG, "needs a feature network");
     f->features = (fit_features){.width = 1, .name = "c", .digest = "c", .run = constant};

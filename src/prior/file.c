@@ -229,10 +229,15 @@ bool prior_is_folder(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+dfl_status prior_file(const char *path, text *out) {
+    text_add(out, prior_is_folder(path) ? "%s/prior.json" : "%s", path);
+    return out->failed ? fail_memory() : DFL_OK;
+}
+
 dfl_status prior_digest(const char *path, char hex[DIGEST_HEX]) {
     text file = {0};
-    text_add(&file, prior_is_folder(path) ? "%s/prior.json" : "%s", path);
-    const dfl_status status = file.failed ? fail_memory() : digest_file(file.data, hex);
+    dfl_status status = prior_file(path, &file);
+    if (status == DFL_OK) status = digest_file(file.data, hex);
     text_free(&file);
     return status;
 }

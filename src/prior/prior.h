@@ -20,7 +20,10 @@ dfl_status prior_write(const prior *p, const char *path);
 void prior_free(prior *p); /* NULL is fine */
 /* A flow's, whose card is prior.json in it. */
 bool prior_is_folder(const char *path);
-/* SHA-256 of the file; of a flow that of its card, which holds those of its networks. */
+/* Appends the file that tells one prior from another: its own; of a flow the card, which holds the
+   digests of its networks. */
+dfl_status prior_file(const char *path, text *out);
+/* SHA-256 of that file. */
 dfl_status prior_digest(const char *path, char hex[DIGEST_HEX]);
 /* The one time that a flow's card is for, without opening its networks; NAN for a file. */
 dfl_status prior_own_time(const char *path, double *t);

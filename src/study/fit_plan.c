@@ -10,14 +10,17 @@
 
 /* ---- rows -------------------------------------------------------------------------------------- */
 
+/* A program whose input is a state at t; where that fails it is freed. */
 static dfl_status begin(const fit *f, double t, program *code, rows *r) {
     val x = 0;
     *code = (program){.components = 1};
     *r = (rows){.process = f->process, .form = &f->model->card.form, .out = code};
-    TRY(program_add_value(code, 1, &x));
+    dfl_status status = program_add_value(code, 1, &x);
     plan_input start = {.id = x, .t = t, .scale = process_prior(f->process, t)};
     process_marginal(f->process, t, &start.at);
-    return program_add_input(code, &start);
+    if (status == DFL_OK) status = program_add_input(code, &start);
+    if (status != DFL_OK) program_free(code);
+    return status;
 }
 
 static dfl_status finish(program *code, const rows *r, val x, dfl_plan **out) {
@@ -37,11 +40,7 @@ dfl_status fit_probe(const fit *f, double t, bool clean, dfl_plan **out) {
     program code;
     rows r;
     *out = NULL;
-    const dfl_status status = begin(f, t, &code, &r);
-    if (status != DFL_OK) {
-        program_free(&code);
-        return status;
-    }
+    TRY(begin(f, t, &code, &r));
     const val made = predict(&r, 0, t, clean);
     return finish(&code, &r, made, out);
 }
@@ -50,11 +49,7 @@ dfl_status fit_probe_output(const fit *f, double t, dfl_plan **out) {
     program code;
     rows r;
     *out = NULL;
-    const dfl_status status = begin(f, t, &code, &r);
-    if (status != DFL_OK) {
-        program_free(&code);
-        return status;
-    }
+    TRY(begin(f, t, &code, &r));
     const val made = rows_predict(&r, 0, t);
     return finish(&code, &r, made, out);
 }
@@ -81,8 +76,7 @@ dfl_status fit_compile(fit *f) {
             x = step(f, &r, x, predictions, n);
         }
         status = finish(&code, &r, x, &f->plan);
-    } else
-        program_free(&code);
+    }
     free(predictions);
     return status;
 }

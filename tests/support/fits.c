@@ -15,8 +15,20 @@ dfl_model *mixture_with(const char *components, const char *about) {
     return model;
 }
 
+dfl_model *mixture_of(const char *components) {
+    return mixture_with(components, "\"t_min\":0.001");
+}
+
 dfl_model *three(void) {
-    return mixture_with(THREE, "\"t_min\":0.001");
+    return mixture_of(THREE);
+}
+
+void fits_refused(dfl_model *model, const fits_refusal *cases, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        fit *f;
+        refused(fit_new(model, cases[i].spec, NULL, &f), cases[i].status, cases[i].part);
+        assert_null(f);
+    }
 }
 
 fit *fitted(dfl_model *model, const char *spec, const char *work) {

@@ -11,7 +11,16 @@
     "\"stds\":[[0.25,0.4],[0.3,0.2],[0.15,0.35]]"
 
 dfl_model *mixture_with(const char *components, const char *about);
-dfl_model *three(void); /* down to t = 0.001 */
+dfl_model *mixture_of(const char *components); /* down to t = 0.001 */
+dfl_model *three(void);                        /* THREE, likewise */
 fit *fitted(dfl_model *model, const char *spec, const char *work);
+
+/* Fits that fit_new refuses, each with this status and a sentence that has this part. */
+typedef struct {
+    const char *spec;
+    dfl_status status;
+    const char *part;
+} fits_refusal;
+void fits_refused(dfl_model *model, const fits_refusal *cases, size_t n);
 
 #endif

@@ -1,20 +1,6 @@
 #include "support/refining.h"
 
 #include <math.h>
-#include <stdio.h>
-
-#include "model/mixture.h"
-
-dfl_model *mixture_of(const char *components) {
-    char json[600];
-    dfl_model *model;
-    const int n =
-        snprintf(json, sizeof json,
-                 "{\"format\":\"driftless-mixture/1\",%s,\"card\":{\"t_min\":0.001}}", components);
-    assert_true(n > 0 && n < (int)sizeof json);
-    if (mixture_parse("test", json, (size_t)n, &model)) REFUTE("%s", dfl_last_message());
-    return model;
-}
 
 static dfl_status bent(void *user, uint64_t first, size_t count, const double *x, float *out) {
     (void)user, (void)first;

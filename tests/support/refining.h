@@ -2,18 +2,11 @@
 #ifndef DFL_TEST_REFINING_H
 #define DFL_TEST_REFINING_H
 
-#include "check.h"
-
 #include "study/refine.h"
+#include "support/fits.h"
 
-#define THREE                                                                                      \
-    "\"weights\":[0.5,0.3,0.2],\"means\":[[1.2,-0.4],[-0.9,0.8],[0.1,-1.5]],"                      \
-    "\"stds\":[[0.25,0.4],[0.3,0.2],[0.15,0.35]]"
 #define TWO_IN_ONE "\"weights\":[0.5,0.5],\"means\":[[1],[-1]],\"stds\":[[0.1],[0.1]]"
 #define GAUSSIAN   "\"weights\":[1],\"means\":[[0,0]],\"stds\":[[0.3,0.8]]"
-
-/* A mixture of these components, on times from 1 to 0.001. */
-dfl_model *mixture_of(const char *components);
 
 /* A fit, ready to run; the objective "features" sees (x, y) as sin x, x y and tanh 2 y. */
 fit *made(dfl_model *model, const char *spec, const char *work);
