@@ -1,6 +1,7 @@
 /* The run itself: memory, start states, sink and trajectory are set up, then the samples are drawn
    chunk by chunk and handed to the sink. */
 #include "sample.h"
+#include "start.h"
 #include "stop.h"
 
 enum { CHUNK_BYTES = 64 << 20, CHUNK_MAX = 4096 };
@@ -28,7 +29,7 @@ static dfl_status open_run(job *j) {
     text_add(&options, "seed=%llu,dtype=%s", (unsigned long long)j->seed,
              j->dtype == DFL_FLOAT64 ? "float64" : "float32");
     if (arg_given(j->args, "batch")) text_add(&options, ",batch=%s", job_text(j, "batch"));
-    start_options(j, &options);
+    start_options(j->args, ",", &options);
     if (options.failed)
         status = fail_memory();
     else

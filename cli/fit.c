@@ -12,6 +12,7 @@
 #include "progress.h"
 #include "shipped.h"
 #include "spec.h"
+#include "start.h"
 #include "stop.h"
 #include "study/refine.h"
 
@@ -92,11 +93,9 @@ const command command_fit = {
 
 static dfl_status make_spec(const args *a, text *out) {
     static const char *const words[] = {
-        "steps",        "grid",      "samples", "held-out",   "seed",     "teacher", "teacher-nfe",
-        "teacher-grid", "history",   "ridge",   "constraint", "compare",  "process", "t-start",
-        "t-end",        "prior-map", "refine",  "weight",     "objective"};
-    static const char *const files[] = {"prior", "data-moments"}, *const keys[] = {"prior",
-                                                                                   "data_moments"};
+        "steps",       "grid",         "samples", "held-out", "seed",       "teacher",
+        "teacher-nfe", "teacher-grid", "history", "ridge",    "constraint", "compare",
+        "process",     "t-start",      "t-end",   "refine",   "weight",     "objective"};
     if (!arg_given(a, "steps") || !arg_given(a, "output"))
         return fail(DFL_E_ARG, "usage: driftless fit %s", a->command->operands);
     if (arg_given(a, "features") &&
@@ -104,11 +103,7 @@ static dfl_status make_spec(const args *a, text *out) {
         return fail(DFL_E_ARG, "--features goes with --objective features only");
     TRY(spec_add(a, words, sizeof words / sizeof *words, true, out));
     if (arg_given(a, "refine-times")) text_add(out, " refine_times=1");
-    for (int i = 0; i < 2; i++) {
-        if (!arg_given(a, files[i])) continue;
-        text_add(out, " %s=", keys[i]);
-        opt_quote(out, arg(a, files[i])->text);
-    }
+    start_options(a, " ", out);
     return out->failed ? fail_memory() : DFL_OK;
 }
 

@@ -20,12 +20,12 @@ dfl_status start_refuse(const args *a) {
     return DFL_OK;
 }
 
-void start_options(const job *j, text *out) {
+void start_options(const args *a, const char *before, text *out) {
     static const char *const keys[] = {"prior", "prior_map", "data_moments"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-        if (!arg_given(j->args, options[i])) continue;
-        text_add(out, ",%s=", keys[i]);
-        opt_quote(out, job_text(j, options[i]));
+        if (!arg_given(a, options[i])) continue;
+        text_add(out, "%s%s=", before, keys[i]);
+        opt_quote(out, arg(a, options[i])->text);
     }
 }
 
