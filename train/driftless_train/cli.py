@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from . import checkpoint, config as configs, data, evaluate as evaluation, loop
-from . import export as exporter, features, flow_prior, foreign, gradient, lenet
+from . import export as exporter, features, flow_prior, foreign, gradient, lenet, page
 from .pack import pack as write_packed
 
 
@@ -45,6 +45,17 @@ def parser():
     add = verbs.add_parser("pack", help="write a small checkpoint that outlives the machine")
     add.add_argument("checkpoint", type=Path)
     add.add_argument("output", type=Path, help="NAME.pt.xz")
+    _machine_options(add)
+
+    add = verbs.add_parser("page", help="measure an exported denoiser and write its page")
+    add.add_argument("run", type=Path, help="the run's folder")
+    add.add_argument("folder", type=Path, help="the model's, which gets README.md, samples.png, loss.*")
+    add.add_argument("--program", default="driftless", help="path of the program (default: driftless)")
+    add.add_argument("--reference", default=str(page.FASHION_TEST), help="images for the distance")
+    add.add_argument("--features", default="fashion-classifier", help="feature network of `driftless eval`")
+    add.add_argument("--samples", type=int, default=2000)
+    add.add_argument("--sampler", default="--solver deis:order=2 --nfe 50",
+                     help="options of `driftless eval` (default: %(default)s)")
     _machine_options(add)
 
     add = verbs.add_parser("wrap", help="export any PyTorch module that has a card")
@@ -191,6 +202,15 @@ def pack(arguments):
     return 0
 
 
+def write_page(arguments):
+    """Write the page of a model."""
+    measure = page.Measure(arguments.program, arguments.reference, arguments.features,
+                           arguments.samples, arguments.sampler.split(), arguments.threads)
+    page.write(load(arguments.run), arguments.run, arguments.folder, measure)
+    print(arguments.folder / "README.md")
+    return 0
+
+
 def wrap(arguments):
     """Export a module that a function of the user's makes."""
     try:
@@ -225,7 +245,7 @@ JUDGES = {"denoiser": (exporter.denoiser, evaluation.judge),
           "classifier": (features.classifier, features.judge),
           "flow": (flow_prior.density, flow_prior.judge)}
 VERBS = {"train": train, "resume": resume, "evaluate": evaluate, "export": export, "pack": pack,
-         "lenet": convert_lenet, "wrap": wrap, "diffusers": diffusers}
+         "lenet": convert_lenet, "page": write_page, "wrap": wrap, "diffusers": diffusers}
 
 
 def main(arguments=None):

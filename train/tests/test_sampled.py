@@ -7,6 +7,7 @@ i mod 10, 10 evaluations) against the 10 000 test images. Untrained: 371.
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from driftless_train import config as configs, data, evaluate, loop
+from driftless_train import config as configs, data, evaluate, loop, page
 from driftless_train import export as exporter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +80,24 @@ def test_a_minute_of_training(config, features, real, tmp_path):
     untrained = sampled(tmp_path / "raw", features, real, tmp_path)
     trained = sampled(tmp_path / "trained", features, real, tmp_path)
     assert trained < BOUND < untrained, (trained, untrained)
+    check_page(trainer.state(), tmp_path, trained)
+
+
+def check_page(state, tmp_path, distance):
+    """The page has the distance just measured, the losses, the pictures; remarks stay when it is made anew."""
+    folder, measure = tmp_path / "trained", page.Measure(
+        PROGRAM, page.FASHION_TEST, ROOT / "models" / "fashion-classifier", SAMPLES,
+        ["--nfe", "10", "--t-end", "1e-3"])
+    (folder / "README.md").write_text("# old\n\n## Remarks\n\nby hand\n")
+    page.write(state, tmp_path / "run", folder, measure)
+    text = (folder / "README.md").read_text()
+    assert text.startswith("# minute") and text.endswith("\n## Remarks\n\nby hand\n") and "# old" not in text
+    found = float(re.search(r"--t-end 1e-3`:\n? ?\*\*([0-9.]+)", text)[1])
+    assert abs(found - distance) < 0.1, (found, distance)
+    for name in ("loss.csv", "loss.svg", "samples.png"):
+        assert f"({name})" in text and (folder / name).stat().st_size > 200
+    with pytest.raises(configs.ConfigError, match="no/such"):
+        page.write(state, tmp_path / "run", folder, page.Measure("no/such", "x", "y", 2, []))
 
 
 def bits(folder, *options):
