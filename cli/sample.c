@@ -44,7 +44,7 @@ static const arg_row rows[] = {
      "folder of a flow",
      ARG_FILE, 0, 0},
     {0, "prior-map", NULL, "draw|flow", "draw",
-     "draw from it, or map noise by the flow of one Gaussian", ARG_CHOICE, 0, 0},
+     "draw from it, or map noise by the flow of one Gaussian (or one a class)", ARG_CHOICE, 0, 0},
     {0, "data-moments", NULL, "FILE", NULL,
      "mean mu and covariance sigma of the data, .npz: to measure the start, or to map by", ARG_FILE,
      0, 0},

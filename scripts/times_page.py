@@ -13,6 +13,7 @@ import matplotlib
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "driftless"  # the same file every time
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import LogLocator  # noqa: E402
 
 from solver_page import save  # noqa: E402
 from times_table import SOLVERS  # noqa: E402
@@ -20,14 +21,12 @@ from times_table import SOLVERS  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 STARTS = {  # as tables and legends call them, with a colour
     "noise": ("N(0, I)", "C3"),
-    "gauss_all": ("one Gaussian", "C1"),
-    "flow": ("flow map of one Gaussian", "C4"),
+    "flow": ("flow map of its Gaussian", "C4"),
     "gauss": ("one Gaussian a class", "C2"),
     "mixture": ("mixture a class", "C0"),
     "images": ("held-out images, noised", "0.4"),
 }
-ALONE = {"images": "held-out images", "mixture": "mixture a class", "gauss": "one Gaussian a class",
-         "gauss_all": "one Gaussian"}
+ALONE = {"images": "held-out images", "mixture": "mixture a class", "gauss": "one Gaussian a class"}
 
 
 class Cells:
@@ -79,6 +78,7 @@ def plot(cells, path):
         axis.set_xticks(places, cells.times)
         axis.grid(alpha=0.3)
         axis.set_xlabel("T")
+    axes[0][0].yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
     for which in (axes[0][0].yaxis.set_major_formatter, axes[0][0].yaxis.set_minor_formatter):
         which("{x:.0f}")
     axes[0][0].set_ylabel("Fréchet distance of features to test images")
@@ -137,11 +137,10 @@ def page(cells):
                 "to published FIDs, nor to tables with another reference. [diffusion-times.md](../diffusion-times.md) has the "
                 "method, [priors.md](../priors.md) the densities.", "",
                 "- **N(0, I)**: noise, whatever T is. At T = 1 the usual run.",
-                "- **one Gaussian**, **one Gaussian a class**, **mixture a class**: priors fitted to the clean training "
-                "images (`prior fit --kind gauss`, and with `--labels`; `--kind pcagmm --components 10 --labels`). Those of "
-                "classes give a sample a start of its own class; the first knows none, so its start and the label that the "
-                "network is told may contradict each other.",
-                "- **flow map**: the flow of the first from noise at t = 1. At T = 1 it is N(0, I).",
+                "- **one Gaussian a class**, **mixture a class**: priors fitted to the clean training images (`prior fit "
+                "--labels LABELS`, with `--kind gauss` and `--kind pcagmm --components 10`).",
+                "- **flow map**: the flow of the class's Gaussian from noise at t = 1, by which one seed stays one image. At "
+                "T = 1 it is N(0, I).",
                 "- **held-out images, noised**: the first test images of each class as a x + b n. No start density does "
                 "better, up to chance: what is missing to the held-out images themselves is the network's and the "
                 "solver's. They are no sampler.", "",

@@ -7,8 +7,7 @@ Writes times.csv to FOLDER (docs/results), a row a cell: 1000 samples from T by 
 
 noise      N(0, I), as if T were 1
 gauss      a prior of one Gaussian for each class
-gauss_all  a prior of one Gaussian, of all classes
-flow       the flow map of that one from noise at t = 1: the same law, but one seed stays one image
+flow       the flow map of those from noise at t = 1: the same law, but one seed stays one image
 mixture    a prior of a mixture (pcagmm, ten components) for each class
 images     held-out images, noised: what a perfect start density would give, up to chance
 
@@ -45,15 +44,14 @@ CLASSES, NOISE_SEED = 10, 5
 KEY = ("start", "t_start", "solver", "nfe")
 FIELDS = ["spent", "samples", "feature_distance", "pixel_median", "pixel_low", "pixel_nearer", "feature_median",
           "feature_nearer"]
-STARTS = ("mixture", "images", "noise", "gauss", "flow", "gauss_all")  # the most telling first
+STARTS = ("mixture", "images", "noise", "gauss", "flow")  # the most telling first
 TIMES = ("0.4", "0.3", "0.2", "0.6", "1", "0.8")
 SOLVERS = {"deis:order=3": POWER, "ddim": "uniform"}  # and their grids, see above
-ALONE = ("images", "mixture", "gauss", "gauss_all")
+ALONE = ("images", "mixture", "gauss")
 GATE = "0.2,0.3,0.4,0.6,0.8,1"
-PRIORS = {  # name: options of driftless prior fit, and whether each class has a density of its own
-    "gauss": (["--kind", "gauss"], True),
-    "gauss_all": (["--kind", "gauss"], False),
-    "mixture": (["--kind", "pcagmm", "--components", 10, "--restarts", 1], True),
+PRIORS = {  # name: options of driftless prior fit; each class has a density of its own
+    "gauss": ["--kind", "gauss"],
+    "mixture": ["--kind", "pcagmm", "--components", 10, "--restarts", 1],
 }
 
 
@@ -130,13 +128,12 @@ class Bench:
         return path
 
     def prior(self, name):
-        options, by_class = PRIORS[name]
         labels = self.folder / "labels.npy"
 
         def fit(path):
             np.save(labels, idx(TRAIN, "labels").astype(np.int64))
-            self.must("prior", "fit", DATA / f"{TRAIN}-images-idx3-ubyte.gz", *options,
-                      *(["--labels", labels] if by_class else []), "--gate", GATE, "--quiet", "-o", path)
+            self.must("prior", "fit", DATA / f"{TRAIN}-images-idx3-ubyte.gz", *PRIORS[name], "--labels", labels,
+                      "--gate", GATE, "--quiet", "-o", path)
 
         return self.kept(f"{name}.npz", fit)
 
@@ -164,7 +161,7 @@ class Bench:
             np.save(states, (a * (self.held_out / 127.5 - 1) + b * noise).astype(np.float32))
             return ["--init", states]
         if start == "flow":
-            return ["--prior", self.prior("gauss_all"), "--prior-map", "flow"]
+            return ["--prior", self.prior("gauss"), "--prior-map", "flow"]
         return ["--prior", self.prior(start)]
 
     def draw(self, cell):
@@ -173,8 +170,8 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             out, record = Path(folder) / "x.npy", Path(folder) / "record.json"
             why = self.driftless("sample", self.model, "-n", self.samples, "--t-start", t, "--t-end", T_END,
-                                 *self.begin(start, t, Path(folder)), "--solver", solver, "--grid", SOLVERS[solver], "--nfe",
-                                 nfe, "--seed", SEED, "--microbatch", 32, "--threads", self.threads, "--model-cache",
+                                 *self.begin(start, t, Path(folder)), "--solver", solver, "--grid", SOLVERS[solver],
+                                 "--nfe", nfe, "--seed", SEED, "--microbatch", 32, "--threads", self.threads, "--model-cache",
                                  ROOT / "build" / "model-cache", "--quiet", "--json", record, "-o", out)
             if why:
                 return None, why
@@ -188,8 +185,8 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "x.npy"
             for label in range(min(CLASSES, self.samples)):
-                self.must("prior", "sample", self.prior(start), *(["--label", label] if PRIORS[start][1] else []),
-                          "-n", self.samples, "--seed", SEED, "--quiet", "-o", path)
+                self.must("prior", "sample", self.prior(start), "--label", label, "-n", self.samples, "--seed", SEED,
+                          "--quiet", "-o", path)
                 out[label::CLASSES] = np.load(path).reshape(out.shape)[label::CLASSES]
         return out
 

@@ -12,14 +12,19 @@ enum { LAW_SAMPLES = 20000 };
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
-static void draw(dfl_model *model, const char *spec, const char *options, size_t n, double *x) {
+static void draw_of(dfl_model *model, const char *spec, const char *options, size_t n,
+                    const int64_t *labels, double *x) {
     dfl_plan *plan;
     dfl_run *run = NULL;
     if (dfl_plan_new(model, spec, &plan) || dfl_run_new(plan, model, options, &run) ||
-        dfl_run_sample(run, 0, n, NULL, NULL, x))
+        dfl_run_sample(run, 0, n, labels, NULL, x))
         REFUTE("%s %s: %s", spec, options, dfl_last_message());
     dfl_run_free(run);
     dfl_plan_free(plan);
+}
+
+static void draw(dfl_model *model, const char *spec, const char *options, size_t n, double *x) {
+    draw_of(model, spec, options, n, NULL, x);
 }
 
 /* The largest distance of first and second moments from the data's, in units of what is allowed:
@@ -108,6 +113,47 @@ static void test_one_seed_one_sample(void **state) {
         draw(model, specs[i][1], files[i % 2], 20, cut);
         for (int k = 0; k < 40; k++) assert_near(full[k], cut[k], 2e-5);
     }
+    dfl_model_free(model);
+}
+
+/* Classes that are one Gaussian each: the same by class, with a prior that knows the classes. The null
+   class has the map of the Gaussian with the moments of all data. */
+static void test_one_seed_one_sample_by_class(void **state) {
+    (void)state;
+    static const char gaussians[] =
+        "{\"format\":\"driftless-mixture/1\",\"weights\":[0.25,0.75],\"means\":[[0.5,-1],[-2,1]],"
+        "\"stds\":[[0.3,1.2],[0.8,0.1]],\"labels\":[0,1]}";
+    static const double weights[] = {0.25, 0.75}, means[] = {0.5, -1, -2, 1},
+                        covs[] = {0.09, 0, 0, 1.44, 0.64, 0, 0, 0.01}, all_mean[] = {-1.375, 0.5},
+                        all_cov[] = {1.674375, -0.9375, -0.9375, 1.1175};
+    static const int64_t labels[] = {0, 1}, classes[] = {1, 0, 0, 1, 1, 1}, null[] = {2, 2, 2};
+    const prior_text wish = {.kind = "gauss",
+                             .k = 2,
+                             .d = 2,
+                             .weights = weights,
+                             .means = means,
+                             .covs = covs,
+                             .labels = labels,
+                             .state = {1, 0}};
+    static const char cut[] = "solver=rhork:tableau=4rk steps=60 t_start=0.3 t_end=0.001";
+    const char *const by_class =
+        option("prior", write_prior("by-class.npz", &wish), ",prior_map=flow");
+    char path[PATH + 8];
+    double whole[12], part[12];
+    dfl_model *model;
+    write_bytes(in_folder("gaussians.json"), gaussians);
+    snprintf(path, sizeof path, "mixture:%s", in_folder("gaussians.json"));
+    assert_ok(dfl_model_open(path, NULL, &model));
+    draw_of(model, "solver=rhork:tableau=4rk steps=100 t_end=0.001", "dtype=float64", 6, classes,
+            whole);
+    draw_of(model, cut, by_class, 6, classes, part);
+    for (int k = 0; k < 12; k++) assert_near(whole[k], part[k], 2e-5);
+    draw_of(model, cut, by_class, 3, null, part);
+    draw_of(
+        model, cut,
+        option("data_moments", write_moments("all.npz", 2, all_mean, all_cov), ",prior_map=flow"),
+        3, null, whole);
+    for (int k = 0; k < 6; k++) assert_near(whole[k], part[k], 1e-9);
     dfl_model_free(model);
 }
 
@@ -228,6 +274,12 @@ static void test_labels(void **state) {
     assert_ok(dfl_plan_new(model, "steps=1 t_start=0.2", &plan));
     if (dfl_run_new(plan, model, option("prior", write_prior("classes.npz", &wish), ""), &run))
         REFUTE("%s", dfl_last_message());
+    dfl_run *refused;
+    assert_int_equal(dfl_run_new(plan, model,
+                                 option("prior", in_folder("classes.npz"), ",prior_map=flow"),
+                                 &refused),
+                     DFL_E_COMBINATION);
+    assert_non_null(strstr(dfl_last_message(), "one Gaussian a class, and this prior has 3"));
     dfl_run_observe(run, watch, &seen);
     assert_ok(dfl_run_begin(run, 0, 12, asked, NULL, out));
     assert_ok(dfl_run_next(run, &request));
@@ -244,7 +296,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_law),    cmocka_unit_test(test_one_seed_one_sample),
         cmocka_unit_test(test_tail),   cmocka_unit_test(test_start_states),
-        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_labels), cmocka_unit_test(test_one_seed_one_sample_by_class),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -237,7 +237,8 @@ typedef int (*dfl_noise_fn)(void *user, int kind, uint32_t draw, uint64_t first,
                            the folder of a flow, which is one at its own time; a sample gets its own
                            class where it has classes, the null class all of them
      prior_map=draw|flow   draw (default), or the probability-flow map from noise at the model's last
-                           time to T, for a prior of one Gaussian: one seed stays one sample
+                           time to T, for a prior of one Gaussian, or one a class: one seed stays
+                           one sample
      data_moments=FILE     .npz of the data's mean mu and covariance sigma: what the mismatch is
                            measured against, and the map's moments if there is no prior
    Not in phase space.

@@ -58,7 +58,7 @@ static dfl_status take_moments(start_law *s, const char *path, const array in[2]
     return DFL_OK;
 }
 
-static dfl_status reserve_moments(start_law *s) {
+dfl_status start_reserve_moments(start_law *s) {
     if (s->d > START_FLOW_MAX)
         return fail(DFL_E_RANGE,
                     "covariances of %zu numbers are too large: at most %d numbers in a sample",
@@ -71,7 +71,7 @@ static dfl_status reserve_moments(start_law *s) {
 static dfl_status read_moments(start_law *s, const char *path) {
     static const char *const names[] = {"mu", "sigma"};
     array in[2];
-    TRY(reserve_moments(s));
+    TRY(start_reserve_moments(s));
     TRY(npz_read(path, names, 2, false, moments_bytes_max, in));
     const dfl_status status = take_moments(s, path, in);
     array_free(&in[0]);
@@ -170,113 +170,6 @@ static dfl_status open_prior(start_law *s, const card *c, const char *path) {
     return status == DFL_OK ? DFL_OK : fail_in(status, "%s, at t = %.6g", path, s->t);
 }
 
-/* ---- the flow map ---------------------------------------------------------------------------- */
-
-/* matrix = U' diag(gain) U for unit rows U: the gains go into a copy of the rows. */
-static dfl_status turn(size_t d, const double *u, const double *gain, double *scaled,
-                       double *matrix) {
-    const dense_product product = {d, d, d, true, false, 1, 0};
-    for (size_t k = 0; k < d; k++)
-        for (size_t j = 0; j < d; j++) scaled[k * d + j] = gain[k] * u[k * d + j];
-    return dense_multiply(&product, scaled, u, matrix);
-}
-
-static dfl_status gains(size_t d, const flow_ends *e, double *lam) {
-    for (size_t k = 0; k < d; k++) {
-        if (lam[k] < -1e-6 * fabs(lam[d - 1]))
-            return fail(DFL_E_RANGE, "the data's covariance has a negative eigenvalue, %g", lam[k]);
-        lam[k] = fmax(lam[k], 0);
-        lam[k] = sqrt((e->a2 * e->a2 * lam[k] + e->b2 * e->b2) /
-                      (e->a1 * e->a1 * lam[k] + e->b1 * e->b1));
-    }
-    return DFL_OK;
-}
-
-dfl_status start_flow_map(size_t d, const normal_law *data, const flow_ends *ends, double *shift,
-                          double *matrix) {
-    const size_t square = mem_product(d, d, 1);
-    double *const u = mem_array(square, sizeof *u), *const scaled = mem_array(square, sizeof *u);
-    double *const lam = mem_array(d, sizeof *lam);
-    dfl_status status = u && scaled && lam ? DFL_OK : fail_memory();
-    if (status == DFL_OK) {
-        memcpy(u, data->cov, square * sizeof *u);
-        status = dense_eigen(d, u, true, lam);
-    }
-    if (status == DFL_OK) status = gains(d, ends, lam);
-    if (status == DFL_OK) status = turn(d, u, lam, scaled, matrix);
-    for (size_t i = 0; i < d && status == DFL_OK; i++) {
-        double sum = 0;
-        for (size_t j = 0; j < d; j++) sum += matrix[i * d + j] * data->mean[j];
-        shift[i] = ends->a2 * data->mean[i] - ends->a1 * sum;
-    }
-    free(u);
-    free(scaled);
-    free(lam);
-    return status;
-}
-
-/* Where the map begins: the model's last time, on the process that the plan is for. */
-static dfl_status find_beginning(start_law *s, const start_place *at) {
-    process *p = NULL;
-    if (!at->process)
-        return fail(DFL_E_COMBINATION,
-                    "this plan does not say its process, which the flow map begins on");
-    TRY(process_new(at->process, &p));
-    s->t1 = fmin(at->card->t_max, p->t_hi);
-    const scalar_at first = process_at(p, s->t1), here = process_at(p, s->t);
-    s->a1 = first.a;
-    s->b1 = first.b;
-    s->scale1 = process_prior(p, s->t1).v[0];
-    process_free(p);
-    if (s->t <= s->t1 && fabs(here.a - s->a) < 1e-6 && fabs(here.b - s->b) < 1e-6) return DFL_OK;
-    return fail(
-        DFL_E_COMBINATION,
-        "the flow map begins at t = %.6g of process %.80s, on which the plan's start at t = "
-        "%.6g does not lie",
-        s->t1, at->process, s->t);
-}
-
-static dfl_status moments_of_prior(start_law *s, const char *path) {
-    double a, b;
-    prior_state(s->clean, &a, &b);
-    if (prior_components(s->clean) == 0)
-        return fail(
-            DFL_E_COMBINATION,
-            "%s: the flow map is that of one Gaussian, and this prior is a normalising flow: "
-            "draw from it, or give a prior of kind gauss",
-            path);
-    if (prior_components(s->clean) > 1)
-        return fail(DFL_E_COMBINATION,
-                    "%s: the flow map is that of one Gaussian, and this prior has %zu components: "
-                    "draw from it, or give a prior of kind gauss",
-                    path, prior_components(s->clean));
-    if (a != 1 || b != 0)
-        return fail(DFL_E_COMBINATION,
-                    "%s: the flow map needs a prior of clean data, not of a=%.6g, b=%.6g", path, a,
-                    b);
-    s->source = "prior";
-    TRY(reserve_moments(s));
-    return prior_moments(s->clean, s->mean, s->cov);
-}
-
-static dfl_status open_flow(start_law *s, const start_wish *wish, const start_place *at) {
-    if (!wish->prior && !wish->moments)
-        return fail(DFL_E_COMBINATION,
-                    "the flow map needs the data's mean and covariance: a prior of kind gauss, or "
-                    "data moments");
-    TRY(find_beginning(s, at));
-    if (!s->mean) TRY(moments_of_prior(s, wish->prior));
-    prior_free(s->at);
-    s->at = NULL;
-    s->flow = true;
-    s->shift = mem_array(s->d, sizeof *s->shift);
-    s->matrix = mem_array(mem_product(s->d, s->d, 1), sizeof *s->matrix);
-    if (!s->shift || !s->matrix) return fail_memory();
-    const normal_law data = {s->mean, s->cov};
-    const flow_ends ends = {s->a1, s->b1, s->a, s->b};
-    return start_flow_map(s->d, &data, &ends, s->shift, s->matrix);
-}
-
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static dfl_status fill(start_law *s, const start_wish *wish, const start_place *at) {
@@ -294,7 +187,7 @@ static dfl_status fill(start_law *s, const start_wish *wish, const start_place *
         TRY(check_scaling(at->card, wish->moments, clean, s->mean, s->cov));
     }
     if (wish->prior) TRY(open_prior(s, at->card, wish->prior));
-    if (wish->map == START_FLOW) TRY(open_flow(s, wish, at));
+    if (wish->map == START_FLOW) TRY(start_open_map(s, wish, at));
     return start_measure(s, at->card);
 }
 
@@ -349,23 +242,10 @@ dfl_status start_time_of_prior(const char *path, const char *spec, bool *fitted,
 
 /* ---- drawing --------------------------------------------------------------------------------- */
 
-static dfl_status map_state(const start_law *s, uint64_t sample, start_normals normals, void *user,
-                            double *x) {
-    const size_t d = s->d;
-    double *const z = mem_array(d, sizeof *z);
-    dfl_status status = z ? normals(user, sample, d, z) : fail_memory();
-    for (size_t i = 0; i < d && status == DFL_OK; i++) {
-        double sum = 0;
-        for (size_t j = 0; j < d; j++) sum += s->matrix[i * d + j] * z[j];
-        x[i] = s->shift[i] + s->scale1 * sum;
-    }
-    free(z);
-    return status;
-}
-
 dfl_status start_state(const start_law *s, const start_key *key, start_normals normals, void *user,
                        double *x) {
-    if (s->flow) return map_state(s, key->sample, normals, user, x);
-    const bool of_class = key->label >= 0 && key->label < prior_classes(s->at);
-    return prior_draw_of(s->at, of_class ? key->label : -1, key->seed, key->sample, x);
+    const int64_t label =
+        s->at && key->label >= 0 && key->label < prior_classes(s->at) ? key->label : -1;
+    if (s->flow) return start_map_state(s, label, key->sample, normals, user, x);
+    return prior_draw_of(s->at, label, key->seed, key->sample, x);
 }

@@ -74,7 +74,9 @@ struct start_law {
     int64_t classes, null_class;
     bool flow;
     double t1, a1, b1, scale1; /* where a map begins */
-    double *shift, *matrix;    /* x_T = shift + matrix x_1 */
+    size_t maps;               /* 1, or 1 + classes */
+    double *shift, *matrix;    /* x_T = shift + matrix x_1: [maps][d], [maps][d][d]; the first is
+                                  of all data, the next of class 0 */
     mismatch off;              /* of the start in use from the law at T */
     double plain, plain_error; /* KL(prior at T || N(0, scale^2 I)); NAN */
     const gate_row *gate;      /* of the prior for this T, or NULL */
@@ -93,6 +95,15 @@ typedef struct {
 } flow_ends;
 dfl_status start_flow_map(size_t d, const normal_law *data, const flow_ends *ends, double *shift,
                           double *matrix);
+
+/* ---- start_map.c: what a map needs besides a law that start.c has begun ----------------------- */
+
+dfl_status start_open_map(start_law *s, const start_wish *wish, const start_place *at);
+/* label -1: by the map of all data. */
+dfl_status start_map_state(const start_law *s, int64_t label, uint64_t sample,
+                           start_normals normals, void *user, double *x);
+/* Makes room for mean and cov. */
+dfl_status start_reserve_moments(start_law *s);
 
 /* Fills in what is known of the mismatch. */
 dfl_status start_measure(start_law *s, const card *c);

@@ -98,7 +98,8 @@ dfl_status start_measure(start_law *s, const card *c) {
         find_gate(s);
         TRY(mismatch_sampled(s->at, s->scale, START_TRIES, &s->plain, &s->plain_error));
     }
-    const bool has_moments = s->flow || prior_components(s->at) > 0;
+    /* a law of class maps depends on the labels that will be asked for */
+    const bool has_moments = s->flow ? s->maps == 1 : prior_components(s->at) > 0;
     return has_moments && s->mean && s->d <= START_DENSE_MAX ? measure_own(s) : DFL_OK;
 }
 
@@ -147,7 +148,8 @@ static void add_range(text *out, double low, double high, const char *unit) {
 
 static void add_law(const start_law *s, text *out) {
     if (s->flow)
-        text_add(out, "the Gaussian flow map from t = %.6g", s->t1);
+        text_add(out, "the Gaussian flow map%s from t = %.6g", s->maps > 1 ? " of its class" : "",
+                 s->t1);
     else if (s->at && prior_components(s->at) == 0)
         text_add(out, "a normalising flow");
     else if (s->at)

@@ -71,7 +71,7 @@ def test_alone(times, root, monkeypatch, tmp_path):
     bench.model, bench.held_out = root / "models/fashion-vp", np.full((2, 1, 28, 28), 255, np.uint8)
     monkeypatch.setattr(bench, "prior", lambda name: f"{name}.npz" if name in times.PRIORS else None, raising=False)
     assert bench.begin("noise", "0.4", tmp_path) == []
-    assert bench.begin("flow", "0.4", tmp_path) == ["--prior", "gauss_all.npz", "--prior-map", "flow"]
+    assert bench.begin("flow", "0.4", tmp_path) == ["--prior", "gauss.npz", "--prior-map", "flow"]
     assert bench.begin("mixture", "0.4", tmp_path) == ["--prior", "mixture.npz"]
     name, path = bench.begin("images", "0.2", tmp_path)
     states, (a, b) = np.load(path), times.state_factors(bench.model, 0.2)
