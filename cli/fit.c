@@ -151,7 +151,14 @@ static int watch(void *user, size_t evaluations) {
     return 0;
 }
 
-/* The line as it was typed, without what only says where things are kept. */
+/* A word as a shell takes it: in quotes, with each of its own quotes outside of them. */
+static void add_quoted(text *out, const char *word) {
+    text_add(out, " '");
+    for (const char *c = word; *c; c++) text_add(out, *c == '\'' ? "'\\''" : "%c", *c);
+    text_add(out, "'");
+}
+
+/* The line as it was typed, to be typed again. */
 static void command_line(const args *a, text *out) {
     text_add(out, "driftless");
     for (int i = 1; i < a->argc; i++) {
@@ -159,7 +166,10 @@ static void command_line(const args *a, text *out) {
         const bool plain =
             *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                         "0123456789-_=:,./")];
-        text_add(out, plain ? " %s" : " '%s'", word);
+        if (plain)
+            text_add(out, " %s", word);
+        else
+            add_quoted(out, word);
     }
     if (!out->failed) text_tame(out->data);
 }

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -97,6 +98,13 @@ def test_refit_is_the_same_file(mixture, fit, run, tmp_path):
     fit(model, *options)
     assert (tmp_path / "plan.json").read_bytes() == first
     assert not (tmp_path / "plan.json.teacher").exists()
+
+
+def test_command_in_the_record_can_be_typed_again(mixture, run, tmp_path):
+    """Blanks and quotes in names included."""
+    words = ["fit", mixture(), "--steps", "2", "-n", "8", "--held-out", "4", "--compare", "none", "-o", "it's a 'plan'.json"]
+    run(*words)
+    assert shlex.split(json.loads((tmp_path / words[-1]).read_text())["meta"]["command"]) == ["driftless", *words]
 
 
 def test_guidance_is_part_of_the_fit(mixture, fit, run):
