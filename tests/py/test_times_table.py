@@ -1,6 +1,8 @@
-"""Parts of scripts/times_table.py: held-out images, nearest images, start states, the table that goes on."""
+"""Parts of scripts/times_table.py (held-out images, nearest images, start states, the table that goes on) and of
+scripts/trained_times.py."""
 
 import csv
+import json
 import sys
 
 import numpy as np
@@ -76,3 +78,38 @@ def test_alone(times, root, monkeypatch, tmp_path):
     name, path = bench.begin("images", "0.2", tmp_path)
     states, (a, b) = np.load(path), times.state_factors(bench.model, 0.2)
     assert name == "--init" and abs(states.mean() - a) < 5 * b / 40 and abs(states.std() - b) < 5 * b / 50
+
+
+# ---- networks trained for short times -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(times):
+    import trained_times
+    return trained_times
+
+
+def network(tmp_path, folder, name, images, t_max):
+    (tmp_path / folder).mkdir()
+    card = {"name": name, "t_max": t_max, "training": f"7 steps, {images} images seen, averaged weights"}
+    (tmp_path / folder / "model.json").write_text(json.dumps(card))
+    return tmp_path / folder
+
+
+def test_networks_are_compared_where_they_were_trained(trained, tmp_path):
+    folders = [network(tmp_path, *row) for row in (("b", "fashion-vp", 2000, 1.0), ("a", "fashion-t03", 1000, 0.3),
+                                                   ("c", "fashion-t05", 1000, 0.5))]
+    found = trained.cells_of(folders, 20)
+    assert [cell[:4] for cell in found] == [
+        (name, images, t, start) for name, images, times in (("fashion-t03", "1000", ["0.3"]),
+                                                             ("fashion-t05", "1000", ["0.3", "0.5"]),
+                                                             ("fashion-vp", "2000", ["0.3", "0.5"]))
+        for t in times for start in ("mixture", "images")]
+    assert found["fashion-vp", "2000", "0.5", "images", "deis:order=3", 20] == folders[0]
+
+
+def test_cards_that_tell_no_images_are_refused(trained, tmp_path):
+    folder = network(tmp_path, "a", "fashion-vp", 10, 1.0)
+    (folder / "model.json").write_text('{"name": "x", "t_max": 1}')
+    with pytest.raises(SystemExit, match="images"):
+        trained.cells_of([folder], 20)
