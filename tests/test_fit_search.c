@@ -39,7 +39,7 @@ static void test_best_path(void **state) {
     for (size_t i = 0; i < LENGTH(error); i++) error[i] = noise_uniform(1, DFL_DRAW_START, 0, i);
     for (size_t i = 0; i < POINTS; i++) weight[i] = 0.5 + noise_uniform(1, DFL_DRAW_START, 1, i);
     for (size_t steps = 1; steps < POINTS; steps++) {
-        const fit_jumps p = {POINTS, steps, error, weight};
+        const fit_jumps p = {POINTS, steps, 1, error, weight};
         size_t at[POINTS], best[POINTS] = {0}, found[POINTS];
         double least = INFINITY, sum;
         for (unsigned set = 0; set < 1u << POINTS; set++) {
@@ -54,7 +54,7 @@ static void test_best_path(void **state) {
         assert_true(fabs(sum - least) < 1e-14);
         assert_memory_equal(found, best, (steps + 1) * sizeof *found);
     }
-    const fit_jumps more = {POINTS, POINTS, error, weight};
+    const fit_jumps more = {POINTS, POINTS, 1, error, weight};
     size_t at[POINTS + 1];
     double sum;
     refused(fit_best_path(&more, at, &sum), DFL_E_RANGE, "10 steps between 10 times");
@@ -89,7 +89,8 @@ static void test_jump_errors(void **state) {
     for (size_t r = 0; r < ROWS; r++) lines[r * WIDE + M + 2] = 0.5 * lines[r * WIDE + 2];
     assert_ok(dense_triangle(WIDE, ROWS, lines, triangle));
     for (int older = 0; older < 2; older++) {
-        assert_ok(fit_jump_errors(M, older, triangle, error));
+        const fit_jumping q = {M, 1, 1, older};
+        assert_ok(fit_jump_errors(&q, triangle, error));
         for (size_t i = 0; i + 1 < M; i++)
             for (size_t h = 0; h < i || (h == 0 && i == 0); h++)
                 for (size_t j = i + 1; j < M; j++) {
