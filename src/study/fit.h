@@ -161,6 +161,14 @@ typedef struct {
 /* Fills all but out->terms. */
 dfl_status fit_solve(const fit_squares *p, fit_step *out);
 
+/* a [columns][free] = R B, R the first columns of a triangle with rows of `wide`; a column of which
+   cancellation leaves nothing but rounding is 0. */
+typedef struct {
+    size_t columns, wide, free;
+    const double *triangle, *basis;
+} fit_columns_seen;
+void fit_project(const fit_columns_seen *s, double *a);
+
 /* Runs a plan of one evaluation (fit_probe) on states x [count][state] of samples first ..; tells
    the watch. */
 dfl_status fit_predict(const fit *f, const dfl_plan *probe, size_t first, size_t count,

@@ -21,6 +21,27 @@ static const double rank_tolerance = 1e-10;
 
 /* ---- least squares ----------------------------------------------------------------------------- */
 
+/* Columns of R B are sums; where they cancel, what is left is rounding. */
+void fit_project(const fit_columns_seen *s, double *a) {
+    const size_t m = s->columns, n = s->free;
+    memset(a, 0, m * n * sizeof *a);
+    for (size_t j = 0; j < n; j++) {
+        double left = 0, all = 0;
+        for (size_t i = 0; i < m; i++) {
+            double parts = 0;
+            for (size_t k = i; k < m; k++) {
+                const double part = s->triangle[i * s->wide + k] * s->basis[k * n + j];
+                a[i * n + j] += part;
+                parts += fabs(part);
+            }
+            left += a[i * n + j] * a[i * n + j];
+            all += parts * parts;
+        }
+        if (left > rank_tolerance * rank_tolerance * all) continue;
+        for (size_t i = 0; i < m; i++) a[i * n + j] = 0;
+    }
+}
+
 /* a = R B and b = (r - R c_0)/unit of one target, [columns][free] and [columns]; with the ridge's rows
    below. */
 static void write_problem(const fit_squares *p, size_t target, dense_squares *q) {
@@ -31,12 +52,10 @@ static void write_problem(const fit_squares *p, size_t target, dense_squares *q)
     for (size_t i = 0; i < m; i++) {
         const double *line = p->triangle + i * (m + p->targets);
         q->b[i] = line[m + target];
-        for (size_t k = i; k < m; k++) {
-            q->b[i] -= line[k] * base[k];
-            for (size_t j = 0; j < n; j++) q->a[i * n + j] += line[k] * p->basis[k * n + j];
-        }
+        for (size_t k = i; k < m; k++) q->b[i] -= line[k] * base[k];
         q->b[i] /= p->unit[target];
     }
+    fit_project(&(fit_columns_seen){m, m + p->targets, n, p->triangle, p->basis}, q->a);
     for (size_t j = 0; m + j < q->m; j++) q->a[(m + j) * n + j] = sqrt(p->ridge);
 }
 
@@ -69,9 +88,9 @@ static dfl_status solve_target(const fit_squares *p, size_t target, fit_step *ou
         TRY(dense_least_squares(&q, z, &rank));
     }
     for (size_t k = 0; k < p->columns; k++) {
-        double change = 0;
-        for (size_t j = 0; j < p->free; j++) change += p->basis[k * p->free + j] * z[j];
-        c[k] = p->base[target * p->columns + k] + p->unit[target] * change;
+        c[k] = p->base[target * p->columns + k];
+        for (size_t j = 0; j < p->free; j++)
+            c[k] += p->unit[target] * (p->basis[k * p->free + j] * z[j]);
     }
     return DFL_OK;
 }

@@ -61,13 +61,10 @@ static dfl_status columns_of(const fit *f, const refine_pass *p, size_t n, doubl
 static dfl_status add_step(const fit *f, const double *point, size_t n, const double *triangle,
                            size_t numbers, refine_direction *to, size_t *count) {
     enum { N = FIT_COLUMNS };
-    double basis[N * N], a[N * N] = {0}, gram[N * N] = {0}, values[N] = {0};
+    double basis[N * N], a[N * N], gram[N * N] = {0}, values[N] = {0};
     const size_t columns = fit_columns(f, n), unknowns = fit_basis(f, point, n, basis);
     if (unknowns == 0) return DFL_OK;
-    for (size_t i = 0; i < columns; i++)
-        for (size_t k = i; k < columns; k++)
-            for (size_t j = 0; j < unknowns; j++)
-                a[i * unknowns + j] += triangle[i * columns + k] * basis[k * unknowns + j];
+    fit_project(&(fit_columns_seen){columns, columns, unknowns, triangle, basis}, a);
     TRY(dense_gram(unknowns, columns, a, gram));
     TRY(dense_eigen(unknowns, gram, true, values));
     for (size_t k = unknowns; k-- > 0;) {
@@ -119,13 +116,14 @@ static void move_step(const fit *f, size_t n, const double *t, const double *new
     fit_unknowns(f, t, n, c, z);
     for (size_t i = 0; i < f->components; i++)
         for (size_t k = 0; k < columns; k++) {
-            double change = 0;
-            for (size_t j = 0; j < unknowns; j++) {
-                const size_t at = k * unknowns + j, which = i * unknowns + j;
-                change += (basis[1][at] - basis[0][at]) * z[which] + basis[1][at] * dz[which];
-            }
             const size_t at = i * columns + k;
-            c[at] += base[1][at] - base[0][at] + f->unit[i] * change;
+            double change = base[1][at] - base[0][at];
+            for (size_t j = 0; j < unknowns; j++) {
+                const size_t entry = k * unknowns + j, which = i * unknowns + j;
+                change += f->unit[i] * ((basis[1][entry] - basis[0][entry]) * z[which] +
+                                        basis[1][entry] * dz[which]);
+            }
+            c[at] += change;
         }
 }
 
