@@ -351,6 +351,25 @@ static void test_kinds(void **state) {
     }
 }
 
+/* A plan may end at t = 0, where the covariance of z is singular. */
+static void test_lands(void **state) {
+    (void)state;
+    static const char *const specs[] = {"", " constraint=consistency",
+                                        " grid=search:starts=100,validation=60,rounds=2",
+                                        " refine=1 refine_times=1"};
+    for (size_t i = 0; i < 2; i++) {
+        dfl_model *model = mixture_with(THREE, i == 0 ? PHASE : kinds[5].card);
+        for (size_t k = 0; k < LENGTH(specs); k++) {
+            char spec[200];
+            snprintf(spec, sizeof spec, "steps=5 t_end=0 samples=300 held_out=100%s", specs[k]);
+            fit *f = fitted(model, spec, NULL);
+            assert_true(f->t[5] == 0 && f->own.rms < 0.7 * f->rivals[0].rms);
+            fit_free(f);
+        }
+        dfl_model_free(model);
+    }
+}
+
 /* With constraint=consistency a plan fitted to one law stays exact where the network knows x_0: run on
    a law of one point, it ends where deis:order=0,factor=flow does, which is exact there, as far as
    numerical_eps lets it. */
@@ -425,7 +444,8 @@ int main(void) {
         cmocka_unit_test(test_flow),         cmocka_unit_test(test_recovers_teacher),
         cmocka_unit_test(test_linear_score), cmocka_unit_test(test_triangle_equals_dense),
         cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_consistency),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_lands),        cmocka_unit_test(test_consistency),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
