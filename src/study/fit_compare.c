@@ -108,7 +108,8 @@ dfl_status fit_choose_rivals(fit *f) {
     f->rivals = mem_array(2 * n, sizeof *f->rivals);
     if (!f->rivals) return fail_memory();
     for (size_t i = 0; i < n && which != NONE; i++) {
-        if (which == FEW && !all[i].few) continue;
+        const bool whole = strstr(all[i].solver, "factor=flow") != NULL; /* needs both halves */
+        if ((which == FEW && !all[i].few) || (whole && f->answers < f->components)) continue;
         TRY(add_rival(f, all[i].solver, all[i].grid));
         if (strcmp(all[i].grid, f->grid) != 0) TRY(add_rival(f, all[i].solver, NULL));
     }
