@@ -63,6 +63,12 @@ static dfl_status try_search(void) {
                     work, true);
 }
 
+static dfl_status try_phase(void) {
+    return fit_with("steps=2 samples=2 held_out=1 teacher=euler teacher_nfe=3 compare=none "
+                    "process=psld t_end=0.1 refine=1 grid=search:validation=1,rounds=1",
+                    NULL, false);
+}
+
 static dfl_status try_table(void) {
     const plan_source to = {.process = "vp_linear", .form = {.scale = 1}, .t_max = 1};
     plan_table t;
@@ -108,17 +114,12 @@ static dfl_status try_dense(void) {
 }
 
 static const refuse_case attempts[] = {
-    {"a fit", try_fit, 60},
-    {"a fit, compared", try_compare, 200},
-    {"a fit, kept", try_kept, 60},
-    {"a fit, read back", try_read_back, 60},
-    {"solver auto", try_stored, 20},
-    {"least squares", try_dense, 3},
-    {"a search", try_search, 100},
-    {"a table", try_table, 20},
-    {"sigmas", try_times, 20},
-    {"a refinement", try_refine, 90},
-    {"of features, kept", try_refine_features, 90},
+    {"a fit", try_fit, 60},           {"a fit, compared", try_compare, 200},
+    {"a fit, kept", try_kept, 60},    {"a fit, read back", try_read_back, 60},
+    {"solver auto", try_stored, 20},  {"least squares", try_dense, 3},
+    {"a search", try_search, 100},    {"a fit in phase space", try_phase, 150},
+    {"a table", try_table, 20},       {"sigmas", try_times, 20},
+    {"a refinement", try_refine, 90}, {"of features, kept", try_refine_features, 90},
 };
 
 static void test_memory(void **state) {

@@ -101,7 +101,8 @@ static void test_triangle_equals_dense(void **state) {
     for (int i = 0; i < (M + 1) * (M + 1); i++) triangle[i] /= sqrt(ROWS);
     for (size_t k = 0; k < LENGTH(ridges); k++) {
         fit_step step;
-        const fit_squares p = {M, M, triangle, base, basis, ridges[k]};
+        const double unit = 1;
+        const fit_squares p = {M, 1, M, triangle, base, basis, &unit, ridges[k]};
         assert_ok(fit_solve(&p, &step));
         memset(a, 0, sizeof a);
         memset(b, 0, sizeof b);
@@ -399,7 +400,6 @@ static void test_refusals(void **state) {
         {"steps=3 teacher=ddpm", DFL_E_COMBINATION, "draws noise"},
         {"steps=3 teacher=ddim_gmm:K=2", DFL_E_COMBINATION, "draws noise"},
         {"steps=3 teacher=nobody", DFL_E_KEY, "nobody"},
-        {"steps=3 process=psld", DFL_E_COMBINATION, "scalar processes only"},
         {"steps=3 t_start=0.1 t_end=0.5", DFL_E_RANGE, "0.5"},
         {"steps=3 nonsense=1", DFL_E_KEY, "nonsense"},
     };

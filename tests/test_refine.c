@@ -33,6 +33,30 @@ static void test_linear_score(void **state) {
     dfl_model_free(model);
 }
 
+/* In phase space two of the steps' predictions meet it; the state's coefficients are off. */
+static void test_linear_score_in_phase_space(void **state) {
+    (void)state;
+    static const char *const specs[] = {"", " refine_times=1"};
+    dfl_model *model = mixture_with(GAUSSIAN, PHASE);
+    for (size_t i = 0; i < LENGTH(specs); i++) {
+        char spec[200];
+        snprintf(spec, sizeof spec,
+                 "steps=4 history=3 samples=40 held_out=20 compare=none refine=30 ridge=0%s",
+                 specs[i]);
+        fit *f = made(model, spec, NULL);
+        assert_ok(fit_teach(f));
+        assert_ok(fit_steps(f));
+        for (size_t n = 0; n < 4; n++)
+            for (size_t h = 0; h < 2; h++) f->step[n].c[h * f->step[n].columns + h] += 0.01;
+        assert_ok(refine_run(f));
+        assert_true(f->round[0].rms > 1e-2);
+        if (!(f->round[f->best].rms < 1e-6))
+            REFUTE("%s: %g, iterate %zu", spec, f->round[f->best].rms, f->best);
+        fit_free(f);
+    }
+    dfl_model_free(model);
+}
+
 /* ---- derivatives ------------------------------------------------------------------------------- */
 
 static double objective_at(const refine_goal *g, const double *point, refine_pass *p) {
@@ -56,12 +80,12 @@ static void check_gradient(dfl_model *model, const char *spec) {
     fit *f = made(model, spec, NULL);
     refine_goal g;
     refine_pass now, probe;
-    refine_direction d[64];
-    double triangle[64 * 64], point[200], moved[200];
+    static refine_direction d[64];
+    double triangle[64 * 64], point[260], moved[260];
     size_t n;
     assert_ok(fit_teach(f));
     assert_ok(fit_steps(f));
-    assert_true(refine_directions_max(f) < 64 && refine_size(f) <= 200);
+    assert_true(refine_directions_max(f) < 64 && refine_size(f) <= 260);
     assert_ok(refine_goal_new(f, &g));
     assert_true(g.h == 1e-6);
     assert_ok(refine_pass_new(f, 0, f->samples, &now));
@@ -104,6 +128,14 @@ static void test_gradient(void **state) {
         "objective=features weight=3",
     };
     dfl_model *model = mixture_of(THREE);
+    for (size_t i = 0; i < LENGTH(specs); i++) {
+        char spec[200];
+        snprintf(spec, sizeof spec, "steps=4 samples=60 held_out=1 refine=1 batch=13 ridge=1e-2 %s",
+                 specs[i]);
+        check_gradient(model, spec);
+    }
+    dfl_model_free(model);
+    model = mixture_with(THREE, PHASE);
     for (size_t i = 0; i < LENGTH(specs); i++) {
         char spec[200];
         snprintf(spec, sizeof spec, "steps=4 samples=60 held_out=1 refine=1 batch=13 ridge=1e-2 %s",
@@ -171,6 +203,7 @@ static void test_jacobian(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear_score),
+        cmocka_unit_test(test_linear_score_in_phase_space),
         cmocka_unit_test(test_gradient),
         cmocka_unit_test(test_jacobian),
     };

@@ -46,6 +46,20 @@ static void integrand(double r, void *user, double *out) {
     for (int i = 0; i < 4; i++) out[i] = c.v[i];
 }
 
+/* Along R the integral is R_s - Psi R_t, because Sigma^-1 R = R^-T. */
+blk deis_phase_hold(const rows *r, noise_factor factor, double t, double s) {
+    const process *p = r->process;
+    weight w = {p, r, factor, s, &t, 1, 0};
+    blk c = blk_2x2(0, 0, 0, 0);
+    if (factor == FACTOR_FLOW) {
+        const blk psi = phase_transition(p, phase_integral(p, s) - phase_integral(p, t));
+        return blk_add(noise_along_flow(p, s, t),
+                       blk_scale(-1, blk_mul(psi, noise_along_flow(p, t, t))));
+    }
+    noise_integrate(integrand, &w, s, t, 4, c.v);
+    return c;
+}
+
 val deis_phase_fill(const problem *pb, rows *r, val z, int order, noise_factor factor) {
     const process *p = pb->process;
     val y[DEIS_PHASE_ORDER_MAX + 1] = {0}; /* newest first */

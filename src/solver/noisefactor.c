@@ -2,8 +2,26 @@
 
 #include <math.h>
 
+/* Of z where the data is N(0, variance); 0: given x_0. */
+static phase_cov covariance_of(const process *p, double variance, double t) {
+    phase_cov s = phase_covariance(p, t);
+    if (variance == 0) return s;
+    marginal m;
+    process_marginal(p, t, &m);
+    const double x = m.a[0], y = m.a[1];
+    s.det += variance * (x * x * s.mm - 2 * x * y * s.xm + y * y * s.xx);
+    s.xx += variance * x * x;
+    s.xm += variance * x * y;
+    s.mm += variance * y * y;
+    return s;
+}
+
+static blk factor_of(const process *p, double variance, double t) {
+    return phase_factor(covariance_of(p, variance, t), false);
+}
+
 static blk factor_without_eps(const process *p, double t) {
-    return phase_factor(phase_covariance(p, t), false);
+    return factor_of(p, 0, t);
 }
 
 /* ---- integrals in sqrt(t) -------------------------------------------------------------------- */
@@ -39,20 +57,30 @@ void noise_integrate(void (*f)(double t, void *user, double *out), void *user, d
 
 /* ---- factors --------------------------------------------------------------------------------- */
 
+typedef struct {
+    const process *p;
+    double variance;
+} turn;
+
 static void turning(double t, void *user, double *out) {
-    const process *p = user;
-    const phase_par *par = phase_parameters(p);
-    const blk l = factor_without_eps(p, t);
+    const turn *w = user;
+    const phase_par *par = phase_parameters(w->p);
+    const blk l = factor_of(w->p, w->variance, t);
     const double l11 = l.v[0], l21 = l.v[2], l22 = l.v[3];
     out[0] =
-        -phase_beta(p, t) / 2 * (l22 / l11) * (par->Minv - par->Gamma * l21 / (l11 * l22 * l22));
+        -phase_beta(w->p, t) / 2 * (l22 / l11) * (par->Minv - par->Gamma * l21 / (l11 * l22 * l22));
+}
+
+static double angle_of(const process *p, double variance, double from, double to) {
+    turn w = {p, variance};
+    double angle = 0;
+    if (from == to) return 0;
+    noise_integrate(turning, &w, fmin(from, to), fmax(from, to), 1, &angle);
+    return from < to ? angle : -angle;
 }
 
 double noise_angle(const process *p, double from, double to) {
-    double angle = 0;
-    if (from == to) return 0;
-    noise_integrate(turning, (void *)p, fmin(from, to), fmax(from, to), 1, &angle);
-    return from < to ? angle : -angle;
+    return angle_of(p, 0, from, to);
 }
 
 static blk rotation(double angle) {
@@ -63,6 +91,16 @@ blk noise_inverse(const rows *r, noise_factor factor, double t, double origin) {
     if (factor == FACTOR_CHOLESKY) return blk_transpose(blk_inverse(rows_factor(r, t)));
     const blk l = factor_without_eps(r->process, t);
     return blk_mul(blk_transpose(blk_inverse(l)), rotation(noise_angle(r->process, origin, t)));
+}
+
+blk noise_along_flow(const process *p, double t, double origin) {
+    return blk_mul(factor_without_eps(p, t), rotation(noise_angle(p, origin, t)));
+}
+
+blk noise_flow(const process *p, double variance, double from, double to) {
+    const blk turned =
+        blk_mul(factor_of(p, variance, to), rotation(angle_of(p, variance, from, to)));
+    return blk_mul(turned, blk_inverse(factor_of(p, variance, from)));
 }
 
 blk noise_from_output(const rows *r, noise_factor factor, double t) {

@@ -29,6 +29,13 @@ double noise_angle(const process *p, double from, double to);
 /* L_t^-T, or R_t^-T with R's angle counted from time origin: score = -(this) eps. */
 blk noise_inverse(const rows *r, noise_factor factor, double t, double origin);
 
+/* R_t, its angle counted from time origin, where it is Cholesky's factor. */
+blk noise_along_flow(const process *p, double t, double origin);
+
+/* The probability flow from one time to another, either order, where the data is N(0, variance): all
+   factors of its covariance that follow the flow, R for variance 0, are carried along by it. */
+blk noise_flow(const process *p, double variance, double from, double to);
+
 /* eps in these coordinates at time t from the raw output y there: eps = (this) y. */
 blk noise_from_output(const rows *r, noise_factor factor, double t);
 

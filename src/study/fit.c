@@ -17,11 +17,13 @@ const opt_row fit_options[] = {
     {"samples", OPT_INT, "256", 2, SAMPLES_MAX, NULL, "starts to fit on"},
     {"held_out", OPT_INT, "256", 1, SAMPLES_MAX, NULL, "other starts, to measure the result on"},
     {"seed", OPT_TEXT, "1000", 0, 0, NULL, "of the starts"},
-    {"teacher", OPT_TEXT, "deis:order=3", 0, 0, NULL, "solver of the teacher"},
+    {"teacher", OPT_TEXT, "deis:order=3", 0, 0, NULL,
+     "its solver; in phase space, where none is given, with factor=flow"},
     {"teacher_nfe", OPT_INT, "60", 1, TEACHER_MAX, NULL, "its evaluations"},
     {"teacher_grid", OPT_TEXT, "power:kappa=2", 0, 0, NULL, "its times"},
     {"history", OPT_INT, "3", 0, FIT_HISTORY_MAX, NULL, "older outputs that a step may use"},
-    {"ridge", OPT_REAL, "1e-6", 0, 1e6, NULL, "pull towards the coefficients of ddim"},
+    {"ridge", OPT_REAL, "1e-6", 0, 1e6, NULL,
+     "pull towards the coefficients of ddim, or of its like in phase space"},
     {"constraint", OPT_CHOICE, "none", 0, 0, "none|consistency",
      "consistency: a constant output is integrated exactly"},
     {"compare", OPT_CHOICE, "few", 0, 0, "none|few|all", "classical solvers to measure"},
@@ -56,22 +58,23 @@ static dfl_status plan_times(const dfl_plan *plan, double **out) {
 static dfl_status student_times(fit *f) {
     text spec = {0};
     dfl_plan *plan = NULL;
-    text_add(&spec, "solver=ddim steps=%zu grid=%s%s", f->steps, f->grid, f->tail.data);
+    text_add(&spec, "solver=%s steps=%zu grid=%s%s", fit_base_name(f), f->steps, f->grid,
+             f->tail.data);
     dfl_status status = spec.failed ? fail_memory() : dfl_plan_new(f->model, spec.data, &plan);
-    if (status == DFL_OK && plan->code.components != 1)
-        status = fail(DFL_E_COMBINATION,
-                      "fit: plans are fitted on scalar processes only, and %s "
-                      "is in phase space",
-                      f->process->row->is.name);
     if (status == DFL_OK) status = plan_times(plan, &f->t);
     dfl_plan_free(plan);
     text_free(&spec);
     return status;
 }
 
+static const char *teacher_of(const fit *f) {
+    const opt_value *asked = opt_get(&f->spec, "teacher");
+    return asked->given ? asked->text : fit_usual_teacher(f);
+}
+
 static dfl_status check_teacher(const fit *f) {
     const dfl_plan *plan = f->teacher;
-    const char *name = opt_text(&f->spec, "teacher");
+    const char *name = teacher_of(f);
     if (plan->draws + plan->picks > 0)
         return fail(DFL_E_COMBINATION,
                     "fit: teacher %.60s draws noise; a teacher without is needed", name);
@@ -90,7 +93,7 @@ static dfl_status check_teacher(const fit *f) {
 
 static dfl_status make_teacher(fit *f) {
     text spec = {0};
-    text_add(&spec, "solver=%s nfe=%lld grid=%s t_start=", opt_text(&f->spec, "teacher"),
+    text_add(&spec, "solver=%s nfe=%lld grid=%s t_start=", teacher_of(f),
              opt_int(&f->spec, "teacher_nfe"), opt_text(&f->spec, "teacher_grid"));
     text_real(&spec, f->t[0]);
     text_add(&spec, " t_end=");
@@ -105,13 +108,13 @@ static dfl_status make_teacher(fit *f) {
     return status == DFL_OK ? check_teacher(f) : status;
 }
 
-/* Interior times only: there rho is positive and finite. */
+/* Interior times only: there the log-SNR is finite. */
 static size_t nearest(const process *p, const fit_meeting *m, double t) {
-    const double lambda = process_at(p, t).lambda;
+    const double lambda = fit_lambda(p, t);
     size_t best = 1;
     double least = INFINITY;
     for (size_t i = 1; i < m->points; i++) {
-        const double gap = fabs(process_at(p, m->own[i]).lambda - lambda);
+        const double gap = fabs(fit_lambda(p, m->own[i]) - lambda);
         if (!(gap < least)) continue;
         best = i;
         least = gap;
@@ -134,6 +137,7 @@ void fit_meet(const process *p, const fit_meeting *m, size_t *at) {
    hardly anything of the noise in the output, it is x_0 (flow, v, sample, EDM): some of the first
    steps. */
 bool fit_tells_clean(const fit *f, double t) {
+    if (f->components == 2) return false; /* phase space knows noise only */
     const rows r = {.process = f->process, .form = &f->model->card.form};
     const scalar_at at = process_at(f->process, t);
     return at.a < at.b && fabs(rows_split_at(&r, t).n_y) < 0.1;
@@ -171,7 +175,7 @@ static dfl_status configure(fit *f) {
     f->history = (size_t)opt_int(o, "history");
     f->samples = (size_t)opt_int(o, "samples");
     f->held_out = (size_t)opt_int(o, "held_out");
-    f->dim = card_dim(&f->model->card);
+    TRY(fit_space_new(f));
     f->starts = f->samples + f->held_out;
     const char *grid = opt_text(o, "grid");
     f->grid = text_copy(fit_search_asked(grid) ? "power:kappa=2" : grid);
@@ -192,7 +196,7 @@ static dfl_status configure(fit *f) {
     f->at = mem_array(f->steps + 1, sizeof *f->at);
     f->clean = mem_array(f->steps, sizeof *f->clean);
     f->step = mem_array(f->steps, sizeof *f->step);
-    f->target = mem_array(mem_product(f->steps + 1, f->starts, f->dim), sizeof *f->target);
+    f->target = mem_array(mem_product(f->steps + 1, f->starts, f->state), sizeof *f->target);
     if (!f->at || !f->clean || !f->step || !f->target) return fail_memory();
     meet_teacher(f);
     TRY(fit_teacher_name(f));

@@ -1,5 +1,5 @@
 /* Fitting of plans: the least-squares combinations of a student's own state and network outputs that
-   best meet a teacher's states. docs/fitted-plans.md has the equations. Scalar processes. */
+   best meet a teacher's states. docs/fitted-plans.md has the equations. */
 #ifndef DFL_FIT_H
 #define DFL_FIT_H
 
@@ -8,18 +8,29 @@
 #include "plan/plan.h"
 #include "process/process.h"
 
-/* A step combines its state, the newest prediction and up to FIT_HISTORY_MAX older ones. */
-enum { FIT_HISTORY_MAX = 12, FIT_TERMS = FIT_HISTORY_MAX + 2 };
+/* A step combines its state, the newest prediction and up to FIT_HISTORY_MAX older ones. In phase
+   space each of these terms has two halves, of position and momentum, and so has the next state:
+   a term's coefficient is a 2x2 block. What least squares see are columns, the halves of all terms
+   one after the other. On scalar processes a column is a term. */
+enum {
+    FIT_HISTORY_MAX = 12,
+    FIT_TERMS = FIT_HISTORY_MAX + 2,
+    FIT_HALVES = 2,
+    FIT_COLUMNS = FIT_HALVES * FIT_TERMS,
+    FIT_NUMBERS = FIT_HALVES * FIT_COLUMNS /* of a step's coefficients */
+};
 
 /* Told of network evaluations (of one sample each) as they are made; non-zero ends the fit with
    that value. */
 typedef int (*fit_watch)(void *user, size_t evaluations);
 
+/* Coefficients of the state, the newest prediction, older and older ones: for each half of the next
+   state a row of `columns`. */
 typedef struct {
-    size_t terms, free,
-        rank;            /* coefficients, those that were free, directions the data determine */
-    double c[FIT_TERMS]; /* of the state, the newest prediction, older and older ones */
-    double rms;          /* to the teacher at the step's end, on the fitting starts */
+    size_t terms, columns;
+    size_t free, rank; /* of a row: what was free, directions the data determine */
+    double c[FIT_NUMBERS];
+    double rms; /* to the teacher at the step's end, on the fitting starts; momenta in their unit */
 } fit_step;
 
 /* A plan on held-out starts, against the teacher. */
@@ -50,11 +61,15 @@ typedef struct {
     opts spec;
     process *process;
     text tail; /* keys that all plans share, each after a blank */
-    size_t steps, history, samples, held_out, dim;
-    size_t starts;                    /* samples, held_out, and those a search decides on */
-    char *grid;                       /* of the student, as text */
-    struct fit_search *search;        /* NULL: the times are given */
-    text start;                       /* options of a run's start; "": normals */
+    size_t steps, history, samples, held_out;
+    size_t dim;                 /* numbers of a sample, which is a position */
+    size_t components, answers; /* halves of a state; of a prediction, which may be one of two */
+    size_t state, answer;       /* numbers of a state and of a prediction */
+    double unit[FIT_HALVES];    /* of the halves of a state: by these they are of order one */
+    size_t starts;              /* samples, held_out, and those a search decides on */
+    char *grid;                 /* of the student, as text */
+    struct fit_search *search;  /* NULL: the times are given */
+    text start;                 /* options of a run's start; "": normals */
     text start_about, start_warnings; /* lines for people, if a start was asked for */
     text start_files;                 /* a line for each file, with its digest */
     double *t;                        /* [steps + 1] of the student: each a time of the teacher */
@@ -64,7 +79,7 @@ typedef struct {
     double *teacher_t;                /* [teacher->steps + 1] */
     char teacher_digest[DIGEST_HEX];  /* of what its states depend on */
     char *work;                       /* folder of the teacher's blocks; NULL: not kept */
-    double *target;                   /* [steps + 1][starts][dim] */
+    double *target;                   /* [steps + 1][starts][state] */
     fit_step *step;                   /* [steps] */
     fit_rival own, *rivals;
     size_t nrivals;
@@ -109,45 +124,79 @@ dfl_status fit_forget(const fit *f);
 /* fit_steps.c: all steps, one after the other. */
 dfl_status fit_steps(fit *f);
 
-/* Its parts. Terms of step n; predictions at a time, by the executor, of which the watch is told;
-   the coefficients of a step from what they combine; and the step taken. */
+/* Its parts. Terms and columns of step n; predictions at a time, by the executor, of which the watch
+   is told; the coefficients of a step from what they combine; and the step taken. */
 typedef struct {
     size_t count;
-    const double *x;               /* [count][dim], at the step's first time */
-    const double *past[FIT_TERMS]; /* predictions, the newest first */
-    const double *target;          /* [count][dim], at its last; not read by fit_advance */
+    const double *x;               /* [count][state], at the step's first time */
+    const double *past[FIT_TERMS]; /* predictions [count][answer], the newest first */
+    const double *target;          /* [count][state], at its last; not read by fit_advance */
 } fit_inputs;
 typedef struct {
     size_t count;
-    const double *x; /* [count][dim] */
+    const double *x; /* [count][state] */
     double t;
     bool clean; /* x_0, not the noise */
 } fit_asked;
 size_t fit_terms(const fit *f, size_t n);
+size_t fit_columns(const fit *f, size_t n);
 dfl_status fit_ask(const fit *f, const fit_asked *q, double *to);
 dfl_status fit_one_step(const fit *f, size_t n, const fit_inputs *in, fit_step *out);
-void fit_advance(const fit *f, const fit_step *step, const fit_inputs *in, double *to);
+void fit_advance(const fit *f, size_t n, const double *c, const fit_inputs *in, double *to);
 
-/* One step's coefficients from rows [count][terms + 1]: state, predictions, target, seen as the
-   triangle of all rows, divided by the square root of their number. base: the coefficients that the
-   ridge pulls to; `basis` [terms][free], row-major: what may be added to them. */
+/* The columns of step n, and behind them the halves of the target, if it is not NULL, of sample i:
+   lines [dim][wide]. */
+void fit_lines(const fit *f, size_t n, const fit_inputs *in, size_t i, size_t wide, double *lines);
+
+/* One step's coefficients from rows [count][columns + targets] seen as the triangle of all rows,
+   divided by the square root of their number. base: the coefficients that the ridge pulls to;
+   `basis` [columns][free], row-major, by the target's unit: what may be added to each row of them. */
 typedef struct {
-    size_t terms, free;
-    const double *triangle; /* [terms + 1][terms + 1] */
+    size_t columns, targets, free;
+    const double *triangle; /* [columns + targets]^2 */
     const double *base, *basis;
+    const double *unit; /* [targets] */
     double ridge;
 } fit_squares;
+/* Fills all but out->terms. */
 dfl_status fit_solve(const fit_squares *p, fit_step *out);
 
-/* From times t [steps + 1] the base of step n, and what may be added to it, [terms][free]: the number
-   of those. */
-void fit_base(const fit *f, const double *t, size_t n, double base[FIT_TERMS]);
-size_t fit_basis(const fit *f, const double *t, size_t n, double basis[FIT_TERMS * FIT_TERMS]);
+/* a [columns][free] = R B, R the first columns of a triangle with rows of `wide`; a column of which
+   cancellation leaves nothing but rounding is 0. */
+typedef struct {
+    size_t columns, wide, free;
+    const double *triangle, *basis;
+} fit_columns_seen;
+void fit_project(const fit_columns_seen *s, double *a);
 
-/* Runs a plan of one evaluation (fit_probe) on states x [count][dim] of samples first ..; tells the
-   watch. */
+/* Runs a plan of one evaluation (fit_probe) on states x [count][state] of samples first ..; tells
+   the watch. */
 dfl_status fit_predict(const fit *f, const dfl_plan *probe, size_t first, size_t count,
                        const double *x, double *to);
+
+/* ---- fit_space.c: what the space of the process decides ---------------------------------------- */
+
+/* Sizes and units; after the process. Refuses what has no form in phase space. */
+dfl_status fit_space_new(fit *f);
+const char *fit_usual_teacher(const fit *f); /* solver, where none is asked for */
+const char *fit_base_name(const fit *f);     /* the solver whose coefficients are the base */
+
+/* From times t [steps + 1] the base of step n, [components][columns]; what may be added to each of
+   its rows, by the unit of that half, [columns][free]: the number of those; and how much of each has
+   been added to make c, z [components][free]. */
+size_t fit_unknown_count(const fit *f, size_t n);
+void fit_base(const fit *f, const double *t, size_t n, double base[FIT_NUMBERS]);
+size_t fit_basis(const fit *f, const double *t, size_t n, double basis[FIT_COLUMNS * FIT_COLUMNS]);
+void fit_unknowns(const fit *f, const double *t, size_t n, const double *c, double *z);
+
+/* Half the log-SNR: of what a state tells about x_0, log(a/b), in phase space |b^-1 a| for a/b; it
+   falls with t. And back. */
+double fit_lambda(const process *p, double t);
+double fit_time_of_lambda(const process *p, double lambda);
+
+/* The noise that a prediction is, from the raw output, as rows of a builder at time t: what the
+   network was trained to predict, of both halves or of one. */
+blk fit_noise_map(const rows *r, double t);
 
 /* fit_plan.c */
 dfl_status fit_list_times(fit *f); /* the grid's text becomes a list of the student's times */
@@ -206,16 +255,25 @@ dfl_status fit_search_forget(const fit *f);
 void fit_search_say(const fit *f, text *out);
 
 /* Squared errors of jumps between points 0 .. points - 1: error[(h points + i) points + j] of one
-   from i to j that knows the output at h < i, too; from 0, h is 0. The path of `steps` jumps from
-   first to last point with the least sum of weight[j] error, at [steps + 1], and that sum. */
+   from i to j that knows the output at h < i, too; from 0, h is 0. Of a state of two halves there are
+   three planes [points]^3 of them: squares of the first half, products, squares of the second. The
+   path of `steps` jumps from first to last point with the least sum of weight[j][plane] error, at
+   [steps + 1], and that sum. */
 typedef struct {
-    size_t points, steps;
+    size_t points, steps, planes;
     const double *error, *weight;
 } fit_jumps;
 dfl_status fit_best_path(const fit_jumps *p, size_t *at, double *least);
 
 /* Those squared errors, as least squares of states x_0 .. x_points-1 on outputs e_0 .. e_points-2
-   and state: triangle [2 points - 1]^2 of these columns, in this order. error [points]^3. */
-dfl_status fit_jump_errors(size_t points, bool older, const double *triangle, double *error);
+   and state: the triangle of these columns, in this order, each of `components` and `answers` halves.
+   older: with h. */
+typedef struct {
+    size_t points, components, answers;
+    bool older;
+} fit_jumping;
+size_t fit_jump_columns(const fit_jumping *q);
+size_t fit_jump_planes(const fit_jumping *q);
+dfl_status fit_jump_errors(const fit_jumping *q, const double *triangle, double *error);
 
 #endif

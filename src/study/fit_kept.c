@@ -48,32 +48,37 @@ size_t search_local_count(const fit_search *s) {
     return s->starts < LOCAL ? s->starts : LOCAL;
 }
 
-/* Predictions [points - 1][count][dim] along the teacher's path. */
+/* Predictions [points - 1][count][answer] along the teacher's path. */
 static dfl_status outputs_of(const fit *f, double *e) {
     const fit_search *s = f->search;
     const size_t count = search_local_count(s);
     bool clean = true;
     for (size_t k = 0; k + 1 < s->points; k++) {
         clean = clean && fit_tells_clean(f, s->t[k]);
-        const fit_asked asked = {count, s->states + k * f->starts * f->dim, s->t[k], clean};
-        TRY(fit_ask(f, &asked, e + k * count * f->dim));
+        const fit_asked asked = {count, s->states + k * f->starts * f->state, s->t[k], clean};
+        TRY(fit_ask(f, &asked, e + k * count * f->answer));
     }
     return DFL_OK;
 }
 
 static dfl_status measure_local(const fit *f, double *triangle) {
     const fit_search *s = f->search;
-    const size_t dim = f->dim, count = search_local_count(s), m = s->points, wide = 2 * m - 1;
-    double *const e = mem_array(mem_product(m - 1, count, dim), sizeof *e);
+    const size_t dim = f->dim, count = search_local_count(s), m = s->points;
+    const fit_jumping jumping = search_jumping(f);
+    const size_t wide = fit_jump_columns(&jumping);
+    double *const e = mem_array(mem_product(m - 1, count, f->answer), sizeof *e);
     double *const lines = mem_array(mem_product(dim, wide, 1), sizeof *lines);
     dfl_status status = e && lines ? DFL_OK : fail_memory();
     if (status == DFL_OK) status = outputs_of(f, e);
     for (size_t i = 0; i < count && status == DFL_OK; i++) {
         for (size_t d = 0; d < dim; d++) {
+            double *line = lines + d * wide;
             for (size_t k = 0; k < m; k++)
-                lines[d * wide + k] = s->states[(k * f->starts + i) * dim + d];
+                for (size_t h = 0; h < f->components; h++)
+                    *line++ = s->states[(k * f->starts + i) * f->state + h * dim + d];
             for (size_t k = 0; k + 1 < m; k++)
-                lines[d * wide + m + k] = e[(k * count + i) * dim + d];
+                for (size_t h = 0; h < f->answers; h++)
+                    *line++ = e[(k * count + i) * f->answer + h * dim + d];
         }
         status = dense_triangle(wide, dim, lines, triangle);
     }
@@ -109,7 +114,8 @@ static dfl_status save_local(const char *path, size_t wide, const double *triang
 }
 
 dfl_status search_local(const fit *f, double *triangle) {
-    const size_t wide = 2 * f->search->points - 1;
+    const fit_jumping jumping = search_jumping(f);
+    const size_t wide = fit_jump_columns(&jumping);
     text path = {0};
     if (!f->work) return measure_local(f, triangle);
     dfl_status status = path_of(f, "local", f->search->local_name, ".npy", &path);

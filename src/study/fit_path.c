@@ -1,6 +1,7 @@
 /* The best times by local errors alone. The jump from t_i to t_j errs, along the teacher's path, by
    what least squares of its state x_j on its own x_i, its output e_i and, from the second step on,
-   an older output e_h leave. One triangle of all states and outputs holds the residuals of every jump:
+   an older output e_h leave; in phase space x and e have two halves, and what is left of the halves of
+   x_j is kept with its products. One triangle of all states and outputs holds the residuals of every jump:
    with X = Q R, that of a column on others is that of R's columns. The sum of weighted squares along
    a path of N jumps is least by dynamic programming over its last two times. */
 #include <float.h>
@@ -12,7 +13,7 @@
 
 /* ---- errors of jumps ---------------------------------------------------------------------------- */
 
-enum { COLUMNS = 3 }; /* state, output, older output */
+enum { COLUMNS = 6 }; /* halves of state, output, older output */
 
 /* Below this part of its length, what is left of a column is rounding. */
 static const double part_min = 1e-10;
@@ -43,41 +44,62 @@ static size_t add_unit(size_t n, size_t k, double *unit, const double *column) {
     return k + 1;
 }
 
-/* Columns of the triangle one after the other; scratch for unit vectors and a residual. */
+size_t fit_jump_columns(const fit_jumping *q) {
+    return q->components * q->points + q->answers * (q->points - 1);
+}
+
+size_t fit_jump_planes(const fit_jumping *q) {
+    return q->components == 2 ? 3 : 1;
+}
+
+/* Columns of the triangle one after the other; scratch for unit vectors and what is left of the
+   halves of a state. */
 typedef struct {
-    size_t points, wide;
+    const fit_jumping *q;
+    size_t wide;
     double *column;              /* [wide][wide] */
-    double *unit, *rest, *error; /* [COLUMNS][wide], [wide], [points]^3 */
+    double *unit, *rest, *error; /* [COLUMNS][wide], [2][wide], [planes][points]^3 */
 } jumps;
 
-static void errors_from(jumps *p, bool older, size_t h, size_t i) {
-    const size_t n = p->wide, m = p->points;
+/* The halves of a value; k as of add_unit. */
+static size_t add_units(jumps *p, size_t k, size_t first, size_t halves) {
+    for (size_t i = 0; i < halves; i++)
+        k = add_unit(p->wide, k, p->unit, p->column + (first + i) * p->wide);
+    return k;
+}
+
+static void errors_from(jumps *p, size_t h, size_t i) {
+    const fit_jumping *const q = p->q;
+    const size_t n = p->wide, m = q->points, s = q->components, outputs = s * m, a = q->answers;
     double *const error = p->error + (h * m + i) * m;
-    size_t k = add_unit(n, 0, p->unit, p->column + i * n);
-    k = add_unit(n, k, p->unit, p->column + (m + i) * n);
-    if (older && h < i) k = add_unit(n, k, p->unit, p->column + (m + h) * n);
+    size_t k = add_units(p, 0, s * i, s);
+    k = add_units(p, k, outputs + a * i, a);
+    if (q->older && h < i) k = add_units(p, k, outputs + a * h, a);
     for (size_t j = i + 1; j < m; j++) {
-        memcpy(p->rest, p->column + j * n, n * sizeof *p->rest);
-        reduce(n, k, p->unit, p->rest);
-        error[j] = dot(n, p->rest, p->rest);
+        size_t plane = 0;
+        memcpy(p->rest, p->column + s * j * n, s * n * sizeof *p->rest);
+        for (size_t x = 0; x < s; x++) reduce(n, k, p->unit, p->rest + x * n);
+        for (size_t x = 0; x < s; x++)
+            for (size_t y = x; y < s; y++)
+                error[plane++ * m * m * m + j] = dot(n, p->rest + x * n, p->rest + y * n);
     }
 }
 
-dfl_status fit_jump_errors(size_t points, bool older, const double *triangle, double *error) {
-    const size_t n = 2 * points - 1;
-    jumps p = {.points = points,
+dfl_status fit_jump_errors(const fit_jumping *q, const double *triangle, double *error) {
+    const size_t n = fit_jump_columns(q);
+    jumps p = {.q = q,
                .wide = n,
                .column = mem_array(mem_product(n, n, 1), sizeof(double)),
                .unit = mem_array(mem_product(n, COLUMNS, 1), sizeof(double)),
-               .rest = mem_array(n, sizeof(double)),
+               .rest = mem_array(mem_product(n, 2, 1), sizeof(double)),
                .error = error};
     const dfl_status status = p.column && p.unit && p.rest ? DFL_OK : fail_memory();
     if (status == DFL_OK) {
         for (size_t i = 0; i < n; i++)
             for (size_t j = i; j < n; j++) p.column[j * n + i] = triangle[i * n + j];
-        errors_from(&p, older, 0, 0);
-        for (size_t i = 1; i + 1 < points; i++)
-            for (size_t h = 0; h < i; h++) errors_from(&p, older, h, i);
+        errors_from(&p, 0, 0);
+        for (size_t i = 1; i + 1 < q->points; i++)
+            for (size_t h = 0; h < i; h++) errors_from(&p, h, i);
     }
     free(p.column);
     free(p.unit);
@@ -99,12 +121,19 @@ static size_t cell(const table *t, size_t n, size_t i, size_t j) {
     return (n * t->p->points + i) * t->p->points + j;
 }
 
+/* What the jump from h over i to j adds. */
+static double price(const fit_jumps *p, size_t h, size_t i, size_t j) {
+    const size_t m = p->points;
+    double sum = 0;
+    for (size_t k = 0; k < p->planes; k++)
+        sum += p->weight[j * p->planes + k] * p->error[((k * m + h) * m + i) * m + j];
+    return sum;
+}
+
 static void extend(table *t, size_t n, size_t i, size_t j) {
-    const size_t m = t->p->points;
     double least = INFINITY;
     for (size_t h = 0; h < i; h++) {
-        const double before = t->sum[cell(t, n - 1, h, i)];
-        const double sum = before + t->p->weight[j] * t->p->error[(h * m + i) * m + j];
+        const double sum = t->sum[cell(t, n - 1, h, i)] + price(t->p, h, i, j);
         if (!(sum < least)) continue;
         least = sum;
         t->before[cell(t, n, i, j)] = (uint16_t)h;
@@ -116,8 +145,7 @@ static void fill(table *t) {
     const size_t m = t->p->points;
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < m; j++)
-            t->sum[cell(t, 0, i, j)] =
-                i == 0 && j > 0 ? t->p->weight[j] * t->p->error[j] : INFINITY;
+            t->sum[cell(t, 0, i, j)] = i == 0 && j > 0 ? price(t->p, 0, 0, j) : INFINITY;
     for (size_t n = 1; n < t->p->steps; n++)
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < m; j++) {

@@ -13,9 +13,9 @@
 /* A program whose input is a state at t; where that fails it is freed. */
 static dfl_status begin(const fit *f, double t, program *code, rows *r) {
     val x = 0;
-    *code = (program){.components = 1};
+    *code = (program){.components = (int)f->components};
     *r = (rows){.process = f->process, .form = &f->model->card.form, .out = code};
-    dfl_status status = program_add_value(code, 1, &x);
+    dfl_status status = program_add_value(code, code->components, &x);
     plan_input start = {.id = x, .t = t, .scale = process_prior(f->process, t)};
     process_marginal(f->process, t, &start.at);
     if (status == DFL_OK) status = program_add_input(code, &start);
@@ -33,7 +33,17 @@ static dfl_status finish(program *code, const rows *r, val x, dfl_plan **out) {
 }
 
 static val predict(rows *r, val x, double t, bool clean) {
-    return clean ? rows_x0(r, x, t) : rows_eps(r, x, t);
+    if (r->out->components == 1) return clean ? rows_x0(r, x, t) : rows_eps(r, x, t);
+    const term noise = {rows_predict(r, x, t), fit_noise_map(r, t)};
+    return rows_lin(r, &noise, 1);
+}
+
+/* In phase space a value of two halves, as a state for an observer to see. */
+static val tell(rows *r, val x, double t) {
+    const term noise = {rows_predict(r, x, t), rows_eps_map(r, t)};
+    const val told = rows_lin(r, &noise, 1);
+    rows_step(r, told, t, 0);
+    return told;
 }
 
 dfl_status fit_probe(const fit *f, double t, bool clean, dfl_plan **out) {
@@ -41,24 +51,34 @@ dfl_status fit_probe(const fit *f, double t, bool clean, dfl_plan **out) {
     rows r;
     *out = NULL;
     TRY(begin(f, t, &code, &r));
-    const val made = predict(&r, 0, t, clean);
+    const val made = f->components == 1 ? predict(&r, 0, t, clean) : tell(&r, 0, t);
     return finish(&code, &r, made, out);
 }
 
 dfl_status fit_probe_output(const fit *f, double t, dfl_plan **out) {
     program code;
     rows r;
+    if (f->components == 2) return fit_probe(f, t, false, out);
     *out = NULL;
     TRY(begin(f, t, &code, &r));
     const val made = rows_predict(&r, 0, t);
     return finish(&code, &r, made, out);
 }
 
+/* The coefficient of columns k ... k + n - 1. */
+static blk coefficient(const fit *f, const fit_step *s, size_t k, size_t n) {
+    if (f->components == 1) return blk_real(s->c[k]);
+    blk c = {2, (uint8_t)n, {0}};
+    for (size_t i = 0; i < 2; i++) memcpy(c.v + i * n, s->c + i * s->columns + k, n * sizeof *s->c);
+    return c;
+}
+
 static val step(const fit *f, rows *r, val x, const val *predictions, size_t n) {
     const fit_step *s = &f->step[n];
-    term terms[FIT_TERMS] = {{x, blk_real(s->c[0])}};
+    term terms[FIT_TERMS] = {{x, coefficient(f, s, 0, f->components)}};
     for (size_t k = 1; k < s->terms; k++)
-        terms[k] = (term){predictions[n + 1 - k], blk_real(s->c[k])};
+        terms[k] = (term){predictions[n + 1 - k],
+                          coefficient(f, s, f->components + (k - 1) * f->answers, f->answers)};
     x = rows_lin(r, terms, s->terms);
     rows_step(r, x, f->t[n + 1], 0);
     return x;
@@ -75,6 +95,7 @@ dfl_status fit_compile(fit *f) {
             predictions[n] = predict(&r, x, f->t[n], f->clean[n]);
             x = step(f, &r, x, predictions, n);
         }
+        if (f->components == 2) x = rows_lin(&r, &(term){x, {1, 2, {1, 0}}}, 1); /* the position */
         status = finish(&code, &r, x, &f->plan);
     }
     free(predictions);
@@ -210,8 +231,8 @@ static void print_steps(const fit *f, text *out) {
         if (f->step[n].rank < f->step[n].free)
             text_add(out,
                      "step %zu: the outputs leave %zu of %zu directions open; there the plan keeps "
-                     "to ddim\n",
-                     n + 1, f->step[n].free - f->step[n].rank, f->step[n].free);
+                     "to %s\n",
+                     n + 1, f->step[n].free - f->step[n].rank, f->step[n].free, fit_base_name(f));
 }
 
 void fit_print(const fit *f, text *out) {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "grid/grid.h"
+#include "solver/noisefactor.h"
 
 enum { POINTS_MAX = 129 };
 
@@ -27,10 +28,12 @@ const opt_row fit_search_options[] = {
 };
 
 /* Where paths begin: grids, and variances of the data along which an error at t_j is taken to t_end
-   by the flow of a Gaussian, sqrt((a'^2 v + b'^2)/(a^2 v + b^2)). */
+   by the flow of a Gaussian, sqrt((a'^2 v + b'^2)/(a^2 v + b^2)), or in phase space its matrix. The
+   last two grids are of log-SNR and of b/a. */
 static const char *const grids[] = {"uniform",       "power:kappa=1.5", "power:kappa=2",
                                     "power:kappa=3", "logsnr",          "karras"};
 static const double variances[] = {0.01, 0.1, 1, 10, INFINITY};
+static const double much = 1e8; /* stands for infinity in phase space */
 enum { GRIDS = sizeof grids / sizeof *grids, VARIANCES = sizeof variances / sizeof *variances };
 
 bool fit_search_asked(const char *grid) {
@@ -51,7 +54,7 @@ static dfl_status choose_candidates(const fit *f, fit_search *s, size_t wanted) 
     }
     for (size_t i = 0; i < n; i++) {
         s->own[i] = i;
-        lambda[i] = process_at(f->process, f->teacher_t[i]).lambda;
+        lambda[i] = fit_lambda(f->process, f->teacher_t[i]);
     }
     for (; n > wanted + 1; n--) {
         size_t out = 1;
@@ -92,8 +95,8 @@ static dfl_status read_options(fit *f, fit_search *s, const char *grid) {
 
 static dfl_status make_walk(const fit *f, const fit_search *s, walk *w) {
     w->at = mem_array(f->steps + 1, sizeof *w->at);
-    w->x = mem_array(mem_product(f->steps + 1, s->count, f->dim), sizeof *w->x);
-    w->e = mem_array(mem_product(f->steps, s->count, f->dim), sizeof *w->e);
+    w->x = mem_array(mem_product(f->steps + 1, s->count, f->state), sizeof *w->x);
+    w->e = mem_array(mem_product(f->steps, s->count, f->answer), sizeof *w->e);
     return w->at && w->x && w->e ? DFL_OK : fail_memory();
 }
 
@@ -104,7 +107,7 @@ dfl_status fit_search_new(fit *f, const char *grid) {
     TRY(read_options(f, s, grid));
     f->starts += s->validation;
     s->t = mem_array(s->points, sizeof *s->t);
-    s->states = mem_array(mem_product(s->points, f->starts, f->dim), sizeof *s->states);
+    s->states = mem_array(mem_product(s->points, f->starts, f->state), sizeof *s->states);
     if (!s->t || !s->states) return fail_memory();
     for (size_t i = 0; i < s->points; i++) s->t[i] = f->teacher_t[s->own[i]];
     TRY(make_walk(f, s, &s->best));
@@ -132,26 +135,30 @@ void fit_search_free(fit_search *s) {
 
 void fit_search_take(fit *f, size_t first, size_t count, const double *states) {
     const fit_search *s = f->search;
-    const size_t dim = f->dim, all = f->teacher->steps + 1;
+    const size_t size = f->state, all = f->teacher->steps + 1;
     for (size_t k = 0; k < s->points; k++)
         for (size_t i = 0; i < count; i++)
-            memcpy(s->states + (k * f->starts + first + i) * dim,
-                   states + (i * all + s->own[k]) * dim, dim * sizeof(double));
+            memcpy(s->states + (k * f->starts + first + i) * size,
+                   states + (i * all + s->own[k]) * size, size * sizeof(double));
 }
 
 /* ---- trials ------------------------------------------------------------------------------------- */
 
 static size_t state_size(const fit *f) {
-    return f->search->count * f->dim;
+    return f->search->count * f->state;
+}
+
+static size_t answer_size(const fit *f) {
+    return f->search->count * f->answer;
 }
 
 /* The starts that are fitted on, and behind them those that decide. */
 static void gather(const fit *f, size_t point, double *to) {
     const fit_search *s = f->search;
-    const double *from = s->states + point * f->starts * f->dim;
-    memcpy(to, from, s->starts * f->dim * sizeof *to);
-    memcpy(to + s->starts * f->dim, from + (f->samples + f->held_out) * f->dim,
-           s->validation * f->dim * sizeof *to);
+    const double *from = s->states + point * f->starts * f->state;
+    memcpy(to, from, s->starts * f->state * sizeof *to);
+    memcpy(to + s->starts * f->state, from + (f->samples + f->held_out) * f->state,
+           s->validation * f->state * sizeof *to);
 }
 
 static void set_times(fit *f, const walk *w) {
@@ -164,31 +171,34 @@ static void set_times(fit *f, const walk *w) {
 /* Steps from `from` on are fitted and taken; predictions from number `first` on are made. */
 static dfl_status walk_on(fit *f, walk *w, size_t from, size_t first) {
     const fit_search *s = f->search;
-    const size_t size = state_size(f);
+    const size_t size = state_size(f), wide = answer_size(f);
     fit_step step;
     set_times(f, w);
     for (size_t n = from; n < f->steps; n++) {
         double *const x = w->x + n * size;
         const fit_asked asked = {s->count, x, f->t[n], f->clean[n]};
-        if (n >= first) TRY(fit_ask(f, &asked, w->e + n * size));
+        if (n >= first) TRY(fit_ask(f, &asked, w->e + n * wide));
         fit_inputs in = {
-            .count = s->starts, .x = x, .target = s->states + w->at[n + 1] * f->starts * f->dim};
-        for (size_t k = 0; k + 1 < fit_terms(f, n); k++) in.past[k] = w->e + (n - k) * size;
+            .count = s->starts, .x = x, .target = s->states + w->at[n + 1] * f->starts * f->state};
+        for (size_t k = 0; k + 1 < fit_terms(f, n); k++) in.past[k] = w->e + (n - k) * wide;
         TRY(fit_one_step(f, n, &in, &step));
         in.count = s->count;
-        fit_advance(f, &step, &in, x + size);
+        fit_advance(f, n, step.c, &in, x + size);
     }
     return DFL_OK;
 }
 
 static double final_rms(const fit *f, const walk *w) {
     const fit_search *s = f->search;
-    const double *x = w->x + f->steps * state_size(f) + s->starts * f->dim;
+    const double *x = w->x + f->steps * state_size(f) + s->starts * f->state;
     const double *truth =
-        s->states + ((s->points - 1) * f->starts + f->samples + f->held_out) * f->dim;
+        s->states + ((s->points - 1) * f->starts + f->samples + f->held_out) * f->state;
     double sum = 0;
-    for (size_t i = 0; i < s->validation * f->dim; i++)
-        sum += (x[i] - truth[i]) * (x[i] - truth[i]);
+    for (size_t i = 0; i < s->validation; i++)
+        for (size_t d = 0; d < f->dim; d++) {
+            const double gap = x[i * f->state + d] - truth[i * f->state + d];
+            sum += gap * gap;
+        }
     return sqrt(sum / (double)(s->validation * f->dim));
 }
 
@@ -198,7 +208,7 @@ static dfl_status make(fit *f, walk *w, const walk *base, size_t k) {
     dfl_status status;
     if (base) {
         memcpy(w->x, base->x, k * size * sizeof *w->x);
-        memcpy(w->e, base->e, k * size * sizeof *w->e);
+        memcpy(w->e, base->e, k * answer_size(f) * sizeof *w->e);
         status = walk_on(f, w, k - 1, k);
     } else {
         gather(f, 0, w->x);
@@ -237,7 +247,8 @@ static dfl_status begin_with_grids(fit *f) {
     fit_search *s = f->search;
     double t[POINTS_MAX];
     const fit_meeting m = {s->points - 1, f->steps, s->t, t};
-    for (int i = 0; i < GRIDS; i++) {
+    const int known = f->components == 2 ? GRIDS - 2 : GRIDS; /* phase space has no b/a */
+    for (int i = 0; i < known; i++) {
         bool good, finite = true;
         TRY(grid_between(f->process, grids[i], s->t[0], s->t[s->points - 1], (int)f->steps, t));
         for (size_t k = 0; k <= f->steps; k++) finite = finite && isfinite(t[k]);
@@ -248,37 +259,49 @@ static dfl_status begin_with_grids(fit *f) {
     return DFL_OK;
 }
 
-static double gain(const fit *f, double variance, double t) {
-    const fit_search *s = f->search;
-    const scalar_at at = process_at(f->process, t),
-                    to = process_at(f->process, s->t[s->points - 1]);
-    if (isinf(variance)) return (to.a * to.a) / (at.a * at.a);
-    return (to.a * to.a * variance + to.b * to.b) / (at.a * at.a * variance + at.b * at.b);
+static void gain(const fit *f, double variance, double t, double *weight) {
+    const double end = f->search->t[f->search->points - 1];
+    if (f->components == 2) { /* the flow's first row, which is about the position */
+        const blk flow = noise_flow(f->process, fmin(variance, much), t, end);
+        weight[0] = flow.v[0] * flow.v[0];
+        weight[1] = 2 * flow.v[0] * flow.v[1];
+        weight[2] = flow.v[1] * flow.v[1];
+        return;
+    }
+    const scalar_at at = process_at(f->process, t), to = process_at(f->process, end);
+    *weight = isinf(variance)
+                  ? (to.a * to.a) / (at.a * at.a)
+                  : (to.a * to.a * variance + to.b * to.b) / (at.a * at.a * variance + at.b * at.b);
 }
 
-static dfl_status try_paths(fit *f, const double *error) {
+static dfl_status try_paths(fit *f, size_t planes, const double *error) {
     fit_search *s = f->search;
-    double weight[POINTS_MAX], least;
-    const fit_jumps p = {s->points, f->steps, error, weight};
+    double weight[3 * POINTS_MAX] = {0}, least; /* nothing arrives at the first */
+    const fit_jumps p = {s->points, f->steps, planes, error, weight};
     for (int i = 0; i < VARIANCES; i++) {
         bool good;
-        weight[0] = 0; /* nothing arrives there */
-        for (size_t j = 1; j < s->points; j++) weight[j] = gain(f, variances[i], s->t[j]);
+        for (size_t j = 1; j < s->points; j++) gain(f, variances[i], s->t[j], weight + planes * j);
         TRY(fit_best_path(&p, s->trial.at, &least));
         TRY(judge(f, false, 0, &good));
     }
     return DFL_OK;
 }
 
+fit_jumping search_jumping(const fit *f) {
+    return (fit_jumping){f->search->points, f->components, f->answers, f->history > 0};
+}
+
 static dfl_status begin_with_paths(fit *f) {
-    const size_t m = f->search->points, wide = 2 * m - 1;
+    const fit_jumping jumping = search_jumping(f);
+    const size_t m = f->search->points, wide = fit_jump_columns(&jumping);
+    const size_t planes = fit_jump_planes(&jumping);
     double *const triangle = mem_array(mem_product(wide, wide, 1), sizeof *triangle);
-    double *const error = mem_array(mem_product(m, m, m), sizeof *error);
+    double *const error = mem_array(mem_product(planes, m * m, m), sizeof *error);
     dfl_status status = triangle && error ? DFL_OK : fail_memory();
     if (status == DFL_OK) status = search_local(f, triangle);
-    if (status == DFL_OK) status = fit_jump_errors(m, f->history > 0, triangle, error);
+    if (status == DFL_OK) status = fit_jump_errors(&jumping, triangle, error);
     free(triangle);
-    if (status == DFL_OK) status = try_paths(f, error);
+    if (status == DFL_OK) status = try_paths(f, planes, error);
     free(error);
     return status;
 }
@@ -333,7 +356,7 @@ size_t fit_search_cost(const fit *f) {
 /* The times found become the student's, and its grid. */
 static dfl_status settle(fit *f) {
     const fit_search *s = f->search;
-    const size_t size = f->starts * f->dim;
+    const size_t size = f->starts * f->state;
     set_times(f, &s->best);
     for (size_t k = 0; k <= f->steps; k++)
         memcpy(f->target + k * size, s->states + s->best.at[k] * size, size * sizeof(double));

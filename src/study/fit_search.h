@@ -8,8 +8,8 @@
    another one that begins the same need not make them. */
 typedef struct {
     size_t *at; /* [steps + 1] */
-    double *x;  /* [steps + 1][count][dim] */
-    double *e;  /* [steps][count][dim] */
+    double *x;  /* [steps + 1][count][state] */
+    double *e;  /* [steps][count][answer] */
     bool made;  /* x and e are there */
     double rms; /* at the end, on the starts that decide */
 } walk;
@@ -20,7 +20,7 @@ typedef struct fit_search {
     size_t *own;                      /* [points] which states of the teacher */
     double *t;                        /* [points] */
     size_t starts, validation, count; /* count: both */
-    double *states;                   /* [points][fit.starts][dim] of the teacher */
+    double *states;                   /* [points][fit.starts][state] of the teacher */
     walk best, trial;
     char local_name[DIGEST_HEX], trials_name[DIGEST_HEX];
     size_t nknown, at_cap, rms_cap;
@@ -33,8 +33,9 @@ typedef struct fit_search {
 /* Fills in local_name and trials_name: what local errors and a trial's error depend on. */
 dfl_status search_names(const fit *f);
 
-/* Of the teacher's states and outputs at the candidates, as fit_jump_errors reads it: triangle
-   [2 points - 1]^2, zero before; from so many starts. */
+/* Of the teacher's states and outputs at the candidates, as fit_jump_errors reads it: the triangle,
+   zero before; from so many starts. */
+fit_jumping search_jumping(const fit *f);
 dfl_status search_local(const fit *f, double *triangle);
 size_t search_local_count(const fit_search *s);
 

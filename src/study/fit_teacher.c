@@ -1,5 +1,5 @@
 /* The teacher's states, all of its steps, in blocks of samples: a block is one .npy of doubles
-   [samples][steps + 1][numbers of a sample], named by a digest of model, guidance, plan and seed,
+   [samples][steps + 1][numbers of a state], named by a digest of model, guidance, plan and seed,
    so that an interrupted fit goes on with the next block and other students use the same. */
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ enum { BLOCK = 64, NAME = 16 };
 typedef struct {
     const fit *f;
     size_t first, count;
-    double *states; /* [count][teacher->steps + 1][dim] */
+    double *states; /* [count][teacher->steps + 1][state] */
 } block;
 
 static size_t block_states(const fit *f) {
@@ -54,11 +54,11 @@ static int keep_state(void *user, size_t step, size_t steps, double t, uint64_t 
                       const void *state) {
     const block *b = user;
     const fit *f = b->f;
-    const size_t dim = f->dim, nfe = f->teacher->nfe;
+    const size_t size = f->state, nfe = f->teacher->nfe;
     (void)t;
     for (size_t i = 0; i < count; i++)
-        memcpy(b->states + (((size_t)first - b->first + i) * (steps + 1) + step) * dim,
-               (const double *)state + i * dim, dim * sizeof(double));
+        memcpy(b->states + (((size_t)first - b->first + i) * (steps + 1) + step) * size,
+               (const double *)state + i * size, size * sizeof(double));
     return f->fn ? f->fn(f->user, step_share(nfe, step, steps) * count) : 0;
 }
 
@@ -76,7 +76,7 @@ static dfl_status draw_block(block *b) {
 }
 
 static dfl_status save_block(const block *b, const char *path) {
-    const size_t shape[] = {b->count, block_states(b->f), b->f->dim};
+    const size_t shape[] = {b->count, block_states(b->f), b->f->state};
     npy_writer *w = NULL;
     if (mkdir(b->f->work, 0777) != 0 && access(b->f->work, W_OK) != 0)
         return fail(DFL_E_IO, "%s: no folder that the teacher's states can be kept in", b->f->work);
@@ -89,10 +89,10 @@ static dfl_status save_block(const block *b, const char *path) {
 
 static dfl_status load_block(block *b, const char *path) {
     array read = {0};
-    const size_t n = b->count * block_states(b->f) * b->f->dim;
+    const size_t n = b->count * block_states(b->f) * b->f->state;
     TRY(npy_read(path, BLOCK_BYTES, &read));
     bool good = read.type == ARRAY_F64 && read.rank == 3 && read.shape[0] == b->count &&
-                read.shape[1] == block_states(b->f) && read.shape[2] == b->f->dim;
+                read.shape[1] == block_states(b->f) && read.shape[2] == b->f->state;
     for (size_t i = 0; i < n && good; i++) good = isfinite(((const double *)read.data)[i]);
     if (good) memcpy(b->states, read.data, n * sizeof(double));
     array_free(&read);
@@ -109,11 +109,11 @@ static void take_targets(fit *f, const block *b) {
         fit_search_take(f, b->first, b->count, b->states);
         return;
     }
-    const size_t dim = f->dim, states = block_states(f);
+    const size_t size = f->state, states = block_states(f);
     for (size_t k = 0; k <= f->steps; k++)
         for (size_t i = 0; i < b->count; i++)
-            memcpy(f->target + (k * f->starts + b->first + i) * dim,
-                   b->states + (i * states + f->at[k]) * dim, dim * sizeof(double));
+            memcpy(f->target + (k * f->starts + b->first + i) * size,
+                   b->states + (i * states + f->at[k]) * size, size * sizeof(double));
 }
 
 static dfl_status get_block(block *b) {
@@ -129,7 +129,7 @@ static dfl_status get_block(block *b) {
 /* ---- all of them ------------------------------------------------------------------------------- */
 
 dfl_status fit_teach(fit *f) {
-    const size_t size = mem_product(BLOCK, block_states(f), f->dim);
+    const size_t size = mem_product(BLOCK, block_states(f), f->state);
     block b = {.f = f, .states = mem_array(size, sizeof(double))};
     dfl_status status = b.states ? DFL_OK : fail_memory();
     while (status == DFL_OK && b.first < f->starts) {

@@ -67,7 +67,8 @@ dfl_status refine_cost(const fit *f, size_t *evaluations) {
     size_t branches = 0, done = 0;
     *evaluations = 0;
     if (iterations == 0) return DFL_OK;
-    for (size_t n = 0; n < f->steps; n++) branches += fit_terms(f, n) * (last - n);
+    for (size_t n = 0; n < f->steps; n++)
+        branches += f->components * fit_columns(f, n) * (last - n);
     if (opt_bool(&f->spec, "refine_times")) branches += last * (last + 1) / 2;
     TRY(refine_load(f, HEAD + refine_size(f), iterations + 1, NULL, &done));
     const size_t left = iterations + 1 - (done > 0 ? done : 1), all = f->samples + f->held_out;
@@ -191,7 +192,7 @@ static dfl_status begin(refiner *s) {
     refine_read(f, point_of(s, 0));
     TRY(refine_load(f, s->wide, (size_t)opt_int(&f->spec, "refine") + 1, s->rows, &s->filled));
     TRY(refine_begin(f, &s->now));
-    memcpy(s->next.e, s->now.e, f->samples * f->dim * sizeof *s->next.e);
+    memcpy(s->next.e, s->now.e, f->samples * f->answer * sizeof *s->next.e);
     TRY(refine_begin(f, &s->held_out));
     refine_score score;
     if (s->filled > 0) return refine_follow(f, point_of(s, s->filled - 1), &s->now);

@@ -29,7 +29,8 @@ void refine_print(const fit *f, text *out); /* for people */
 
 /* ---- refine_point.c: what may move ------------------------------------------------------------- */
 
-/* A point is all times and coefficients, as one array: t [steps + 1], then c [steps][FIT_TERMS]. */
+/* A point is all times and coefficients, as one array: t [steps + 1], then for each step as much as
+   the largest may have. */
 size_t refine_size(const fit *f);
 const double *refine_c(const fit *f, const double *point, size_t n);
 void refine_read(const fit *f, double *point);
@@ -38,17 +39,17 @@ void refine_write(fit *f, const double *point);
 /* The student's states and predictions at a point. */
 typedef struct {
     size_t first, count;
-    double *x; /* [steps + 1][count][dim] */
-    double *e; /* [steps][count][dim] */
+    double *x; /* [steps + 1][count][state] */
+    double *e; /* [steps][count][answer] */
 } refine_pass;
 
-/* One thing that moves: the coefficients of a step, along a direction in which the next state
-   changes by 1 (root mean square over all of its numbers); or the time that a step begins at, by 1 in
-   half the log-SNR. */
+/* One thing that moves: the coefficients of a step, along a direction in which one half of the next
+   state changes by 1 of its unit (root mean square over all of its numbers); or the time that a step
+   begins at, by 1 in half the log-SNR. */
 typedef struct {
-    size_t step;
+    size_t step, half;
     bool time;
-    double along[FIT_TERMS]; /* of z in c = c_0 + B z, for each of the step's unknowns */
+    double along[FIT_COLUMNS]; /* of z in c = c_0 + B z, for each of the step's unknowns */
 } refine_direction;
 
 /* The directions at a point, in the order of the steps; those in which the columns of a step hardly
@@ -77,10 +78,11 @@ typedef struct {
     const double *point;
     const refine_pass *pass;
     size_t m, first, count; /* first: number in the pass */
-    double *x;              /* scratch [steps][count][dim] */
-    double *e;              /* likewise */
+    double *x;              /* scratch [steps][count][state] */
+    double *e;              /* scratch [steps][count][answer] */
 } refine_branch;
-dfl_status refine_branch_run(const fit *f, const refine_branch *b, double *last);
+dfl_status refine_branch_run(const fit *f, const refine_branch *b,
+                             double *last); /* [count][state] */
 
 /* ---- refine_goal.c: what is minimised ---------------------------------------------------------- */
 

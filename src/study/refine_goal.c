@@ -1,5 +1,5 @@
-/* What a refinement minimises, as sums of squares. With x the student's last state, T the teacher's,
-   S samples of d numbers, and w the weight:
+/* What a refinement minimises, as sums of squares. With x the student's last state, in phase space its
+   position, T the teacher's, S samples of d numbers, and w the weight:
      rms       |x - T|^2 / (S d)
      moments   that + w/d sum over numbers of (mean x - mean T)^2 + (var x - var T)^2, over samples
      features  that + w/(S W s^2) sum |phi(x) - phi(T)|^2, phi of W numbers and s their spread over
@@ -22,12 +22,13 @@ static int kind_of(const fit *f) {
     return opt_choice(&f->spec, "objective");
 }
 
+/* [count][state], of which a sample is the first `dim` numbers. */
 static const double *last_truth(const fit *f, size_t first) {
-    return f->target + (f->steps * f->starts + first) * f->dim;
+    return f->target + (f->steps * f->starts + first) * f->state;
 }
 
 static const double *last_of(const fit *f, const refine_pass *p) {
-    return p->x + f->steps * p->count * f->dim;
+    return p->x + f->steps * p->count * f->state;
 }
 
 /* ---- the goal ---------------------------------------------------------------------------------- */
@@ -36,20 +37,33 @@ static const double *last_of(const fit *f, const refine_pass *p) {
    next float32 sees one of 1e-7. */
 static dfl_status choose_step(const fit *f, double *h) {
     dfl_plan *probe = NULL;
-    double *const x = mem_array(mem_product(3, f->dim, 1), sizeof *x);
-    double *const y = x ? x + f->dim : NULL;
+    double *const x = mem_array(f->state + 2 * f->answer, sizeof *x);
+    double *const y = x ? x + f->state : NULL;
     dfl_status status = x ? fit_probe_output(f, f->t[0], &probe) : fail_memory();
     for (size_t i = 0; i < 2 && status == DFL_OK; i++) {
-        for (size_t d = 0; d < f->dim; d++) x[d] = f->target[d] * (i ? 1 + 1e-14 : 1);
-        status = fit_predict(f, probe, 0, 1, x, y + i * f->dim);
+        for (size_t d = 0; d < f->state; d++) x[d] = f->target[d] * (i ? 1 + 1e-14 : 1);
+        status = fit_predict(f, probe, 0, 1, x, y + i * f->answer);
     }
     if (status == DFL_OK) {
         double change = 0;
-        for (size_t d = 0; d < f->dim; d++) change = fmax(change, fabs(y[d] - y[f->dim + d]));
+        for (size_t d = 0; d < f->answer; d++) change = fmax(change, fabs(y[d] - y[f->answer + d]));
         *h = change > 0 && change < 1e-10 ? step_double : step_float;
     }
     dfl_plan_free(probe);
     free(x);
+    return status;
+}
+
+/* Features of samples first ..., x [count][state]. */
+static dfl_status see(const fit *f, uint64_t first, size_t count, const double *x, float *out) {
+    const fit_features *const eye = &f->features;
+    if (f->state == f->dim) return eye->run(eye->user, first, count, x, out);
+    double *const sample = mem_array(mem_product(count, f->dim, 1), sizeof *sample);
+    if (!sample) return fail_memory();
+    for (size_t i = 0; i < count; i++)
+        memcpy(sample + i * f->dim, x + i * f->state, f->dim * sizeof *sample);
+    const dfl_status status = eye->run(eye->user, first, count, sample, out);
+    free(sample);
     return status;
 }
 
@@ -59,7 +73,7 @@ static dfl_status look_at_truth(refine_goal *g) {
     double sum = 0;
     g->truth = mem_array(mem_product(all, wide, 1), sizeof *g->truth);
     if (!g->truth) return fail_memory();
-    TRY(f->features.run(f->features.user, 0, all, last_truth(f, 0), g->truth));
+    TRY(see(f, 0, all, last_truth(f, 0), g->truth));
     for (size_t k = 0; k < wide; k++) {
         double mean = 0, var = 0;
         for (size_t i = 0; i < f->samples; i++) mean += (double)g->truth[i * wide + k];
@@ -95,15 +109,16 @@ typedef struct {
     double *mean, *var; /* [dim] */
 } moments;
 
-static dfl_status moments_of(const double *x, size_t count, size_t dim, moments *out) {
+static dfl_status moments_of(const fit *f, const double *x, size_t count, moments *out) {
+    const size_t dim = f->dim;
     *out = (moments){mem_array(mem_product(2, dim, 1), sizeof(double)), NULL};
     if (!out->mean) return fail_memory();
     out->var = out->mean + dim;
     for (size_t i = 0; i < count; i++)
-        for (size_t d = 0; d < dim; d++) out->mean[d] += x[i * dim + d] / (double)count;
+        for (size_t d = 0; d < dim; d++) out->mean[d] += x[i * f->state + d] / (double)count;
     for (size_t i = 0; i < count; i++)
         for (size_t d = 0; d < dim; d++) {
-            const double gap = x[i * dim + d] - out->mean[d];
+            const double gap = x[i * f->state + d] - out->mean[d];
             out->var[d] += gap * gap / (double)count;
         }
     return DFL_OK;
@@ -125,17 +140,17 @@ static void compare_moments(const moments *a, const moments *b, size_t dim, doub
 
 /* ---- the value --------------------------------------------------------------------------------- */
 
-static double mean_square(const double *x, const double *y, size_t count, size_t dim) {
+static double mean_square(const fit *f, const double *x, const double *y, size_t count) {
     double all = 0;
     for (size_t i = 0; i < count; i++) {
         double sum = 0;
-        for (size_t d = 0; d < dim; d++) {
-            const double gap = x[i * dim + d] - y[i * dim + d];
+        for (size_t d = 0; d < f->dim; d++) {
+            const double gap = x[i * f->state + d] - y[i * f->state + d];
             sum += gap * gap;
         }
         all += sum;
     }
-    return all / ((double)count * (double)dim);
+    return all / ((double)count * (double)f->dim);
 }
 
 static dfl_status feature_gap(const refine_goal *g, const refine_pass *p, double *out) {
@@ -144,8 +159,7 @@ static dfl_status feature_gap(const refine_goal *g, const refine_pass *p, double
     const float *const truth = g->truth + p->first * wide;
     float *const made = mem_array(n, sizeof *made);
     if (!made) return fail_memory();
-    const dfl_status status =
-        f->features.run(f->features.user, p->first, p->count, last_of(f, p), made);
+    const dfl_status status = see(f, p->first, p->count, last_of(f, p), made);
     double sum = 0;
     for (size_t i = 0; i < n && status == DFL_OK; i++) {
         const double gap = ((double)made[i] - (double)truth[i]) / g->scale;
@@ -159,13 +173,13 @@ static dfl_status feature_gap(const refine_goal *g, const refine_pass *p, double
 dfl_status refine_measure(const refine_goal *g, const refine_pass *p, refine_score *out) {
     const fit *const f = g->f;
     const double *const x = last_of(f, p), *const truth = last_truth(f, p->first);
-    const double square = mean_square(x, truth, p->count, f->dim);
+    const double square = mean_square(f, x, truth, p->count);
     moments mine = {0}, other = {0};
     double more = 0;
     *out = (refine_score){INFINITY, INFINITY, NAN};
     if (!isfinite(square)) return DFL_OK;
-    dfl_status status = moments_of(x, p->count, f->dim, &mine);
-    if (status == DFL_OK) status = moments_of(truth, p->count, f->dim, &other);
+    dfl_status status = moments_of(f, x, p->count, &mine);
+    if (status == DFL_OK) status = moments_of(f, truth, p->count, &other);
     if (status == DFL_OK) compare_moments(&mine, &other, f->dim, &more, &out->ratio);
     free(mine.mean);
     free(other.mean);
@@ -185,7 +199,7 @@ typedef struct {
     const refine_direction *directions;
     size_t n, batch;
     double *triangle;
-    double *moved;       /* [n][batch][dim]: last states a step h along each direction */
+    double *moved;       /* [n][batch][state]: last states a step h along each direction */
     double *x, *e;       /* scratch of branches */
     double *rows;        /* [dim or features, the larger][n + 1] */
     double *change;      /* [2][n][dim]: derivatives of mean and variance; or NULL */
@@ -196,10 +210,9 @@ typedef struct {
 static dfl_status jacobian_new(jacobian *j) {
     const fit *const f = j->g->f;
     const size_t dim = f->dim, wide = kind_of(f) == FEATURES ? f->features.width : 0;
-    const size_t states = mem_product(f->steps, j->batch, dim);
-    j->moved = mem_array(mem_product(j->n, j->batch, dim), sizeof(double));
-    j->x = mem_array(states, sizeof(double));
-    j->e = mem_array(states, sizeof(double));
+    j->moved = mem_array(mem_product(j->n, j->batch, f->state), sizeof(double));
+    j->x = mem_array(mem_product(f->steps, j->batch, f->state), sizeof(double));
+    j->e = mem_array(mem_product(f->steps, j->batch, f->answer), sizeof(double));
     j->rows = mem_array(mem_product(wide > dim ? wide : dim, j->n + 1, 1), sizeof(double));
     if (!j->moved || !j->x || !j->e || !j->rows) return fail_memory();
     if (wide > 0) {
@@ -210,8 +223,8 @@ static dfl_status jacobian_new(jacobian *j) {
     if (kind_of(f) != MOMENTS) return DFL_OK;
     j->change = mem_array(mem_product(2, j->n, dim), sizeof(double));
     if (!j->change) return fail_memory();
-    TRY(moments_of(last_of(f, j->pass), j->pass->count, dim, &j->mine));
-    return moments_of(last_truth(f, j->pass->first), j->pass->count, dim, &j->other);
+    TRY(moments_of(f, last_of(f, j->pass), j->pass->count, &j->mine));
+    return moments_of(f, last_truth(f, j->pass->first), j->pass->count, &j->other);
 }
 
 static void jacobian_free(jacobian *j) {
@@ -241,7 +254,7 @@ static dfl_status move_all(jacobian *j, size_t first, size_t count) {
                                  .count = count,
                                  .x = j->x,
                                  .e = j->e};
-        status = refine_branch_run(f, &b, j->moved + k * j->batch * f->dim);
+        status = refine_branch_run(f, &b, j->moved + k * j->batch * f->state);
     }
     free(point);
     return status;
@@ -251,13 +264,13 @@ static dfl_status move_all(jacobian *j, size_t first, size_t count) {
 static dfl_status take_state(jacobian *j, size_t first, size_t i) {
     const fit *const f = j->g->f;
     const size_t dim = f->dim, wide = j->n + 1, count = j->pass->count, at = first + i;
-    const double *const x = last_of(f, j->pass) + at * dim;
+    const double *const x = last_of(f, j->pass) + at * f->state;
     const double *const truth = last_truth(f, j->pass->first + at);
     const double scale = 1 / sqrt((double)count * (double)dim);
     for (size_t d = 0; d < dim; d++) {
         double *const line = j->rows + d * wide;
         for (size_t k = 0; k < j->n; k++) {
-            const double slope = (j->moved[(k * j->batch + i) * dim + d] - x[d]) / j->g->h;
+            const double slope = (j->moved[(k * j->batch + i) * f->state + d] - x[d]) / j->g->h;
             line[k] = scale * slope;
             if (!j->change) continue;
             j->change[k * dim + d] += slope / (double)count;
@@ -304,14 +317,14 @@ static dfl_status take_moments(jacobian *j) {
 
 static dfl_status take_batch(jacobian *j, size_t first, size_t count) {
     const fit *const f = j->g->f;
-    const fit_features *const eye = &f->features;
+    const size_t width = f->features.width;
     const uint64_t index = j->pass->first + first;
     TRY(move_all(j, first, count));
     if (j->seen) {
-        TRY(eye->run(eye->user, index, count, last_of(f, j->pass) + first * f->dim, j->made));
+        TRY(see(f, index, count, last_of(f, j->pass) + first * f->state, j->made));
         for (size_t k = 0; k < j->n; k++)
-            TRY(eye->run(eye->user, index, count, j->moved + k * j->batch * f->dim,
-                         j->seen + k * j->batch * eye->width));
+            TRY(see(f, index, count, j->moved + k * j->batch * f->state,
+                    j->seen + k * j->batch * width));
     }
     for (size_t i = 0; i < count; i++) {
         TRY(take_state(j, first, i));

@@ -5,11 +5,12 @@
 #include "study/refine.h"
 
 dfl_status refine_pass_new(const fit *f, size_t first, size_t count, refine_pass *out) {
-    const size_t states = mem_product(f->steps + 1, count, f->dim);
+    const size_t states = mem_product(f->steps + 1, count, f->state);
+    const size_t answers = mem_product(f->steps + 1, count, f->answer);
     *out = (refine_pass){first, count, mem_array(states, sizeof(double)),
-                         mem_array(states, sizeof(double))};
+                         mem_array(answers, sizeof(double))};
     if (!out->x || !out->e) return fail_memory();
-    memcpy(out->x, f->target + first * f->dim, count * f->dim * sizeof(double));
+    memcpy(out->x, f->target + first * f->state, count * f->state * sizeof(double));
     return DFL_OK;
 }
 
@@ -28,51 +29,41 @@ static dfl_status predict(const fit *f, size_t n, double t, size_t first, size_t
     return status;
 }
 
-/* The executor's sums: from left to right. past[k]: prediction n - k. */
-static void advance(const fit *f, const double *c, size_t n, size_t count, const double *x,
-                    const double *const *past, double *to) {
-    const size_t terms = fit_terms(f, n);
-    for (size_t i = 0; i < count * f->dim; i++) {
-        double sum = c[0] * x[i];
-        for (size_t k = 1; k < terms; k++) sum += c[k] * past[k - 1][i];
-        to[i] = sum;
-    }
-}
-
 dfl_status refine_begin(const fit *f, refine_pass *p) {
     return predict(f, 0, f->t[0], p->first, p->count, p->x, p->e);
 }
 
 dfl_status refine_follow(const fit *f, const double *point, refine_pass *p) {
-    const size_t size = p->count * f->dim;
+    const size_t size = p->count * f->state, wide = p->count * f->answer;
     for (size_t n = 0; n < f->steps; n++) {
-        const double *past[FIT_TERMS];
-        for (size_t k = 0; k <= n && k < FIT_TERMS; k++) past[k] = p->e + (n - k) * size;
-        if (n > 0)
-            TRY(predict(f, n, point[n], p->first, p->count, p->x + n * size, p->e + n * size));
-        advance(f, refine_c(f, point, n), n, p->count, p->x + n * size, past,
-                p->x + (n + 1) * size);
+        double *const x = p->x + n * size;
+        fit_inputs in = {.count = p->count, .x = x};
+        for (size_t k = 0; k <= n && k < FIT_TERMS; k++) in.past[k] = p->e + (n - k) * wide;
+        if (n > 0) TRY(predict(f, n, point[n], p->first, p->count, x, p->e + n * wide));
+        fit_advance(f, n, refine_c(f, point, n), &in, x + size);
     }
     return DFL_OK;
 }
 
-/* Where state or prediction n of the branch stands: in the pass as far as they are the same. */
-static const double *kept(const fit *f, const refine_branch *b, const double *from, size_t n) {
-    return from + (n * b->pass->count + b->first) * f->dim;
+/* State n of the pass, and prediction n, of the branch's samples. */
+static const double *kept_state(const fit *f, const refine_branch *b, size_t n) {
+    return b->pass->x + (n * b->pass->count + b->first) * f->state;
+}
+
+static const double *kept_answer(const fit *f, const refine_branch *b, size_t n) {
+    return b->pass->e + (n * b->pass->count + b->first) * f->answer;
 }
 
 dfl_status refine_branch_run(const fit *f, const refine_branch *b, double *last) {
-    const size_t size = b->count * f->dim, end = f->steps - 1;
+    const size_t size = b->count * f->state, wide = b->count * f->answer, end = f->steps - 1;
     for (size_t n = b->m; n < f->steps; n++) {
-        const double *past[FIT_TERMS];
-        const double *const x = n == b->m ? kept(f, b, b->pass->x, n) : b->x + n * size;
+        fit_inputs in = {.count = b->count, .x = n == b->m ? kept_state(f, b, n) : b->x + n * size};
         if (n > b->m)
-            TRY(predict(f, n, b->point[n], b->pass->first + b->first, b->count, x,
-                        b->e + n * size));
+            TRY(predict(f, n, b->point[n], b->pass->first + b->first, b->count, in.x,
+                        b->e + n * wide));
         for (size_t k = 0; k <= n && k < FIT_TERMS; k++)
-            past[k] = n - k > b->m ? b->e + (n - k) * size : kept(f, b, b->pass->e, n - k);
-        advance(f, refine_c(f, b->point, n), n, b->count, x, past,
-                n == end ? last : b->x + (n + 1) * size);
+            in.past[k] = n - k > b->m ? b->e + (n - k) * wide : kept_answer(f, b, n - k);
+        fit_advance(f, n, refine_c(f, b->point, n), &in, n == end ? last : b->x + (n + 1) * size);
     }
     return DFL_OK;
 }

@@ -224,18 +224,23 @@ done:
 }
 
 /* Of the classical solvers on the shipped model the best few at every budget from 5 to 10
-   (docs/results/solvers.md); where it does not work (phase space, flows), the usual one. */
+   (docs/results/solvers.md); in phase space the best on mixtures (docs/results/phase-mixtures.md), and
+   where a network answers one half, of those that can use it; for flows the usual one. Each is refused
+   where it has no place. */
 static dfl_status choose_usual(const dfl_model *model, int nfe, stored_choice *c) {
     static const char *const usual[][2] = {{"deis:kind=lograb,order=2", "logsnr"},
+                                           {"deis:order=3,factor=flow", "power:kappa=2"},
+                                           {"splitting:scheme=rse", "power:kappa=2"},
                                            {"deis:order=2", "power:kappa=2"}};
-    for (int i = 0; i < 2; i++) {
+    enum { USUAL = sizeof usual / sizeof *usual };
+    for (int i = 0; i < USUAL; i++) {
         dfl_plan *plan = NULL;
         text_free(&c->spec);
         text_add(&c->spec, "nfe=%d solver=%s grid=%s", nfe, usual[i][0], usual[i][1]);
         if (c->spec.failed) return fail_memory();
         const dfl_status status = dfl_plan_new(model, c->spec.data, &plan);
         plan_free(plan);
-        if (status == DFL_E_MEMORY || (status != DFL_OK && i == 1)) return status;
+        if (status == DFL_E_MEMORY || (status != DFL_OK && i == USUAL - 1)) return status;
         if (status != DFL_OK) continue;
         text_add(&c->note,
                  "no plan fitted to this model spends %d evaluations, and no tuned values are "

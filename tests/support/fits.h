@@ -10,6 +10,9 @@
     "\"weights\":[0.5,0.3,0.2],\"means\":[[1.2,-0.4],[-0.9,0.8],[0.1,-1.5]],"                      \
     "\"stds\":[[0.25,0.4],[0.3,0.2],[0.15,0.35]]"
 
+/* A card that speaks of phase space. */
+#define PHASE "\"process\":\"psld:numerical_eps=0\",\"state_components\":2,\"t_min\":0.001"
+
 dfl_model *mixture_with(const char *components, const char *about);
 dfl_model *mixture_of(const char *components); /* down to t = 0.001 */
 dfl_model *three(void);                        /* THREE, likewise */
