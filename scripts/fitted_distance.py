@@ -151,7 +151,7 @@ class Distance:
                 if float(row["rms"]) > 1e-3:
                     print(f"{' '.join(self.bench.key)}: two converged solvers differ by {row['rms']}; name a better one "
                           "by --converged", file=sys.stderr)
-                table.add(cell, **row)
+                table.add(cell, **row, note="{} on {}, {} evaluations".format(*self.bench.arguments.converged))
             elif (solver, nfe) in files:
                 table.add(cell, **self.bench.errors(self.bench.planned(files[solver, nfe], samples, SEED)))
             else:

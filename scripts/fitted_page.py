@@ -5,6 +5,7 @@ Reads what scripts/fitted_distance.py, fitted_quality.py, fitted_sensitivity.py 
 (docs/results) and writes for each model fitted-MODEL.md, and fitted-MODEL.svg and .png if there are distances. Of a
 model whose network was replaced the last one in the tables is shown. Needs matplotlib."""
 
+import json
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -26,6 +27,7 @@ from times_page import head  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN, AT, FEWER = 1.15, 5, 3  # the targets: evaluations, and how near to the converged sampler
+TOP = 2  # of the plot of errors: samples of norm one that are farther off are no samples
 FILES = {"distance": DISTANCE, "screening": SCREENING, "quality": QUALITY, "sensitivity": SENSITIVITY,
          "transfer": TRANSFER}
 
@@ -133,8 +135,8 @@ def distance_part(measured, case):
                 f"best from the first {FIRST} of them was not tried further."]
     for row in rows:
         if row["solver"][0] == "(":
-            yield (f"The converged solution and {row['solver'][3:-1]} on `{row['grid']}`, {row['nfe']} evaluations, differ by "
-                   f"{float(row['rms']):.4f} ({row['samples']} starts).")
+            yield (f"The converged solution is that of {row['note']}; {row['solver'][1:-1]} on {row['grid']}, {row['nfe']} "
+                   f"evaluations, differs from it by {float(row['rms']):.4f} ({row['samples']} starts).")
     yield ""
     yield from head(["evaluations", "plan", "RMS", "median", "90 %"], ["best classical, RMS", "second", "third"])
     for nfe in budgets:
@@ -182,28 +184,34 @@ def sensitivity_part(measured, case):
     rows = {(int(r["starts"]), int(r["history"]), r["ridge"], int(r["nfe"]), r["grid"]): float(r["rms"])
             for r in measured.rows("sensitivity", case)}
     samples = measured.rows("sensitivity", case)[0]["samples"]
-    budgets = sorted({(key[3], key[4]) for key in rows})
     starts, history, ridge = USUAL
+    fits = sorted({key[3:] for key in rows})
     yield from ["", "### Starts, history, ridge", "",
                 f"RMS to the converged solution, {samples} samples of seed 1, of plans that differ from {starts} fitting starts, "
                 f"K = {history}, r = {ridge} in what heads the table (`scripts/fitted_sensitivity.py`). Grids: "
-                + "; ".join(f"{n} evaluations `{g}`" for n, g in budgets) + "."]
-    of_starts = sorted({key[0] for key in rows if key[1:3] == (history, ridge)})
-    yield from ["", *head(["evaluations", "starts:"], of_starts)]
-    for n, g in budgets:
-        yield f"| {n} | | " + " | ".join(value(rows.get((s, history, ridge, n, g))) for s in of_starts) + " |"
-    for title, place, order in (("K:", 1, int), ("r:", 2, float)):
-        settings = sorted({key[place] for key in rows}, key=order)
-        yield from ["", *head(["evaluations", "starts", title], settings)]
-        for n, g in budgets:
+                + "; ".join(f"{n} evaluations {grid_told(g)}" for n, g in fits) + "."]
+
+    def line(name, keys, n, g):
+        if any((*key, n, g) in rows for key in keys):
+            numbers = [rows.get((*key, n, g)) for key in keys]
+            yield f"| {name} | " + " | ".join("" if v is None else f"{v:.4f}" for v in numbers) + " |"
+
+    of = [sorted({key[place] for key in rows}, key=float) for place in range(3)]
+    yield from ["", *head(["starts"], of[0])]
+    for n, g in fits:
+        yield from line(f"{n} evaluations", [(s, history, ridge) for s in of[0]], n, g)
+    for title, place in (("K", 1), ("r", 2)):
+        yield from ["", *head([title], of[place])]
+        for n, g in fits:
             for count in (FEW, starts):
-                keys = [(count, s, ridge) if place == 1 else (count, history, s) for s in settings]
-                if any((*key, n, g) in rows for key in keys):
-                    yield f"| {n} | {count} | | " + " | ".join(value(rows.get((*key, n, g))) for key in keys) + " |"
+                keys = [(count, s, ridge) if place == 1 else (count, history, s) for s in of[place]]
+                yield from line(f"{n} evaluations, {count} starts", keys, n, g)
 
 
-def value(number):
-    return "" if number is None else f"{number:.4f}"
+def grid_told(grid):
+    """Times of a list with as many digits as one reads."""
+    kind, _, times = grid.partition("list:times=")
+    return f"`{grid}`" if kind or not times else "at " + ", ".join(f"{t:.3g}" for t in json.loads(times))
 
 
 def transfer_part(measured, folder):
@@ -250,7 +258,7 @@ def plot(measured, case, path):
     _, found = quality(measured, case)
     for sampler in dict.fromkeys(s for s, _, _ in found if s != CONVERGED):
         points = sorted((n, np.mean(v["fid"]), np.std(v["fid"])) for (s, _, n), v in found.items() if s == sampler)
-        mine = not sampler in SOLVERS
+        mine = is_plan(sampler)
         axes[1].errorbar(*zip(*points), label=sampler, marker="o", markersize=3, linewidth=2 if mine else 1,
                          color="k" if mine else coloured.get(sampler), zorder=3 if mine else 2)
     converged = [np.mean(v["fid"]) for (s, _, _), v in found.items() if s == CONVERGED]
@@ -259,11 +267,14 @@ def plot(measured, case, path):
         axes[1].axhline(WITHIN * converged[0], color="0.7", dashes=(6, 3), label="15 % above")
     axes[1].set_title("Fréchet distance of features to real pictures", fontsize=10)
     axes[1].set_xscale("log")
+    axes[0].set_ylim(top=TOP)
     if found:
         axes[1].set_yscale("log")
+        for which in (axes[1].yaxis.set_major_formatter, axes[1].yaxis.set_minor_formatter):
+            which("{x:.3g}")
     for axis in axes:
         axis.set_xticks(budgets, [str(n) for n in budgets])
-        axis.minorticks_off()
+        axis.set_xticks([], minor=True)
         axis.grid(alpha=0.3)
         axis.set_xlabel("network evaluations")
         if axis.get_legend_handles_labels()[0]:

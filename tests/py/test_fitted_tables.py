@@ -333,5 +333,6 @@ def test_page_of_little(page, tmp_path):
         ["m", "new", "guidance=2", "m", "new", "plain", "g", 5, "", "", "", "", "", "no, never"]])
     text = page()
     assert text.count("- not measured:") == 3
-    assert "| 5 | | 0.2000 | 0.1000 |" in text and "| 5 | 256 | | 0.3000 | 0.1000 |" in text
+    assert "| 5 evaluations | 0.2000 | 0.1000 |" in text and "| 5 evaluations, 256 starts | 0.3000 | 0.1000 |" in text
+    assert "| 5 evaluations, 32 starts | 0.2000 | 0.2500 |" in text
     assert "| plain | **0.100** | 0.500 |  |" in text and "- no, never" in text
