@@ -7,12 +7,16 @@ model, network   the folder's name, and eight digits of its network's digest: wh
                  are measured anew, and rows of several models stand in one file, so that siblings are compared
 case             what is sampled: "plain", or what differs from it, as in "guidance=2" or "classes=0-4"
 
+Cells do not say how many samples they were measured on (a column does), nor by which converged solution: another
+--samples or --converged wants another folder -o.
+
 Seeds: 1000 fits, 1 measures, 2 chooses grids, 11 and up give the samples that are judged by features. What was
 drawn, fitted and converged is kept in the folder --work and not made again.
 """
 
 import argparse
 import csv
+import functools
 import hashlib
 import json
 import re
@@ -99,13 +103,17 @@ class Bench:
         self.arguments, self.case, self.model = arguments, case, model or arguments.model
         self.key = (*identity(self.model), str(case))
         self.folder = Path(arguments.work) / "-".join(self.key[:2]) / self.key[2]
-        self.program = Program(arguments)
-        self.program.model = self.model
-        if case.classes:
-            part = self.folder / "model"
-            self.program.model = part if (part / "model.json").exists() else restrict(self.model, case.classes, part)
         self.start = ["--t-start", case.t_start] if case.t_start else []
         self.options = [*self.start, *(["--guidance", case.guidance] if case.guidance != "1" else [])]
+
+    @functools.cached_property
+    def program(self):
+        """With a model that knows the classes of the case alone; made when it is needed."""
+        program, part = Program(self.arguments), self.folder / "model"
+        program.model = self.model
+        if self.case.classes:
+            program.model = part if (part / "model.json").exists() else restrict(self.model, self.case.classes, part)
+        return program
 
     def classical(self, solver, grid, nfe, samples, seed, first=0):
         return self.program.draw(samples, seed, "--solver", solver, "--grid", grid, "--nfe", nfe, "--first", first,

@@ -123,7 +123,7 @@ def test_cases(scripts):
 @pytest.mark.parametrize("name, words, said", [
     ("fitted_distance", ["nothing"], "one of screen, distance"), ("fitted_distance", ["--solvers", "x"], "some of ddim"),
     ("fitted_transfer", ["--case", "x=1"], "some of guidance="), ("fitted_quality", ["--converged", "ddim"], "SOLVER@GRID"),
-    ("fitted_distance", ["--case", "classes=0-1"], "is for folders"), ("fitted_sensitivity", ["--model", "no"], "no: a folder"),
+    ("fitted_distance", ["--case", "classes=0-1", "--nfe", "2"], "is for folders"), ("fitted_sensitivity", ["--model", "no"], "no: a folder"),
 ])
 def test_refusals(scripts, mixture, tmp_path, capsys, name, words, said):
     with pytest.raises(SystemExit) as stopped:
