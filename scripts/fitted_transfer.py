@@ -58,7 +58,7 @@ def groups_of(arguments):
 
 def plan_for(bench, other, nfe):
     """The plan fitted to another bench's case, as this one's model can run it; or None and why not."""
-    path, why = other.fit(nfe, other.grid_to_fit(nfe))
+    path, why = other.fit(nfe, other.grid_to_fit(nfe), bench.arguments.starts)
     if why or other.key[:2] == bench.key[:2]:
         return path, why
     plan = json.loads(path.read_text())
@@ -110,7 +110,8 @@ def cost(table, used, beside, samples):
         total += nfe * samples * bench.case.networks
         fitted.setdefault(other.key, (other, set()))[1].add(nfe)
     for other, budgets in fitted.values():
-        total += other.taught(256) + (256 + 16) * sum(budgets) * other.case.networks
+        starts = other.arguments.starts
+        total += other.taught(starts) + (starts + 16) * sum(budgets) * other.case.networks
     benches = {}
     for distance in beside:
         for more, evaluations in (distance.screening.cost(), distance.cost(samples, 1)):
@@ -124,6 +125,7 @@ def main(words=None):
     parser.add_argument("--groups", type=lambda text: [g for g in GROUPS if g in text.split(",")], default=list(GROUPS))
     parser.add_argument("--siblings", type=lambda text: text.split(","), default=[],
                         help="folders of models; one with another case than --case as FOLDER@CASE")
+    parser.add_argument("--starts", type=int, default=256, help="to fit on")
     parser.add_argument("--scales", type=lambda text: text.split(","), default=["1", "2", "4"], help="of guidance")
     parser.add_argument("--case", type=case_of, default=Case(), help="what all have in common")
     add_options(parser)
