@@ -117,6 +117,8 @@ def cost(table, used, beside, samples):
         for more, evaluations in (distance.screening.cost(), distance.cost(samples, 1)):
             cells, total = cells + more, total + evaluations
         benches[distance.bench.key] = distance.bench
+    used_in = {bench.key: bench for bench, _, _ in used.values() if bench.key not in benches}
+    total += sum(bench.missing(samples, SEED) for bench in used_in.values())
     return cells, total + sum(converged_cost(bench, samples) for bench in benches.values())
 
 
@@ -125,6 +127,7 @@ def main(words=None):
     parser.add_argument("--groups", type=lambda text: [g for g in GROUPS if g in text.split(",")], default=list(GROUPS))
     parser.add_argument("--siblings", type=lambda text: text.split(","), default=[],
                         help="folders of models; one with another case than --case as FOLDER@CASE")
+    parser.add_argument("--alone", action="store_true", help="plans only, no classical solvers beside them")
     parser.add_argument("--starts", type=int, default=256, help="to fit on")
     parser.add_argument("--scales", type=lambda text: text.split(","), default=["1", "2", "4"], help="of guidance")
     parser.add_argument("--case", type=case_of, default=Case(), help="what all have in common")
@@ -134,7 +137,8 @@ def main(words=None):
             for bench, other, nfe in pairs(groups_of(arguments), arguments.nfe)}
     table = opened(arguments, TRANSFER, ("of_model", "of_network", "of_case", "grid"), ERRORS, list(used))
     benches = dict.fromkeys(bench for bench, _, _ in used.values())
-    beside = [Distance(bench, [nfe], solvers_for(bench, nfe)) for nfe in sorted(arguments.nfe) for bench in benches]
+    beside = [Distance(bench, [nfe], solvers_for(bench, nfe)) for nfe in sorted(arguments.nfe) for bench in benches
+              if not arguments.alone]
     if announce("transfer", *cost(table, used, beside, arguments.samples), arguments):
         run(table, used, beside, arguments.samples)
 
