@@ -20,9 +20,7 @@ Finished cells are in the CSV and are not measured again. Needs what scripts/sol
 import argparse
 import csv
 import json
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -42,15 +40,7 @@ def draw(program, cell, samples):
 
 
 def draw_plan(program, plan, samples):
-    with tempfile.TemporaryDirectory() as folder:
-        out, record = Path(folder) / "x.npy", Path(folder) / "record.json"
-        command = [program.path, "sample", program.model, "-n", samples, "--plan", plan, "--seed", SEED,
-                   "--microbatch", 32, "--quiet", "--threads", program.threads, "--model-cache",
-                   ROOT / "build" / "model-cache", "--json", record, "-o", out]
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-        if done.returncode:
-            return None, done.stderr.strip().removeprefix("driftless: ")
-        return np.load(out), json.loads(record.read_text())
+    return program.draw(samples, SEED, "--plan", plan)
 
 
 def best_classical(folder, nfe):

@@ -22,6 +22,7 @@ makes the page. Needs NumPy and OpenVINO for Python (both in build/venv) and the
 import argparse
 import csv
 import gzip
+import hashlib
 import json
 import subprocess
 import sys
@@ -102,29 +103,49 @@ STOCHASTIC = [
 ]
 
 
+def identity(model):
+    """A model's name, and eight digits that tell its network from others that have the name."""
+    if str(model).startswith("mixture:"):
+        path = name = Path(str(model).removeprefix("mixture:"))
+    else:
+        name, card = Path(model).resolve(), Path(model) / "model.json"
+        if not card.exists():
+            sys.exit(f"{model}: a folder with model.json is needed, or mixture:FILE")
+        path = name / json.loads(card.read_text())["network"]["file"]
+    return name.stem, hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+
+
 class Program:
     """The built program on one model."""
 
     def __init__(self, arguments):
         self.path, self.model, self.threads = arguments.program, arguments.model, arguments.threads
 
-    def run(self, cell, samples, seed):
+    def call(self, *words):
+        """What it says on standard output, None; or None and the sentence with which it refuses."""
+        done = subprocess.run([str(w) for w in (self.path, *words)], capture_output=True, text=True)
+        if done.returncode:
+            return None, done.stderr.strip().removeprefix("driftless: ")
+        return done.stdout, None
+
+    def draw(self, samples, seed, *words):
         """States [samples][...], the run record; or None and the sentence with which it refuses."""
-        solver, grid, nfe = cell
-        budget = ["--grid", grid, "--nfe", nfe] if nfe else []
         with tempfile.TemporaryDirectory() as folder:
             out, record = Path(folder) / "x.npy", Path(folder) / "record.json"
-            command = [self.path, "sample", self.model, "-n", samples, "--solver", solver, *budget,
-                       "--seed", seed, "--t-end", T_END, "--microbatch", 32, "--quiet", "--threads", self.threads,
-                       "--model-cache", ROOT / "build" / "model-cache", "--json", record, "-o", out]
-            done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-            if done.returncode:
-                return None, done.stderr.strip().removeprefix("driftless: ")
-            return np.load(out), json.loads(record.read_text())
+            _, why = self.call("sample", self.model, "-n", samples, "--seed", seed, *words, "--microbatch", 32,
+                               "--quiet", "--threads", self.threads, "--model-cache", ROOT / "build" / "model-cache",
+                               "--json", record, "-o", out)
+            return (None, why) if why else (np.load(out), json.loads(record.read_text()))
+
+    def run(self, cell, samples, seed):
+        solver, grid, nfe = cell
+        budget = ["--grid", grid, "--nfe", nfe] if nfe else []
+        return self.draw(samples, seed, "--solver", solver, *budget, "--t-end", T_END)
 
     def kept(self, cell, samples, seed):
-        """Converged samples: drawn once."""
-        path = ROOT / "build" / "solver-table" / f"{Path(self.model).name}-{cell[2]}-{samples}-{seed}.npy"
+        """Converged samples: drawn once for a network."""
+        name = "-".join(map(str, (*identity(self.model), cell[2], samples, seed)))
+        path = ROOT / "build" / "solver-table" / f"{name}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             x, why = self.run(cell, samples, seed)

@@ -13,7 +13,6 @@ import matplotlib
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "driftless"  # the same file every time
 import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import LogLocator  # noqa: E402
 
 from solver_page import save  # noqa: E402
 from times_table import SOLVERS  # noqa: E402
@@ -78,7 +77,7 @@ def plot(cells, path):
         axis.set_xticks(places, cells.times)
         axis.grid(alpha=0.3)
         axis.set_xlabel("T")
-    axes[0][0].yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    axes[0][0].yaxis.set_minor_locator(matplotlib.ticker.LogLocator(subs=(2, 3, 5)))
     for which in (axes[0][0].yaxis.set_major_formatter, axes[0][0].yaxis.set_minor_formatter):
         which("{x:.0f}")
     axes[0][0].set_ylabel("Fréchet distance of features to test images")
