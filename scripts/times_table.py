@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Shorter diffusion times on a real network: start time, start density, solver, evaluations.
 
-    build/venv/bin/python scripts/times_table.py [--nfe 3,5,10,20] [--starts LIST] [-o FOLDER] [--threads N]
+    build/venv/bin/python scripts/times_table.py [--nfe 3,5,10,20] [--starts LIST] [--seed N] [-o FOLDER] [--threads N]
 
 Writes times.csv to FOLDER (docs/results), a row a cell: 1000 samples from T by a solver, begun at
 
@@ -98,7 +98,7 @@ class Bench:
 
     def __init__(self, arguments):
         self.program, self.model, self.features = arguments.program, arguments.model, arguments.features
-        self.samples, self.threads = arguments.samples, arguments.threads
+        self.samples, self.threads, self.seed = arguments.samples, arguments.threads, arguments.seed
         self.folder = ROOT / "build" / "times-table" / str(self.samples)
         self.folder.mkdir(parents=True, exist_ok=True)
         pixels = idx(TEST, "images")
@@ -171,7 +171,7 @@ class Bench:
             out, record = Path(folder) / "x.npy", Path(folder) / "record.json"
             why = self.driftless("sample", self.model, "-n", self.samples, "--t-start", t, "--t-end", T_END,
                                  *self.begin(start, t, Path(folder)), "--solver", solver, "--grid", SOLVERS[solver],
-                                 "--nfe", nfe, "--seed", SEED, "--microbatch", 32, "--threads", self.threads, "--model-cache",
+                                 "--nfe", nfe, "--seed", self.seed, "--microbatch", 32, "--threads", self.threads, "--model-cache",
                                  ROOT / "build" / "model-cache", "--quiet", "--json", record, "-o", out)
             if why:
                 return None, why
@@ -185,7 +185,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "x.npy"
             for label in range(min(CLASSES, self.samples)):
-                self.must("prior", "sample", self.prior(start), "--label", label, "-n", self.samples, "--seed", SEED,
+                self.must("prior", "sample", self.prior(start), "--label", label, "-n", self.samples, "--seed", self.seed,
                           "--quiet", "-o", path)
                 out[label::CLASSES] = np.load(path).reshape(out.shape)[label::CLASSES]
         return out
@@ -216,7 +216,8 @@ def cells_of(arguments):
 
 
 def run(arguments):
-    table = Table(arguments.output, "times.csv", FIELDS, cells_of(arguments), KEY)
+    name = "times.csv" if arguments.seed == SEED else f"times-seed-{arguments.seed}.csv"
+    table = Table(arguments.output, name, FIELDS, cells_of(arguments), KEY)
     print(f"{len(table.cells)} cells, {table.cost(arguments.samples)} evaluations", file=sys.stderr)
     if not table.cells or arguments.cost:
         return
@@ -247,6 +248,7 @@ def parse(words=None):
     parser.add_argument("--starts", type=listed(STARTS), default=list(STARTS))
     parser.add_argument("--times", type=listed(TIMES), default=list(TIMES))
     parser.add_argument("--nfe", type=lambda text: [int(n) for n in text.split(",")], default=[3, 5, 10, 20])
+    parser.add_argument("--seed", type=int, default=SEED, help="another than 1 has a CSV of its own")
     parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all, fewest on a busy machine")
     parser.add_argument("--cost", action="store_true", help="print how much there is to do, and do nothing")
     parser.add_argument("-o", "--output", default=str(ROOT / "docs" / "results"))

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from solver_table import ROOT, Table
+from solver_table import ROOT, SEED, Table
 from times_table import Bench
 
 FIELDS = ["held_out_loss", "spent", "samples", "feature_distance", "pixel_median", "feature_median", "pixel_nearer"]
@@ -84,7 +84,7 @@ def main():
     parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all, fewest on a busy machine")
     parser.add_argument("-o", "--output", default=str(ROOT / "docs" / "results"))
     arguments = parser.parse_args()
-    arguments.model = None
+    arguments.model, arguments.seed = None, SEED
     run(arguments)
 
 
