@@ -171,8 +171,8 @@ class Bench:
             out, record = Path(folder) / "x.npy", Path(folder) / "record.json"
             why = self.driftless("sample", self.model, "-n", self.samples, "--t-start", t, "--t-end", T_END,
                                  *self.begin(start, t, Path(folder)), "--solver", solver, "--grid", SOLVERS[solver],
-                                 "--nfe", nfe, "--seed", self.seed, "--microbatch", 32, "--threads", self.threads, "--model-cache",
-                                 ROOT / "build" / "model-cache", "--quiet", "--json", record, "-o", out)
+                                 "--nfe", nfe, "--seed", self.seed, "--microbatch", 32, "--threads", self.threads,
+                                 "--model-cache", ROOT / "build" / "model-cache", "--quiet", "--json", record, "-o", out)
             if why:
                 return None, why
             return np.load(out), json.loads(record.read_text())["run"]["nfe"]
@@ -185,8 +185,8 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "x.npy"
             for label in range(min(CLASSES, self.samples)):
-                self.must("prior", "sample", self.prior(start), "--label", label, "-n", self.samples, "--seed", self.seed,
-                          "--quiet", "-o", path)
+                self.must("prior", "sample", self.prior(start), "--label", label, "-n", self.samples, "--seed",
+                          self.seed, "--quiet", "-o", path)
                 out[label::CLASSES] = np.load(path).reshape(out.shape)[label::CLASSES]
         return out
 
