@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Networks trained for short diffusion times beside one trained for all, at the same number of images seen.
 
-    build/venv/bin/python scripts/trained_times.py FOLDER [--nfe 20] [-o FOLDER] [--threads N]
+    build/venv/bin/python scripts/trained_times.py FOLDER [--nfe 20] [--times 0.3,0.5] [-o FOLDER] [--threads N]
 
 FOLDER holds exported networks (driftless_train export CHECKPOINT FOLDER/NAME) whose NAME is that of a
 configuration in train/configs. Their cards tell the images seen. Writes trained-times.csv, a row for each
@@ -36,10 +36,10 @@ def card_of(folder):
     return card["name"], int(seen[1]), card["t_max"]
 
 
-def cells_of(folders, nfe):
+def cells_of(folders, nfe, times=tuple(TIMES)):
     """{cell: folder}, the networks that have seen fewest first."""
     cards = sorted((card_of(f)[1], card_of(f)[0], f) for f in folders)
-    return {(name, str(images), t, start, SOLVER, nfe): folder for images, name, folder in cards for t in TIMES
+    return {(name, str(images), t, start, SOLVER, nfe): folder for images, name, folder in cards for t in times
             if card_of(folder)[2] >= float(t) for start in STARTS}
 
 
@@ -55,7 +55,7 @@ def held_out_loss(folder, t):
 
 def run(arguments):
     folders = sorted(p.parent for p in Path(arguments.folder).glob("*/model.json"))
-    cells = cells_of(folders, arguments.nfe)
+    cells = cells_of(folders, arguments.nfe, arguments.times)
     table = Table(arguments.output, "trained-times.csv", FIELDS, list(cells), KEY)
     print(f"{len(table.cells)} cells, {table.cost(arguments.samples)} evaluations, and 10 000 for each held-out loss",
           file=sys.stderr)
@@ -81,6 +81,7 @@ def main():
     parser.add_argument("--program", default=str(ROOT / "build" / "release" / "driftless"))
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--nfe", type=int, default=20)
+    parser.add_argument("--times", type=lambda text: text.split(","), default=list(TIMES), help="some of 0.3,0.5")
     parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all, fewest on a busy machine")
     parser.add_argument("-o", "--output", default=str(ROOT / "docs" / "results"))
     arguments = parser.parse_args()
