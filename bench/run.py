@@ -36,6 +36,11 @@ def cost_of(command):
     return time.perf_counter() - began, usage.ru_maxrss / 1024, output
 
 
+def widest_instructions():
+    flags = Path("/proc/cpuinfo").read_text()
+    return next((f for f in ("avx512_bf16", "avx512f", "avx2") if f in flags), "no AVX2")
+
+
 def spread(values):
     return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
@@ -43,10 +48,14 @@ def spread(values):
 class Bench:
     def __init__(self, build, venv, folder):
         self.build, self.python, self.folder = Path(build), Path(venv) / "bin" / "python", Path(folder)
-        self.page = []
+        self.page, self.aims = [], []
 
     def say(self, *lines):
         self.page += [*lines, ""]
+
+    def aim(self, what, aim, rounds):
+        """What was aimed at, beside the median of a ratio in all rounds."""
+        self.aims.append((what, aim, statistics.median(rounds)))
 
     def round(self, number, what):
         print(f"\rbench: {what}, round {number + 1} of {ROUNDS} ", end="", file=sys.stderr)
@@ -68,6 +77,12 @@ class Bench:
                     f"{spread([t[shape, solver] / o[shape, solver] for o, t in zip(ours, theirs)])} |"
                     if (shape, solver) in theirs[0] else "| |") for shape, solver in ours[0]))
 
+        for shape, aim in {"1x2": 20, "1x3x32x32": 20, "64x3x32x32": 10}.items():
+            solvers = [key for key in theirs[0] if key[0] == shape]
+            worst = min(solvers, key=lambda key: statistics.median(t[key] / o[key] for o, t in zip(ours, theirs)))
+            self.aim(f"a step at {shape}, least of the solvers (`{worst[1]}`)", aim,
+                     [t[worst] / o[worst] for o, t in zip(ours, theirs)])
+
     def traffic(self):
         rounds = []
         for i in range(ROUNDS):
@@ -79,6 +94,9 @@ class Bench:
                  *(f"| {rows[0]['numbers']} | {rows[0]['sources']} | {spread([r['sum_gb_s'] for r in rows])} | "
                    f"{spread([r['copy_gb_s'] for r in rows])} | "
                    f"{spread([r['sum_gb_s'] / r['copy_gb_s'] for r in rows])} |" for rows in zip(*rounds)))
+        for size in sorted({row["numbers"] for row in rounds[0]}, reverse=True):
+            shares = [[r["sum_gb_s"] / r["copy_gb_s"] for r in rows] for rows in zip(*rounds) if rows[0]["numbers"] == size]
+            self.aim(f"share of memcpy, arrays of {size} numbers, least", 0.7, min(shares, key=statistics.median))
 
     def export(self):
         """The network of the training state, as a model folder."""
@@ -95,26 +113,39 @@ class Bench:
                    "deis:kind=lograb,order=2", "--nfe", NFE, "--microbatch", 32, "--model-cache", cache, "-q",
                    "--json", "-", "-o", grid]
         peer = [self.python, ROOT / "bench" / "peer_sample.py", STATE, IMAGES, NFE, self.folder / "peer.png"]
-        cost_of(command)
-        cost_of(peer)
-        rate, whole, memory = ([], []), ([], []), ([], [])
+        sides = [command, peer] + ([[*command, "--precision", "bf16"]] if widest_instructions() == "avx512_bf16" else [])
+        for words in sides:
+            cost_of(words)
+        rate, whole, memory = ([[] for _ in sides] for _ in range(3))
         for i in range(ROUNDS):
             self.round(i, "samples")
-            for side, words in enumerate((command, peer)):
+            for side, words in enumerate(sides):
                 seconds, peak, output = cost_of(words)
                 result = json.loads(output)
-                rate[side].append(result["samples_per_second" if side == 0 else "images_per_second"])
+                rate[side].append(result["images_per_second" if words is peer else "samples_per_second"])
                 whole[side].append(seconds)
                 memory[side].append(peak)
-        table = [("images per second, loaded", *rate, False), ("whole process, seconds", *whole, True),
-                 ("peak memory, MiB", *memory, True)]
+        table = [("images per second, loaded", rate, 0, False), ("whole process, seconds", whole, 0, True),
+                 ("peak memory, MiB", memory, 0, True)]
+        if len(sides) > 2:
+            table.append(("images per second, loaded, driftless in bf16", rate, 2, False))
+        ratios = {name: [y / x if less else x / y for x, y in zip(values[ours], values[1])]
+                  for name, values, ours, less in table}
         self.say(f"## {IMAGES} images, {NFE} evaluations each",
                  "", "The network of `train/state` (2.08 M parameters, 28x28), ONNX in driftless (compiled network "
                  "in the cache), the same module in PyTorch with diffusers' DEISMultistepScheduler; two threads, "
-                 "float32, a PNG at the end. Ratio above 1: driftless is better.", "",
+                 "float32 but where bf16 is said, a PNG at the end. Ratio above 1: driftless is better.", "",
                  "| | driftless | PyTorch and diffusers | ratio |", "|---|---|---|---|",
-                 *(f"| {name} | {spread(a)} | {spread(b)} | "
-                   f"{spread([y / x if less else x / y for x, y in zip(a, b)])} |" for name, a, b, less in table))
+                 *(f"| {name} | {spread(values[ours])} | {spread(values[1])} | {spread(ratios[name])} |"
+                   for name, values, ours, _ in table))
+        for (name, rounds), aim in zip(ratios.items(), (2, 5, None, 3)):
+            if aim:
+                self.aim(name, aim, rounds)
+
+    def verdicts(self):
+        self.say("## What was aimed at", "", "| ratio | aim | measured | |", "|---|---|---|---|",
+                 *(f"| {what} | {aim} | {found:.3g} | {'met' if found >= aim else '**missed**'} |"
+                   for what, aim, found in self.aims))
 
     def heading(self):
         versions = "; ".join(
@@ -125,12 +156,10 @@ class Bench:
                                   (ROOT / "build" / "venv" / "bin" / "python", ("openvino",))))
         cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                     if line.startswith("model name")), platform.processor())
-        flags = Path("/proc/cpuinfo").read_text()
-        widest = next((f for f in ("avx512_bf16", "avx512f", "avx2") if f in flags), "no AVX2")
         ours = subprocess.run([self.build / "driftless", "version"], check=True, capture_output=True,
                               text=True).stdout.strip()
         self.say("# Benchmarks", "", f"Made by `make bench` on {time.strftime('%Y-%m-%d')}: {ours}, {versions}; {cpu}, "
-                 f"{os.cpu_count()} cores, {widest}. Each figure is the median of {ROUNDS} rounds in which both sides "
+                 f"{os.cpu_count()} cores, {widest_instructions()}. Each figure is the median of {ROUNDS} rounds in which both sides "
                  "ran in turns (least to largest in brackets); a ratio is the median of the rounds' ratios.")
 
 
@@ -139,7 +168,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(build, venv, folder)
         bench.heading()
-        for part in (bench.steps, bench.traffic, bench.samples):
+        for part in (bench.steps, bench.traffic, bench.samples, bench.verdicts):
             part()
             print("\r\033[K", end="", file=sys.stderr)
     Path(output).write_text("\n".join(bench.page))
