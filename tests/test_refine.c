@@ -127,22 +127,16 @@ static void test_gradient(void **state) {
         "objective=moments refine_times=1 history=1",
         "objective=features weight=3",
     };
-    dfl_model *model = mixture_of(THREE);
-    for (size_t i = 0; i < LENGTH(specs); i++) {
-        char spec[200];
-        snprintf(spec, sizeof spec, "steps=4 samples=60 held_out=1 refine=1 batch=13 ridge=1e-2 %s",
-                 specs[i]);
-        check_gradient(model, spec);
+    dfl_model *const models[] = {mixture_of(THREE), mixture_with(THREE, PHASE)};
+    for (size_t m = 0; m < LENGTH(models); m++) {
+        for (size_t i = 0; i < LENGTH(specs); i++) {
+            char spec[200];
+            snprintf(spec, sizeof spec,
+                     "steps=4 samples=60 held_out=1 refine=1 batch=13 ridge=1e-2 %s", specs[i]);
+            check_gradient(models[m], spec);
+        }
+        dfl_model_free(models[m]);
     }
-    dfl_model_free(model);
-    model = mixture_with(THREE, PHASE);
-    for (size_t i = 0; i < LENGTH(specs); i++) {
-        char spec[200];
-        snprintf(spec, sizeof spec, "steps=4 samples=60 held_out=1 refine=1 batch=13 ridge=1e-2 %s",
-                 specs[i]);
-        check_gradient(model, spec);
-    }
-    dfl_model_free(model);
 }
 
 /* J'J itself against central differences of the last states. And a direction moves the state

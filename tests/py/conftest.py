@@ -1,5 +1,6 @@
 """Fixtures of all Python tests: the built program and how to run it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -51,5 +52,16 @@ def run(program, tmp_path):
         if reported or unexpected or done.returncode < 0:
             pytest.fail(said, pytrace=False)
         return done
+
+    return call
+
+
+@pytest.fixture
+def fit(run, tmp_path):
+    """fit(model, *options): fits, gives the finished process and the plan."""
+
+    def call(model, *options, name="plan.json"):
+        done = run("fit", model, "-o", name, *options)
+        return done, json.loads((tmp_path / name).read_text())
 
     return call

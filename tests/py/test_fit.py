@@ -11,13 +11,9 @@ import time
 import numpy as np
 import pytest
 
-MIXTURE = {
-    "format": "driftless-mixture/1",
-    "weights": [0.5, 0.3, 0.2],
-    "means": [[1.2, -0.4], [-0.9, 0.8], [0.1, -1.5]],
-    "stds": [[0.25, 0.4], [0.3, 0.2], [0.15, 0.35]],
-    "card": {"t_min": 0.001},
-}
+from mixtures import THREE
+
+MIXTURE = THREE | {"card": {"t_min": 0.001}}
 
 
 @pytest.fixture
@@ -30,17 +26,6 @@ def mixture(tmp_path):
         return f"mixture:{path}"
 
     return write
-
-
-@pytest.fixture
-def fit(run, tmp_path):
-    """fit(model, *options): fits, gives the finished process and the plan."""
-
-    def call(model, *options, name="plan.json"):
-        done = run("fit", model, "-o", name, *options)
-        return done, json.loads((tmp_path / name).read_text())
-
-    return call
 
 
 @pytest.fixture

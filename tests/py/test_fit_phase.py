@@ -6,12 +6,8 @@ import re
 import numpy as np
 import pytest
 
-MIXTURE = {
-    "format": "driftless-mixture/1",
-    "weights": [0.5, 0.3, 0.2],
-    "means": [[1.2, -0.4], [-0.9, 0.8], [0.1, -1.5]],
-    "stds": [[0.25, 0.4], [0.3, 0.2], [0.15, 0.35]],
-}
+from mixtures import THREE
+
 CARD = {"process": "psld:numerical_eps=0", "state_components": 2, "prediction_type": "epsilon", "t_min": 0.001}
 QUIET = ("-n", 50, "-q", "--compare", "none")
 
@@ -23,21 +19,10 @@ def mixture(tmp_path):
     def write(labels=None, **changes):
         path = tmp_path / "mixture.json"
         more = {} if labels is None else {"labels": labels}
-        path.write_text(json.dumps(MIXTURE | more | {"card": CARD | changes}))
+        path.write_text(json.dumps(THREE | more | {"card": CARD | changes}))
         return f"mixture:{path}"
 
     return write
-
-
-@pytest.fixture
-def fit(run, tmp_path):
-    """fit(model, *options): fits, gives the finished process and the plan."""
-
-    def call(model, *options, name="plan.json"):
-        done = run("fit", model, "-o", name, *options)
-        return done, json.loads((tmp_path / name).read_text())
-
-    return call
 
 
 @pytest.fixture

@@ -9,13 +9,9 @@ import time
 import numpy as np
 import pytest
 
-MIXTURE = {
-    "format": "driftless-mixture/1",
-    "weights": [0.5, 0.3, 0.2],
-    "means": [[1.2, -0.4], [-0.9, 0.8], [0.1, -1.5]],
-    "stds": [[0.25, 0.4], [0.3, 0.2], [0.15, 0.35]],
-    "card": {"t_min": 0.001},
-}
+from mixtures import THREE
+
+MIXTURE = THREE | {"card": {"t_min": 0.001}}
 
 
 @pytest.fixture

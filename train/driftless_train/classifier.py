@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn import functional as F
 
-from .net import FourierTime
+from .net import FourierTime, Norm
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Stage(nn.Module):
     def __init__(self, cin, cout, kernel, stride, config):
         super().__init__()
         self.conv = nn.Conv2d(cin, cout, kernel, stride=stride, padding=kernel // 2)
-        self.norm = nn.GroupNorm(config.groups, cout)
+        self.norm = Norm(config.groups, cout)
         self.modulate = nn.Linear(config.embedding, 2 * cout) if config.noise else None
 
     def forward(self, x, embedding=None):
