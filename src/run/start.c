@@ -244,8 +244,8 @@ dfl_status start_time_of_prior(const char *path, const char *spec, bool *fitted,
 
 dfl_status start_state(const start_law *s, const start_key *key, start_normals normals, void *user,
                        double *x) {
-    const int64_t label =
-        s->at && key->label >= 0 && key->label < prior_classes(s->at) ? key->label : -1;
+    const bool of_class = s->clean && key->label >= 0 && key->label < prior_classes(s->clean);
+    const int64_t label = of_class ? key->label : -1;
     if (s->flow) return start_map_state(s, label, key->sample, normals, user, x);
     return prior_draw_of(s->at, label, key->seed, key->sample, x);
 }
