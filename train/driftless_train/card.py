@@ -10,8 +10,11 @@ from .phase import NUMERICAL_EPS
 from .process import TIME_SCALE
 
 
-def write(folder, config, network, shape, step, images_seen):
-    """Write folder/model.json for the network file `network` inside it."""
+def write(folder, config, network, shape, step, images_seen, moments=None):
+    """Write folder/model.json for the network file `network` inside it; moments: (mean, deviation)
+    of the data. A classifier that an older card there names stays, if the process is the same."""
+    path = Path(folder) / "model.json"
+    old = json.loads(path.read_text()) if path.exists() else {}
     card = {
         "format": "driftless-model/1",
         "name": config.name,
@@ -27,7 +30,7 @@ def write(folder, config, network, shape, step, images_seen):
         "preconditioning": ({"type": "edm", "sigma_data": config.process.sigma_data}
                             if config.prediction == "edm" else "none"),
         **times(config.process),
-        "sample": {"shape": noise_shape(config, (1, *shape))[1:], "range": [-1.0, 1.0]},
+        "sample": {"shape": list(noise_shape(config, (1, *shape))[1:]), "range": [-1.0, 1.0]},
     }
     if config.process.type == "psld":
         card["state_components"] = 2
@@ -36,11 +39,15 @@ def write(folder, config, network, shape, step, images_seen):
         card["classes"] = {"count": config.net.classes, "null": config.net.classes}
         if config.data.dataset == "fashion-mnist":
             card["classes"]["names"] = list(FASHION_NAMES)
+    if moments:
+        card["moments"] = {"mean": round(moments[0], 6), "std": round(moments[1], 6)}
+    if "classifier" in old and all(old.get(k) == card[k] for k in ("process", "time_map", "sample")):
+        card["classifier"] = old["classifier"]
     card["license"] = "Apache-2.0"
     if config.data.dataset == "fashion-mnist":
         card["data"] = "Fashion-MNIST (MIT)"
     card["training"] = f"{step} steps, {images_seen} images seen, averaged weights"
-    (Path(folder) / "model.json").write_text(json.dumps(card, indent=2) + "\n")
+    path.write_text(json.dumps(card, indent=2) + "\n")
     return card
 
 

@@ -181,7 +181,8 @@ def export(arguments):
         worst = exporter.export_jvp(*exporter.denoiser(state), arguments.folder, shape)
     else:
         worst = exporter.export(state, arguments.folder, shape, arguments.half,
-                                batch=arguments.batch)
+                                batch=arguments.batch,
+                                moments=data.load(config.data, train=True).moments())
     return _agreement(arguments.folder, worst,
                       exporter.TOLERANCE_HALF if arguments.half else exporter.TOLERANCE)
 

@@ -30,6 +30,13 @@ class Images:
         """Images [k, c, h, w] float32 in [-1, 1] and labels [k]."""
         return self.pixels[index].float() / 127.5 - 1, self.labels[index]
 
+    def moments(self):
+        """(mean, standard deviation) over images and pixels, in [-1, 1]."""
+        counts = torch.bincount(self.pixels.flatten(), minlength=256).double()
+        values = torch.arange(256, dtype=torch.float64) / 127.5 - 1
+        mean = float(counts @ values / counts.sum())
+        return mean, float((counts @ (values - mean) ** 2 / counts.sum()).sqrt())
+
 
 def load(config, train):
     """The training (train=True) or held-out part of the configured data set."""

@@ -24,11 +24,11 @@ def denoiser(state):
     return kind(body, config).eval().requires_grad_(False), config
 
 
-def export(state, folder, shape, half=False, check=True, batch=None):
+def export(state, folder, shape, half=False, check=True, batch=None, moments=None):
     """Write folder/network.onnx and model.json. half: weights stored as float16 (size halves).
 
-    batch: of a graph for this batch size only. Returns the largest round-trip difference, or
-    None where no ONNX runtime is installed.
+    batch: of a graph for this batch size only; moments: mean and deviation of the data, for the
+    card. Returns the largest round-trip difference, or None where no ONNX runtime is installed.
     """
     model, config = denoiser(state)
     folder = Path(folder)
@@ -38,7 +38,7 @@ def export(state, folder, shape, half=False, check=True, batch=None):
     if half:
         store_half(path)
     card.write(folder, config, path.name, shape, state["step"],
-               state["step"] * config.train.batch)
+               state["step"] * config.train.batch, moments)
     return graph.difference(model, path, inputs, batch) if check else None
 
 

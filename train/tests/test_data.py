@@ -32,6 +32,8 @@ def test_fashion_files(tmp_path):
     pixels, _ = read.take(torch.tensor([0]))
     assert pixels.dtype == torch.float32 and float(pixels[0, 0, 9, 3]) == 1.0
     assert float(pixels[0, 0, 0, 0]) == -1.0
+    every = read.take(slice(None))[0].double()
+    assert read.moments() == pytest.approx((float(every.mean()), float(every.std(correction=0))), abs=1e-6)
 
 
 def test_truncated_file_is_named(tmp_path):

@@ -49,6 +49,18 @@ def test_card_and_graph_agree(make, tmp_path):
     assert card["classes"] == {"count": 4, "null": 4}
 
 
+def test_a_card_keeps_its_classifier_while_the_process_stays(make, tmp_path):
+    path = tmp_path / "model.json"
+    export.export(state(make()), tmp_path, SHAPE, check=False, moments=(0.25, 0.5))
+    card = json.loads(path.read_text())
+    assert card["moments"] == {"mean": 0.25, "std": 0.5}
+    path.write_text(json.dumps({**card, "classifier": {"file": "classifier.onnx"}}))
+    export.export(state(make()), tmp_path, SHAPE, check=False)
+    assert json.loads(path.read_text())["classifier"] == {"file": "classifier.onnx"}
+    export.export(state(make("flow_prediction", {"type": "rectified_flow", "t_min": 1e-3})), tmp_path, SHAPE, check=False)
+    assert "classifier" not in json.loads(path.read_text())
+
+
 @pytest.mark.parametrize("prediction,process,entry", [
     ("epsilon", {"type": "vp_discrete", "beta_min": 1e-4, "beta_max": 0.02, "t_min": 0.0},
      {"type": "linear", "scale": 1000.0, "offset": -1.0, "dtype": "int64", "rank": 1}),
