@@ -56,6 +56,8 @@ def parser():
     add.add_argument("--samples", type=int, default=2000)
     add.add_argument("--sampler", default="--solver deis:order=2 --nfe 50",
                      help="options of `driftless eval` (default: %(default)s)")
+    add.add_argument("--start", default="", metavar="OPTIONS", help="where every run begins, as in"
+                     " \"--prior FILE --t-start 0.3\" (default: noise)")
     _machine_options(add)
 
     add = verbs.add_parser("wrap", help="export any PyTorch module that has a card")
@@ -206,7 +208,8 @@ def pack(arguments):
 def write_page(arguments):
     """Write the page of a model."""
     measure = page.Measure(arguments.program, arguments.reference, arguments.features,
-                           arguments.samples, arguments.sampler.split(), arguments.threads)
+                           arguments.samples, arguments.sampler.split(),
+                           arguments.start.split(), arguments.threads)
     page.write(load(arguments.run), arguments.run, arguments.folder, measure)
     print(arguments.folder / "README.md")
     return 0

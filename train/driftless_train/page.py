@@ -24,11 +24,12 @@ PROCESSES = {
 
 
 class Measure:
-    """What `driftless` says of a model. sampler: its options for the distance, a list of words."""
+    """What `driftless` says of a model. Lists of words: sampler, its options for the distance; start,
+    those that say where every run begins."""
 
-    def __init__(self, program, reference, features, samples, sampler, threads=None):
+    def __init__(self, program, reference, features, samples, sampler, start=(), threads=None):
         self.program, self.reference, self.features = program, reference, features
-        self.samples, self.sampler = samples, sampler
+        self.samples, self.sampler, self.start = samples, [*start, *sampler], start
         self.threads = ["--threads", threads] if threads else []
 
     def run(self, *words):
@@ -51,9 +52,10 @@ class Measure:
             return json.loads(record.read_text())["metrics"]["fid"]["value"]
 
     def grid(self, folder, path):
-        """A picture of samples at few evaluations."""
-        self.run("sample", folder, "-n", PICTURES, "--solver", "auto", "--nfe", NFE, "--quiet",
-                 *self.threads, "-o", path)
+        """A picture of samples at few evaluations; the options that say so."""
+        words = ["-n", PICTURES, *self.start, "--solver", "auto", "--nfe", NFE]
+        self.run("sample", folder, *words, "--quiet", *self.threads, "-o", path)
+        return " ".join(map(str, words))
 
 
 def write(state, run, folder, measure):
@@ -65,10 +67,10 @@ def write(state, run, folder, measure):
     run, folder = Path(run), Path(folder)
     score = evaluate.judge(evaluate.onnx_runner(folder / "network.onnx"), config,
                            data.load(config.data, train=False), quiet=True)
-    measure.grid(folder, folder / "samples.png")
+    drawn = measure.grid(folder, folder / "samples.png")
     count = sum(p.numel() for p in state["ema"].values())
     lines = [*head(config, count, folder), *figures(score, measure, folder),
-             *training(state, config), *pictures(folder)]
+             *training(state, config), *pictures(folder, drawn)]
     page = folder / "README.md"
     kept = page.read_text().partition(REMARKS)[1:] if page.exists() else ()
     page.write_text("\n".join(lines) + "\n" + "".join(kept))
@@ -119,8 +121,8 @@ def training(state, config):
             "", "![training loss](loss.svg)", ""]
 
 
-def pictures(folder):
+def pictures(folder, options):
     """The grid of samples."""
     return ["## Samples", "",
-            f"`driftless sample models/{folder.name} -n {PICTURES} --solver auto --nfe {NFE} -o samples.png`:",
+            f"`driftless sample models/{folder.name} {options} -o samples.png`:",
             "", "![samples](samples.png)"]
