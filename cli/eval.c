@@ -12,6 +12,7 @@
 #include "output.h"
 #include "shipped.h"
 #include "spec.h"
+#include "start.h"
 #include "stop.h"
 
 static int run_eval(const args *a);
@@ -33,6 +34,7 @@ static const arg_row rows[] = {
     {0, "json", NULL, "FILE", NULL, "save a record; - writes it to standard output", ARG_FILE, 0,
      0},
     SPEC_ROWS,
+    START_ROWS,
     {0, "plan", NULL, "FILE", NULL, "draw by this plan (JSON) in place of the options above",
      ARG_FILE, 0, 0},
     {'s', "seed", NULL, "S", "0", "seed of all random numbers of a model", ARG_INT, 0, 9e18},
@@ -126,6 +128,7 @@ static dfl_status read_settings(eval_job *j) {
     if (a->noperands > 1) return fail(DFL_E_ARG, "eval has no place for \"%s\"", a->operand[1]);
     TRY(read_metrics(j));
     TRY(read_range(j));
+    TRY(start_refuse(j->args));
     return check_outputs(j);
 }
 

@@ -11,6 +11,7 @@
 #include "open.h"
 #include "shipped.h"
 #include "spec.h"
+#include "start.h"
 #include "stop.h"
 #include "study/stored.h"
 
@@ -36,6 +37,8 @@ static dfl_status refuse_sampler(const args *a) {
     if (status == DFL_OK && (spec.len > 0 || arg_given(a, "tuned")))
         status = fail(DFL_E_ARG, "options of a sampler go with model:FOLDER only");
     text_free(&spec);
+    if (status == DFL_OK && start_given(a))
+        status = fail(DFL_E_ARG, "--%s goes with model:FOLDER only", start_given(a));
     for (size_t i = 0; i < sizeof others / sizeof *others && status == DFL_OK; i++)
         if (arg_given(a, others[i]))
             status = fail(DFL_E_ARG, "--%s goes with model:FOLDER only", others[i]);
@@ -56,6 +59,7 @@ static dfl_status make_plan(eval_job *j) {
         status = read_plan(j);
     } else {
         status = spec_make(j->args, &made.spec);
+        if (status == DFL_OK) status = start_time(j->args, j->model, &made.spec);
         if (status == DFL_OK) status = spec_compile(j->args, j->model, &made);
         j->plan = made.plan;
     }
@@ -71,6 +75,31 @@ static int watch(void *user, double pictures) {
     return 0;
 }
 
+static dfl_status draw_pictures(eval_job *j) {
+    const args *const a = j->args;
+    text start = {0}, name = {0};
+    text_add(&start, "%s", "");
+    text_add(&name, "%s", "");
+    start_options(a, ",", &start);
+    dfl_status status = start_name(a, &name);
+    if (start.failed) status = fail_memory();
+    const drawn_wish wish = {
+        .model = j->model,
+        .plan = j->plan,
+        .seed = arg_given(a, "seed") ? (uint64_t)arg(a, "seed")->integer : 0,
+        .first = arg_given(a, "first") ? (uint64_t)arg(a, "first")->integer : 0,
+        .count = arg_given(a, "count") ? (size_t)arg(a, "count")->integer : DRAWN,
+        .batch = arg_given(a, "batch") ? (size_t)arg(a, "batch")->integer : 64,
+        .start = start.data,
+        .start_name = name.data,
+        .watch = watch,
+        .user = j};
+    if (status == DFL_OK) status = pictures_drawn(&wish, &j->made.pictures);
+    text_free(&start);
+    text_free(&name);
+    return status;
+}
+
 static dfl_status open_drawn(eval_job *j, const char *folder) {
     const args *const a = j->args;
     text options = {0};
@@ -82,16 +111,7 @@ static dfl_status open_drawn(eval_job *j, const char *folder) {
     TRY(status);
     TRY(guide_model(a, &j->model));
     TRY(make_plan(j));
-    const drawn_wish wish = {
-        .model = j->model,
-        .plan = j->plan,
-        .seed = arg_given(a, "seed") ? (uint64_t)arg(a, "seed")->integer : 0,
-        .first = arg_given(a, "first") ? (uint64_t)arg(a, "first")->integer : 0,
-        .count = arg_given(a, "count") ? (size_t)arg(a, "count")->integer : DRAWN,
-        .batch = arg_given(a, "batch") ? (size_t)arg(a, "batch")->integer : 64,
-        .watch = watch,
-        .user = j};
-    return pictures_drawn(&wish, &j->made.pictures);
+    return draw_pictures(j);
 }
 
 /* ---- sides ----------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include "open.h"
 #include "spec.h"
+#include "start.h"
 #include "stop.h"
 #include "study/stored.h"
 #include "study/study.h"
@@ -38,16 +39,7 @@ static const arg_row rows[] = {
     {0, "microbatch", NULL, "B", "16", "samples per network call", ARG_INT, 1, 4096},
     {0, "model-cache", NULL, "DIR", NULL, "keep compiled networks in this folder", ARG_FILE, 0, 0},
     {0, "init", NULL, "FILE", NULL, "start from the states in this .npy", ARG_FILE, 0, 0},
-    {0, "prior", NULL, "PATH", "noise",
-     "density that starts come from, for --t-start below 1 (or where it was fitted): a file, or "
-     "the "
-     "folder of a flow",
-     ARG_FILE, 0, 0},
-    {0, "prior-map", NULL, "draw|flow", "draw",
-     "draw from it, or map noise by the flow of one Gaussian (or one a class)", ARG_CHOICE, 0, 0},
-    {0, "data-moments", NULL, "FILE", NULL,
-     "mean mu and covariance sigma of the data, .npz: to measure the start, or to map by", ARG_FILE,
-     0, 0},
+    START_ROWS,
     {0, "noise", NULL, "FILE", NULL, "take random numbers from this .npz", ARG_FILE, 0, 0},
     {0, "save-noise", NULL, "FILE", NULL, "save the random numbers as .npz", ARG_FILE, 0, 0},
     {0, "trajectory", NULL, "FILE", NULL, "save the states of all steps as .npz", ARG_FILE, 0, 0},
@@ -90,6 +82,9 @@ static dfl_status read_settings(job *j) {
     const char *dtype = job_text(j, "dtype");
     j->dtype = dtype && strcmp(dtype, "float64") == 0 ? DFL_FLOAT64 : DFL_FLOAT32;
     j->type = j->dtype == DFL_FLOAT64 ? ARRAY_F64 : ARRAY_F32;
+    if (arg_given(j->args, "init") && start_given(j->args))
+        return fail(DFL_E_ARG, "--%s cannot stand beside --init, which gives the start states",
+                    start_given(j->args));
     TRY(start_refuse(j->args));
     if (arg_given(j->args, "plan")) return spec_refuse(j->args, "plan");
     if (arg_given(j->args, "force"))
@@ -215,6 +210,10 @@ static dfl_status make_plan(job *j) {
     return DFL_OK;
 }
 
+static dfl_status choose_time(job *j) {
+    return start_time(j->args, j->model, &j->spec);
+}
+
 /* ---- stages: after the run ------------------------------------------------------------------- */
 
 static dfl_status write_outputs(job *j) {
@@ -256,7 +255,7 @@ static const struct {
 } stages[] = {{read_settings, CODE_BY_STATUS}, {check_outputs, CODE_BY_STATUS},
               {read_inputs, CODE_FAILURE},     {check_model_options, CODE_BY_STATUS},
               {load_model, CODE_MODEL},        {choose_class, CODE_BY_STATUS},
-              {start_time, CODE_BY_STATUS},    {make_plan, CODE_BY_STATUS},
+              {choose_time, CODE_BY_STATUS},   {make_plan, CODE_BY_STATUS},
               {job_prepare, CODE_BY_STATUS},   {start_tell, CODE_BY_STATUS},
               {job_draw, CODE_BY_STATUS},      {write_outputs, CODE_FAILURE},
               {write_record, CODE_FAILURE},    {print_summary, CODE_FAILURE}};

@@ -70,11 +70,7 @@ dfl_status adaptive_summary(const job *j, text *out);
 int job_components(const job *j);
 double job_model_seconds(const job *j);
 
-/* start.c: options of the start that contradict others; the time that a prior was fitted at, into the
-   specification; what is known of the
-   mismatch, on standard error, and its part of the record. */
-dfl_status start_refuse(const args *a);
-dfl_status start_time(job *j);
+/* start.c: what is known of the mismatch, on standard error, and its part of the record. */
 dfl_status start_tell(job *j);
 dfl_status start_record(const job *j, json_t **out);
 

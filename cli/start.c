@@ -2,6 +2,7 @@
    before anything is sampled how far the start is from the law of the data at that time. */
 #include <stdio.h>
 
+#include "prior/prior.h"
 #include "run/run.h"
 #include "sample.h"
 #include "spec.h"
@@ -10,11 +11,13 @@
 
 static const char *const options[] = {"prior", "prior-map", "data-moments"};
 
-dfl_status start_refuse(const args *a) {
+const char *start_given(const args *a) {
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        if (arg_given(a, options[i]) && arg_given(a, "init"))
-            return fail(DFL_E_ARG, "--%s cannot stand beside --init, which gives the start states",
-                        options[i]);
+        if (arg_given(a, options[i])) return options[i];
+    return NULL;
+}
+
+dfl_status start_refuse(const args *a) {
     if (arg_given(a, "prior-map") && !arg_given(a, "prior") && !arg_given(a, "data-moments"))
         return fail(DFL_E_ARG, "--prior-map needs --prior or, for flow, --data-moments");
     return DFL_OK;
@@ -27,6 +30,20 @@ void start_options(const args *a, const char *before, text *out) {
         text_add(out, "%s%s=", before, keys[i]);
         opt_quote(out, arg(a, options[i])->text);
     }
+}
+
+dfl_status start_name(const args *a, text *out) {
+    char hex[DIGEST_HEX];
+    if (arg_given(a, "prior")) {
+        TRY(prior_digest(arg(a, "prior")->text, hex));
+        text_add(out, " prior %s", hex);
+    }
+    if (arg_given(a, "data-moments")) {
+        TRY(digest_file(arg(a, "data-moments")->text, hex));
+        text_add(out, " data-moments %s", hex);
+    }
+    if (arg_given(a, "prior-map")) text_add(out, " prior-map %s", arg(a, "prior-map")->text);
+    return out->failed ? fail_memory() : DFL_OK;
 }
 
 static const start_law *law_of(const job *j) {
@@ -57,18 +74,18 @@ dfl_status start_say(const start_law *law) {
 
 /* A prior that was fitted at one time is good there only: so that is where the run begins, unless
    another time was asked for. */
-dfl_status start_time(job *j) {
-    const char *file = job_text(j, "prior"), *spec = job_text(j, "process");
+dfl_status start_time(const args *a, const dfl_model *model, text *spec) {
+    const char *file = arg(a, "prior")->text, *law = arg(a, "process")->text;
     dfl_status status;
     bool fitted;
     double t;
-    if (!file || arg_given(j->args, "t-start") || arg_given(j->args, "plan")) return DFL_OK;
-    if (spec_is_auto(j->args, &status)) return status;
-    TRY(start_time_of_prior(file, spec ? spec : j->model->card.process, &fitted, &t));
+    if (!file || arg_given(a, "t-start") || arg_given(a, "plan")) return DFL_OK;
+    if (spec_is_auto(a, &status)) return status;
+    TRY(start_time_of_prior(file, law ? law : model->card.process, &fitted, &t));
     if (!fitted) return DFL_OK;
-    text_add(&j->spec, "%st_start=%.17g", j->spec.len ? " " : "", t);
-    if (j->spec.failed) return fail_memory();
-    if (!arg_given(j->args, "quiet"))
+    text_add(spec, "%st_start=%.17g", spec->len ? " " : "", t);
+    if (spec->failed) return fail_memory();
+    if (!arg_given(a, "quiet"))
         fprintf(stderr, "driftless: T = %.6g, where %s was fitted\n", t, file);
     return DFL_OK;
 }

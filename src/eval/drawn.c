@@ -46,12 +46,12 @@ static void drawn_free(picture_source *self) {
     free(s->pixels);
 }
 
-/* Of plan, network with its guidance, and seed. */
+/* Of plan, network with its guidance, seed, and where samples start. */
 static dfl_status digest(drawn_source *s) {
     char model[DIGEST_HEX];
     text t = {0};
     TRY(model_identify(s->wish.model, model));
-    text_add(&t, "%s %llu ", model, (unsigned long long)s->wish.seed);
+    text_add(&t, "%s %llu%s ", model, (unsigned long long)s->wish.seed, s->wish.start_name);
     plan_write(s->wish.plan, &t);
     const dfl_status status = t.failed ? fail_memory() : DFL_OK;
     if (status == DFL_OK) digest_bytes(t.data, t.len, s->base.digest);
@@ -71,11 +71,13 @@ static dfl_status prepare(drawn_source *s) {
     s->pixels = mem_array(s->wish.batch, dim);
     if (!s->samples || !s->pixels) return fail_memory();
     TRY(digest(s));
-    text_add(&options, "seed=%llu,batch=%zu", (unsigned long long)s->wish.seed, s->wish.batch);
+    text_add(&options, "seed=%llu,batch=%zu%s", (unsigned long long)s->wish.seed, s->wish.batch,
+             s->wish.start);
     const dfl_status status = options.failed
                                   ? fail_memory()
                                   : dfl_run_new(s->wish.plan, s->wish.model, options.data, &s->run);
     text_free(&options);
+    s->wish.start = s->wish.start_name = NULL; /* not kept by whoever asked */
     TRY(status);
     if (s->wish.watch) dfl_run_observe(s->run, observe, s);
     text_add(&s->base.what, "samples of model %s, %zu evaluations each",

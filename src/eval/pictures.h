@@ -46,6 +46,8 @@ typedef struct {
     const dfl_plan *plan;
     uint64_t seed, first;
     size_t count, batch;
+    const char *start, *start_name; /* ",prior=FILE...": options of the run, "" for none; what tells
+                                       these starts from others */
     int (*watch)(void *user, double pictures); /* told how far each step came; not 0 ends the run */
     void *user;
 } drawn_wish;

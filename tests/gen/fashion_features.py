@@ -1,4 +1,4 @@
-"""Makes tests/data/fashion-features.npz, the statistics that tests/py/test_quality.py compares with.
+"""Makes tests/data/fashion-features.npz, the statistics that tests/py/fashion.py compares with.
 
     fashion_features.py [FOLDER] DATA_FOLDER
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "py"))
-from test_quality import COMPONENTS, COUNT, distance, features, raw_features  # noqa: E402
+from fashion import COMPONENTS, COUNT, distance, features, raw_features  # noqa: E402
 
 
 def main():

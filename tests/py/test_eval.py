@@ -225,6 +225,25 @@ def test_model_as_its_samples(evaluate, run, tmp_path, make_model):
     assert evaluate(model, "-n", 50, *sampler[:-1], 6, "--ref", "ref.npz")["metrics"] != saved["metrics"]
 
 
+def test_model_that_begins_in_a_prior(evaluate, run, tmp_path, make_model):
+    """As the samples that are saved from the same start; another start is another run."""
+    model = make_model(28)
+    for name, mean in (("low", -0.5), ("high", 0.5)):
+        np.savez(tmp_path / f"{name}.npz", format=np.frombuffer(b"driftless-prior/1", np.uint8),
+                 kind=np.frombuffer(b"diag", np.uint8), state=[1.0, 0.0], weights=[1.0],
+                 means=np.full((1, 784), mean), variances=np.full((1, 784), 0.04))
+    np.savez(tmp_path / "ref.npz", arr_0=pictures(50, 2))
+    found = []
+    for start in (["--prior", "low.npz"], ["--prior", "high.npz"], []):
+        sampler = ["-n", 50, "--solver", "ddim", "--steps", 3, "--t-start", 0.3, *start]
+        run("sample", model.removeprefix("model:"), *sampler, "-o", "saved.npz", "-q")
+        drawn = evaluate(model, *sampler, "--ref", "ref.npz")
+        assert drawn["metrics"] == evaluate("saved.npz", "--ref", "ref.npz")["metrics"]
+        found.append((drawn["metrics"]["fid"]["value"], drawn["generated"]["digest"]))
+    for column in zip(*found):
+        assert len(set(column)) == 3
+
+
 @pytest.mark.skipif(not FASHION.is_dir(), reason="dataset-fashion-mnist is not installed")
 def test_real_against_real(evaluate, tmp_path):
     """Real pictures are near other real ones, as near as the floor says; noise is far."""
@@ -381,6 +400,8 @@ def test_refusals(run, tmp_path, classifier):
         (["a.npy", *ref, "--range", "1"], USAGE, "--range"),
         (["a.npy", *ref, "--range", "1,-1"], USAGE, "--range"),
         (["a.npy", *ref, "--nfe", 5], USAGE, "model:FOLDER only"),
+        (["a.npy", *ref, "--prior", "p.npz"], USAGE, "--prior goes with model:FOLDER only"),
+        (["model:x", *ref, "--prior-map", "flow"], USAGE, "--prior-map needs --prior"),
         (["a.npy", *ref, "--seed", 5], USAGE, "--seed goes with model"),
         (["a.npy", *ref, "-o", "x.npz", "--json", "x.npz"], USAGE, "already another output"),
         (["a.npy", *ref, "-o", "nowhere/x.npz"], FAILURE, "does not exist"),

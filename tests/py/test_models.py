@@ -1,0 +1,62 @@
+"""Every shipped network: its folder is complete, the doctor finds nothing, and 64 pictures of 10 evaluations
+look like its data. All of them draw Fashion-MNIST; bounds are fashion.py's, real pictures at 0.91 to 1.63.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fashion
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+FOLDERS = sorted(path.parent.name for path in MODELS.glob("*/model.json"))
+BOUND = 3.0
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return fashion.reference()
+
+
+@pytest.fixture
+def card():
+    return lambda name: json.loads((MODELS / name / "model.json").read_text())
+
+
+def test_their_size():
+    """A clone and an installation have them all."""
+    assert sum(path.stat().st_size for path in MODELS.rglob("*") if path.is_file()) < 40e6
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_page(name, card):
+    """Licence, data and training are told, and what the page shows is there."""
+    assert {"license", "data", "training"} <= set(card(name))
+    page = (MODELS / name / "README.md").read_text()
+    for file in ("samples.png", "loss.csv", "loss.svg"):
+        assert file in page and (MODELS / name / file).is_file()
+    assert "Held-out loss" in page and card(name)["license"] in page
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_doctor(run, name):
+    told = run("doctor", MODELS / name)
+    assert "fine" in told.stdout and "warning" not in told.stdout + told.stderr
+
+
+def start(card):
+    """Networks of shorter times begin at the largest of theirs, from a density."""
+    return [] if card["t_max"] > 0.9 else ["--prior", MODELS / "fashion-prior" / "prior.npz"]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_pictures(run, name, card, reference, tmp_path):
+    run("sample", MODELS / name, "-n", fashion.COUNT, "--solver", "auto", "--nfe", 10, *start(card(name)), "-q",
+        "-o", tmp_path / "x.npy")
+    images = np.load(tmp_path / "x.npy")
+    assert images.shape == (fashion.COUNT, 1, 28, 28)
+    found = fashion.distance(images[:, 0].astype(float), reference)
+    print(f"{name}: {found:.2f}")
+    assert found < BOUND
