@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-STATE = ROOT / "train" / "state" / "fashion-vp.pt.xz"
 ROUNDS, PASSES, IMAGES, NFE = 5, 5, 64, 10
 
 
@@ -98,21 +97,13 @@ class Bench:
             shares = [[r["sum_gb_s"] / r["copy_gb_s"] for r in rows] for rows in zip(*rounds) if rows[0]["numbers"] == size]
             self.aim(f"share of memcpy, arrays of {size} numbers, least", 0.7, min(shares, key=statistics.median))
 
-    def export(self):
-        """The network of the training state, as a model folder."""
-        model = self.folder / "model"
-        environment = dict(os.environ, PYTHONPATH=str(ROOT / "train"))
-        subprocess.run([self.python, "-m", "driftless_train", "export", STATE, model], check=True,
-                       env=environment, stdout=subprocess.DEVNULL)
-        return model
-
     def samples(self):
-        model, cache = self.export(), self.folder / "cache"
-        grid = self.folder / "grid.png"
+        checkpoint, model, cache, grid = (self.folder / name for name in ("network.pt", "model", "cache", "grid.png"))
+        subprocess.run([self.python, ROOT / "bench" / "peer_network.py", checkpoint, model], check=True)
         command = [self.build / "driftless", "sample", model, "-n", IMAGES, "--solver",
                    "deis:kind=lograb,order=2", "--nfe", NFE, "--microbatch", 32, "--model-cache", cache, "-q",
                    "--json", "-", "-o", grid]
-        peer = [self.python, ROOT / "bench" / "peer_sample.py", STATE, IMAGES, NFE, self.folder / "peer.png"]
+        peer = [self.python, ROOT / "bench" / "peer_sample.py", checkpoint, IMAGES, NFE, self.folder / "peer.png"]
         sides = [command, peer] + ([[*command, "--precision", "bf16"]] if widest_instructions() == "avx512_bf16" else [])
         for words in sides:
             cost_of(words)
@@ -132,7 +123,7 @@ class Bench:
         ratios = {name: [y / x if less else x / y for x, y in zip(values[ours], values[1])]
                   for name, values, ours, less in table}
         self.say(f"## {IMAGES} images, {NFE} evaluations each",
-                 "", "The network of `train/state` (2.08 M parameters, 28x28), ONNX in driftless (compiled network "
+                 "", "The network of `models/fashion-vp` (2.08 M parameters, 28x28), ONNX in driftless (compiled network "
                  "in the cache), the same module in PyTorch with diffusers' DEISMultistepScheduler; two threads, "
                  "float32 but where bf16 is said, a PNG at the end. Ratio above 1: driftless is better.", "",
                  "| | driftless | PyTorch and diffusers | ratio |", "|---|---|---|---|",

@@ -10,7 +10,7 @@ install(TARGETS driftless EXPORT driftlessTargets)
 install(EXPORT driftlessTargets NAMESPACE driftless:: DESTINATION ${package_dir})
 install(DIRECTORY include/driftless DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS driftless_program)
-install(DIRECTORY models/ DESTINATION ${DFL_MODELS_DIR} PATTERN "samples-*" EXCLUDE)
+install(DIRECTORY models/ DESTINATION ${DFL_MODELS_DIR})
 install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

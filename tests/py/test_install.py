@@ -98,7 +98,7 @@ def examples(prefix, tmp_path):
 def test_files(prefix, version, root):
     expected = FILES.replace("MINOR", version.rpartition(".")[0]).replace("VERSION", version).split()
     expected += [f"share/driftless/{path.relative_to(root)}" for path in root.glob("models/**/*")
-                 if path.is_file() and not path.name.startswith("samples-")]
+                 if path.is_file()]
     found = [path.relative_to(prefix).as_posix() for path in prefix.rglob("*") if not path.is_dir()]
     assert sorted(name for name in found if "/examples/" not in name) == sorted(expected)
 
