@@ -1,11 +1,12 @@
 """What the tables of fitted plans have in common: cases, converged samples, fits, errors.
 
 scripts/fitted_distance.py, fitted_sensitivity.py, fitted_transfer.py and fitted_quality.py each answer one question
-for any model, and write a CSV; scripts/fitted_page.py makes the page. Every row begins with
+for any model, and write a CSV; scripts/fitted_page.py makes the page. Every row begins with model and network, as in
+all tables of networks (solver_table.identity), and with
 
-model, network   the folder's name, and eight digits of its network's digest: when a model is replaced, its cells
-                 are measured anew, and rows of several models stand in one file, so that siblings are compared
 case             what is sampled: "plain", or what differs from it, as in "guidance=2" or "classes=0-4"
+
+Rows of several models stand in one file, so that siblings are compared.
 
 Cells do not say how many samples they were measured on (a column does), nor by which converged solution: another
 --samples or --converged wants another folder -o.
@@ -15,7 +16,6 @@ drawn, fitted and converged is kept in the folder --work and not made again.
 """
 
 import argparse
-import csv
 import functools
 import hashlib
 import json
@@ -27,12 +27,11 @@ from pathlib import Path
 
 import numpy as np
 
-from solver_table import ROOT, T_END, Program, Table, distances, flat, identity
+from solver_table import ROOT, T_END, Program, Table, distances, flat, identity, rows_of
 
 SEED, SCREEN_SEED, FIT_SEED = 1, 2, 1000
 SAMPLES, SCREENED, BLOCK = 256, 64, 64
 NFE = [2, 3, 4, 5, 6, 8, 10]
-KEY = ("model", "network", "case")
 ERRORS = ["spent", "samples", "rms", "median", "p90"]
 WITHOUT_TIMES = "power:kappa=1.5"  # to fit on, where a model has no kept plan to take times from
 
@@ -101,7 +100,8 @@ class Bench:
 
     def __init__(self, arguments, case, model=None):
         self.arguments, self.case, self.model = arguments, case, model or arguments.model
-        self.key = (*identity(self.model), str(case))
+        self.owner = {**identity(self.model), "case": str(case)}
+        self.key = tuple(self.owner.values())
         self.folder = Path(arguments.work) / "-".join(self.key[:2]) / self.key[2]
         self.start = ["--t-start", case.t_start] if case.t_start else []
         self.options = [*self.start, *(["--guidance", case.guidance] if case.guidance != "1" else [])]
@@ -114,6 +114,14 @@ class Bench:
         if self.case.classes:
             program.model = part if (part / "model.json").exists() else restrict(self.model, self.case.classes, part)
         return program
+
+    def table(self, name, key, fields, cells):
+        """A Table of this case, with cells that end in the evaluations."""
+        return Table(self.arguments.output, name, fields, cells, (*key, "nfe"), self.owner)
+
+    def rows(self, name, **other):
+        """The rows of a CSV that are of this case, or of another of this model."""
+        return rows_of(Path(self.arguments.output) / name, **self.owner | other)
 
     def classical(self, solver, grid, nfe, samples, seed, first=0):
         return self.program.draw(samples, seed, "--solver", solver, "--grid", grid, "--nfe", nfe, "--first", first,
@@ -203,20 +211,6 @@ def kept_plans(folder):
             sys.exit(f"{path} was fitted on seed {seed[1]}, which measures")
         found.append((path.stem.removesuffix(f"-{nfe}"), plan["meta"]["grid"], nfe, path))
     return found
-
-
-def rows_of(folder, name):
-    """The rows of a CSV; none where there is no file."""
-    path = Path(folder) / name
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def opened(arguments, name, key, fields, cells):
-    """A Table whose rows begin with model, network and case, and end with the evaluations."""
-    return Table(arguments.output, name, fields, cells, (*KEY, *key, "nfe"))
 
 
 def announce(name, cells, evaluations, arguments):

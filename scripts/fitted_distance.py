@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 import plan_forms
-from fitted_bench import (ERRORS, KEY, SCREEN_SEED, SCREENED, SEED, Bench, Case, announce, case_of, cell_of, kept_plans,
-                          opened, parsed, parser_of, rows_of)
+from fitted_bench import (ERRORS, SCREEN_SEED, SCREENED, SEED, Bench, Case, announce, case_of, cell_of, kept_plans,
+                          parsed, parser_of)
 from solver_table import DETERMINISTIC, T_END, distances, flat
 
 SOLVERS = list(dict.fromkeys(solver for solver, _ in DETERMINISTIC))
@@ -38,18 +38,16 @@ class Screening:
     """The race of grids, for some solvers at some budgets."""
 
     def __init__(self, bench, budgets, solvers=SOLVERS):
-        self.bench, self.arguments = bench, bench.arguments
-        pairs = [(n, s, g) for n in sorted(budgets) for s in solvers for g in GRIDS]
-        self.cells = {starts: [(*bench.key, s, g, starts, n) for n, s, g in pairs] for starts in (FIRST, SCREENED)}
-        self.rows = {tuple(r[k] for k in (*KEY, "solver", "grid", "starts", "nfe")): r
-                     for r in rows_of(self.arguments.output, SCREENING)}
+        self.bench = bench
+        self.cells = [(s, g, n) for n in sorted(budgets) for s in solvers for g in GRIDS]
+        self.rows = {(r["solver"], r["grid"], int(r["starts"]), int(r["nfe"])): r for r in bench.rows(SCREENING)}
 
     def error(self, solver, grid, starts, nfe):
-        row = self.rows.get((*self.bench.key, solver, grid, str(starts), str(nfe)))
+        row = self.rows.get((solver, grid, starts, nfe))
         return float(row["rms"]) if row and row["rms"] else None
 
-    def known(self, solver, grid, starts, nfe):
-        return (*self.bench.key, solver, grid, str(starts), str(nfe)) in self.rows
+    def known(self, *cell):
+        return cell in self.rows
 
     def runs_on(self, solver, grid, nfe):
         """True for grids that are in the second heat, as far as is known."""
@@ -66,7 +64,7 @@ class Screening:
 
     def left(self, starts):
         """Cells of a heat that are not run, as (solver, grid, nfe)."""
-        return [(s, g, n) for *_, s, g, _, n in self.cells[starts]
+        return [(s, g, n) for s, g, n in self.cells
                 if not self.known(s, g, starts, n) and (starts == FIRST or self.runs_on(s, g, n))]
 
     def cost(self):
@@ -76,12 +74,12 @@ class Screening:
 
     def run(self):
         for starts in (FIRST, SCREENED):
-            table = opened(self.arguments, SCREENING, ("solver", "grid", "starts"), ["spent", "rms"], [])
+            table = self.bench.table(SCREENING, ("solver", "grid", "starts"), ["spent", "rms"], [])
             same = {}
             for solver, grid, nfe in self.left(starts):
                 row = self.run_one(solver, grid, nfe, starts, same)
-                table.add((*self.bench.key, solver, grid, starts, nfe), **row)
-                self.rows[*self.bench.key, solver, grid, str(starts), str(nfe)] = {"rms": "", **row}
+                table.add((solver, grid, starts, nfe), **row)
+                self.rows[solver, grid, starts, nfe] = {"rms": "", **row}
 
     def run_one(self, solver, grid, nfe, starts, same):
         text, why = self.bench.program.call("plan", self.bench.program.model, "--solver", solver, "--grid", grid, "--nfe",
@@ -128,22 +126,21 @@ class Distance:
         for n in self.budgets:
             cells += [(name, g, n) for name, g, nfe, _ in self.plans if nfe == n]
             cells += [(s, g, n) for s, g in self.best(n, count)]
-        return opened(self.bench.arguments, DISTANCE, ("solver", "grid"), ERRORS,
-                      [(*self.bench.key, *cell) for cell in cells])
+        return self.bench.table(DISTANCE, ("solver", "grid"), ERRORS, cells)
 
     def cost(self, samples, count=len(SOLVERS)):
         """Of what is known; before screening all solvers count."""
         unscreened = [n for n in self.budgets if not self.best(n, count)]
         table = self.table(count)
         return len(table.cells) + len(unscreened) * min(count, len(self.solvers)), self.bench.case.networks * samples * (
-            sum(n for *_, solver, _, n in table.cells if not solver.startswith("("))
+            sum(n for solver, _, n in table.cells if not solver.startswith("("))
             + min(count, len(self.solvers)) * sum(unscreened))
 
     def run(self, samples, count=len(SOLVERS)):
         table = self.table(count)
         files = {(name, nfe): path for name, _, nfe, path in self.plans}
         for cell in table.cells:
-            solver, grid, nfe = cell[-3:]
+            solver, grid, nfe = cell
             if solver.startswith("("):
                 x = self.bench.converged(SCREENED, SCREEN_SEED, self.bench.arguments.check)
                 row = {"spent": nfe, "samples": len(x),

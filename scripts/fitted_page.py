@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""The pages and plots of the tables of fitted plans: fitted_page.py [FOLDER]
+"""The pages and plots of the tables of fitted plans: fitted_page.py [FOLDER] [--network DIGITS]
 
 Reads what scripts/fitted_distance.py, fitted_quality.py, fitted_sensitivity.py and fitted_transfer.py wrote to FOLDER
 (docs/results) and writes for each model fitted-MODEL.md, and fitted-MODEL.svg and .png if there are distances. Of a
-model whose network was replaced the last one in the tables is shown. Needs matplotlib."""
+model whose network was replaced that of the last row is shown, in the first of these tables that has any; with
+--network that one, and no other model. Needs matplotlib."""
 
 import json
 import sys
 from collections import defaultdict
-from pathlib import Path
 
 import matplotlib
 
@@ -17,15 +17,14 @@ matplotlib.rcParams["svg.hashsalt"] = "driftless"  # the same file every time
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-from fitted_bench import rows_of  # noqa: E402
 from fitted_distance import DISTANCE, FIRST, GRIDS, MARGIN, SCREENED, SCREENING, SOLVERS  # noqa: E402
 from fitted_quality import CONVERGED, METRICS, QUALITY  # noqa: E402
 from fitted_sensitivity import FEW, SENSITIVITY, USUAL  # noqa: E402
 from fitted_transfer import TRANSFER  # noqa: E402
-from solver_page import save  # noqa: E402
+from solver_page import link, parsed, save  # noqa: E402
+from solver_table import rows_of, whose  # noqa: E402
 from times_page import head  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
 WITHIN, AT, FEWER = 1.15, 5, 3  # the targets: evaluations, and how near to the converged sampler
 TOP = 2  # of the plot of errors: samples of norm one that are farther off are no samples
 FILES = {"distance": DISTANCE, "screening": SCREENING, "quality": QUALITY, "sensitivity": SENSITIVITY,
@@ -33,13 +32,13 @@ FILES = {"distance": DISTANCE, "screening": SCREENING, "quality": QUALITY, "sens
 
 
 class Measured:
-    """The rows of one model's last network, by table and case."""
+    """The rows of one network of a model, the last one if none is named, by table and case."""
 
-    def __init__(self, folder, model):
-        tables = {name: [r for r in rows_of(folder, file) if r["model"] == model] for name, file in FILES.items()}
-        self.model = model
-        self.network = [r["network"] for rows in tables.values() for r in rows][-1]
-        self.older = sum(r["network"] != self.network for rows in tables.values() for r in rows)
+    def __init__(self, folder, model, network=None):
+        tables = {name: rows_of(folder / file, model=model) for name, file in FILES.items()}
+        last = next(rows[-1] for rows in tables.values() if rows)
+        self.model, self.network = model, network or last["network"]
+        self.others = sum(r["network"] != self.network for rows in tables.values() for r in rows)
         self.tables = {name: [r for r in rows if r["network"] == self.network] for name, rows in tables.items()}
 
     def cases(self, table):
@@ -284,10 +283,12 @@ def plot(measured, case, path):
 
 def page(measured, folder):
     """A section for each case in which kept plans or samples were measured; sensitivity with it; then transfer."""
+    rows = next(rows for rows in measured.tables.values() if rows)
     yield from [f"# Fitted plans on {measured.model}, measured", "",
-                "Made by `scripts/fitted_page.py` from `fitted-*.csv`, which the scripts named below write. The method is in "
-                f"[fitted-plans.md](../fitted-plans.md). Network {measured.network}" +
-                (f"; {measured.older} rows of networks that it replaced are not shown." if measured.older else ".")]
+                f"Measured on {whose(rows)}, by the scripts named below, which write `fitted-*.csv`; "
+                "`scripts/fitted_page.py` made this page. The method is in "
+                f"[fitted-plans.md]({link(folder, 'fitted-plans.md')})." +
+                (f" {measured.others} rows of other networks of this name are not shown." if measured.others else "")]
     cases = [c for c in dict.fromkeys(measured.cases("distance") + measured.cases("quality") + measured.cases("sensitivity"))
              if measured.plans(c) or measured.rows("quality", c) or measured.rows("sensitivity", c)]
     for case in cases:
@@ -305,9 +306,13 @@ def page(measured, folder):
 
 
 def main():
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "results"
-    for model in dict.fromkeys(r["model"] for file in FILES.values() for r in rows_of(folder, file)):
-        (folder / f"fitted-{model}.md").write_text("\n".join(page(Measured(folder, model), folder)) + "\n")
+    arguments = parsed(__doc__)
+    folder, network = arguments.folder, arguments.network
+    models = {r["model"] for file in FILES.values() for r in rows_of(folder / file) if network in (None, r["network"])}
+    if not models:
+        sys.exit(f"{folder} has no fitted-*.csv with rows" + (f" of network {network}" if network else ""))
+    for model in sorted(models):
+        (folder / f"fitted-{model}.md").write_text("\n".join(page(Measured(folder, model, network), folder)) + "\n")
 
 
 if __name__ == "__main__":

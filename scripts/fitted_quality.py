@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fitted_bench import Bench, Case, announce, case_of, kept_plans, numbers, opened, parsed, parser_of, rows_of
+from fitted_bench import Bench, Case, announce, case_of, kept_plans, numbers, parsed, parser_of
 from fitted_distance import DISTANCE, SOLVERS, Screening
 from solver_table import ROOT, TEST_IMAGES
 
@@ -33,9 +33,8 @@ CONVERGED = "converged"
 
 def best_classical(bench, nfe, count):
     """(solver, grid) of the best at a budget: as measured where enough were, else as screened."""
-    measured = sorted((float(r["rms"]), r["solver"], r["grid"]) for r in rows_of(bench.arguments.output, DISTANCE)
-                      if (r["model"], r["network"], r["case"], r["nfe"]) == (*bench.key, str(nfe)) and r["rms"]
-                      and r["solver"] in SOLVERS)
+    measured = sorted((float(r["rms"]), r["solver"], r["grid"]) for r in bench.rows(DISTANCE, nfe=str(nfe))
+                      if r["rms"] and r["solver"] in SOLVERS)
     screening = Screening(bench, [nfe])
     screened = sorted((won[1], s, won[0]) for s in SOLVERS if (won := screening.best_grid(s, nfe)))
     return [(s, g) for _, s, g in (measured if len(measured) >= min(count, len(screened)) else screened)[:count]]
@@ -90,13 +89,13 @@ def main(words=None):
     arguments.converged = (*arguments.converged[:2], arguments.nfe_converged)
     bench = Bench(arguments, arguments.case)
     found = samplers(bench, arguments.nfe, kept_plans(arguments.plans or Path(bench.model) / "plans"), arguments.best)
-    table = opened(arguments, QUALITY, ("sampler", "grid", "samples", "seed"), ["spent", *METRICS],
-                   [(*bench.key, s, g, arguments.samples, seed, n) for seed in arguments.seeds for s, g, n in found])
-    evaluations = sum(bench.missing(arguments.samples, seed) if s == CONVERGED else n * samples * bench.case.networks
-                      for *_, s, _, samples, seed, n in table.cells)
+    table = bench.table(QUALITY, ("sampler", "grid", "samples", "seed"), ["spent", *METRICS],
+                        [(s, g, arguments.samples, seed, n) for seed in arguments.seeds for s, g, n in found])
+    evaluations = sum(bench.missing(samples, seed) if s == CONVERGED else n * samples * bench.case.networks
+                      for s, _, samples, seed, n in table.cells)
     if announce("quality", len(table.cells), evaluations, arguments):
         for cell in table.cells:
-            *_, sampler, grid, samples, seed, nfe = cell
+            sampler, grid, samples, seed, nfe = cell
             x, record = draw(bench, (sampler, grid, nfe), found[sampler, grid, nfe], samples, seed)
             table.add(cell, **({"note": record} if x is None else {"spent": record["run"]["nfe"], **judged(bench, x)}))
 

@@ -9,7 +9,7 @@ they should matter most. Error of 256 samples of seed 1, which none was fitted o
 measured again; the teacher's states are shared (--work). Needs what scripts/solver_table.py needs.
 """
 
-from fitted_bench import ERRORS, SEED, Bench, Case, announce, case_of, opened, parsed, parser_of
+from fitted_bench import ERRORS, SEED, Bench, Case, announce, case_of, parsed, parser_of
 
 SENSITIVITY = "fitted-sensitivity.csv"
 STARTS = (16, 32, 64, 128, 256, 512, 1024)
@@ -28,15 +28,15 @@ def settings(most=STARTS[-1]):
 
 
 def cells_of(bench, budgets, most):
-    return [(*bench.key, bench.grid_to_fit(n), *setting, n) for n in sorted(budgets) for setting in settings(most)]
+    return [(bench.grid_to_fit(n), *setting, n) for n in sorted(budgets) for setting in settings(most)]
 
 
 def cost(bench, table, samples):
     """Of fits, their teacher and their measurement; the teacher's first states may be there already."""
     if not table.cells:
         return 0
-    fits = sum(nfe * (starts + 16 + samples) for *_, starts, _, _, nfe in table.cells)
-    return bench.taught(max(cell[-4] for cell in table.cells)) + bench.missing(samples, SEED) + fits * bench.case.networks
+    fits = sum(nfe * (starts + 16 + samples) for _, starts, _, _, nfe in table.cells)
+    return bench.taught(max(cell[1] for cell in table.cells)) + bench.missing(samples, SEED) + fits * bench.case.networks
 
 
 def main(words=None):
@@ -45,11 +45,11 @@ def main(words=None):
     parser.add_argument("--most", type=int, default=STARTS[-1], help="starts to fit on")
     arguments = parsed(parser, words)
     bench = Bench(arguments, arguments.case)
-    table = opened(arguments, SENSITIVITY, ("grid", "starts", "history", "ridge"), ERRORS,
-                   cells_of(bench, arguments.nfe, arguments.most))
+    table = bench.table(SENSITIVITY, ("grid", "starts", "history", "ridge"), ERRORS,
+                        cells_of(bench, arguments.nfe, arguments.most))
     if announce("sensitivity", len(table.cells), cost(bench, table, arguments.samples), arguments):
         for cell in table.cells:
-            *_, grid, starts, history, ridge, nfe = cell
+            grid, starts, history, ridge, nfe = cell
             plan, why = bench.fit(nfe, grid, starts, history, ridge)
             table.add(cell, **({"note": why} if why else bench.errors(bench.planned(plan, arguments.samples, SEED))))
 

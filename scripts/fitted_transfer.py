@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import plan_forms
-from fitted_bench import ERRORS, SEED, Bench, Case, announce, case_of, opened, parsed, parser_of, rows_of
+from fitted_bench import ERRORS, SEED, Bench, Case, announce, case_of, parsed, parser_of
 from fitted_distance import DISTANCE, SOLVERS, Distance, add_options, converged_cost
 from solver_table import T_END
 
@@ -85,28 +85,35 @@ def pairs(groups, budgets):
 
 def solvers_for(bench, nfe):
     """Classical solvers worth trying: the ten best of the plain case where all were measured."""
-    plain = (*bench.key[:2], str(replace(bench.case, guidance="1", classes="")))
-    ranked = sorted((float(r["rms"]), r["solver"]) for r in rows_of(bench.arguments.output, DISTANCE)
-                    if (r["model"], r["network"], r["case"], r["nfe"]) == (*plain, str(nfe)) and r["rms"]
-                    and r["solver"] in SOLVERS)
+    plain = str(replace(bench.case, guidance="1", classes=""))
+    ranked = sorted((float(r["rms"]), r["solver"]) for r in bench.rows(DISTANCE, case=plain, nfe=str(nfe))
+                    if r["rms"] and r["solver"] in SOLVERS)
     return [solver for _, solver in ranked[:10]] if len(ranked) > 10 else list(SHORTLIST)
 
 
-def run(table, used, beside, samples):
-    for cell in table.cells:
-        bench, other, nfe = used[cell]
+def table_of(bench):
+    return bench.table(TRANSFER, ("of_model", "of_network", "of_case", "grid"), ERRORS, [])
+
+
+def fitted_to(other, nfe):
+    """The cell of a plan, in the table of whatever case it is used in."""
+    return (*other.key, other.grid_to_fit(nfe), nfe)
+
+
+def run(left, beside, samples):
+    for bench, other, nfe in left:
         plan, why = plan_for(bench, other, nfe)
-        table.add(cell, **({"note": why} if why else bench.errors(bench.planned(plan, samples, SEED))))
+        table_of(bench).add(fitted_to(other, nfe),
+                            **({"note": why} if why else bench.errors(bench.planned(plan, samples, SEED))))
     for distance in beside:
         distance.screening.run()
         distance.run(samples, 1)
 
 
-def cost(table, used, beside, samples):
+def cost(left, used, beside, samples):
     """Of measurements, fits with their teachers, classical solvers and converged samples."""
-    cells, total, fitted = len(table.cells), 0, {}
-    for cell in table.cells:
-        bench, other, nfe = used[cell]
+    cells, total, fitted = len(left), 0, {}
+    for bench, other, nfe in left:
         total += nfe * samples * bench.case.networks
         fitted.setdefault(other.key, (other, set()))[1].add(nfe)
     for other, budgets in fitted.values():
@@ -117,7 +124,7 @@ def cost(table, used, beside, samples):
         for more, evaluations in (distance.screening.cost(), distance.cost(samples, 1)):
             cells, total = cells + more, total + evaluations
         benches[distance.bench.key] = distance.bench
-    used_in = {bench.key: bench for bench, _, _ in used.values() if bench.key not in benches}
+    used_in = {bench.key: bench for bench, _, _ in used if bench.key not in benches}
     total += sum(bench.missing(samples, SEED) for bench in used_in.values())
     return cells, total + sum(converged_cost(bench, samples) for bench in benches.values())
 
@@ -133,14 +140,13 @@ def main(words=None):
     parser.add_argument("--case", type=case_of, default=Case(), help="what all have in common")
     add_options(parser)
     arguments = parsed(parser, words)
-    used = {(*bench.key, *other.key, other.grid_to_fit(nfe), nfe): (bench, other, nfe)
-            for bench, other, nfe in pairs(groups_of(arguments), arguments.nfe)}
-    table = opened(arguments, TRANSFER, ("of_model", "of_network", "of_case", "grid"), ERRORS, list(used))
-    benches = dict.fromkeys(bench for bench, _, _ in used.values())
+    used = pairs(groups_of(arguments), arguments.nfe)
+    left = [(bench, other, nfe) for bench, other, nfe in used if table_of(bench).lacks(fitted_to(other, nfe))]
+    benches = dict.fromkeys(bench for bench, _, _ in used)
     beside = [Distance(bench, [nfe], solvers_for(bench, nfe)) for nfe in sorted(arguments.nfe) for bench in benches
               if not arguments.alone]
-    if announce("transfer", *cost(table, used, beside, arguments.samples), arguments):
-        run(table, used, beside, arguments.samples)
+    if announce("transfer", *cost(left, used, beside, arguments.samples), arguments):
+        run(left, beside, arguments.samples)
 
 
 if __name__ == "__main__":

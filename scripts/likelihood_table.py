@@ -9,8 +9,9 @@ over N(0, I) at that T, of the same images with the same random numbers, in bits
 
 No image goes a way twice. The flow is carried from T to the next T by its states (--latents, then --t-end), with
 steps about equal in ln sigma, and priors are asked for their density there; of the bound only the term at T
-depends on the prior. Prints first how many evaluations it will take; finished rows are in the CSV and are not
-measured again. Priors are kept in build/likelihood-table.
+depends on the prior. Prints first how many evaluations it will take (--cost: nothing else); finished rows are in the
+CSV and are not measured again. They begin with the model's name and eight digits of its network's digest. Priors are
+kept in build/likelihood-table.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from solver_table import ROOT, Table
+from solver_table import ROOT, Table, identity
 from times_table import DATA, GATE
 
 STEPS = {"0.2": 10, "0.3": 1, "0.4": 1, "0.6": 2, "1": 6}  # from each T to the next, 0.54 in ln sigma
@@ -93,13 +94,17 @@ def main():
     parser.add_argument("-n", "--images", type=int, default=200)
     parser.add_argument("--methods", default="flow,bound", help="one of them, or both")
     parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all")
+    parser.add_argument("--cost", action="store_true", help="print how much there is to do, and do nothing")
     parser.add_argument("-o", "--output", default=str(ROOT / "docs" / "results"))
     arguments = parser.parse_args()
     fields = ["images", "bpd", "bpd_error", "gain", "gain_error"]
     cells = [(method, t, start) for method in arguments.methods.split(",") for t in STEPS for start in STARTS]
-    table = Table(arguments.output, "likelihood.csv", fields, cells, ("method", "t_start", "start"))
+    table = Table(arguments.output, "likelihood.csv", fields, cells, ("method", "t_start", "start"),
+                  identity(arguments.model))
     left = [m for m in COST if any(cell[0] == m for cell in table.cells)]
     print(f"{len(table.cells)} rows, {arguments.images * sum(COST[m] for m in left)} evaluations", file=sys.stderr)
+    if arguments.cost:
+        return
     bench = Bench(arguments)
     for method in left:
         for t, bits in getattr(bench, method)():

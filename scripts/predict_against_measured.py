@@ -1,25 +1,28 @@
 #!/usr/bin/env python3
 """Predicted errors of solvers beside measured ones, on the shipped model.
 
-    scripts/predict_against_measured.py [--measured docs/results/solvers.csv] [-o docs/results]
+    scripts/predict_against_measured.py [FOLDER] [--network DIGITS]
 
 Predicted: `driftless plan models/fashion-vp --predict models/fashion-vp/moments.npz --solvers all`, the distance
-to the exact flow for Gaussian data of each class (column flow). Measured: column rms of solvers.csv, the distance
-of 256 samples to converged ones from the same starts (scripts/solver_table.py). Writes predicted.csv and
-predicted.md: Spearman's rank correlation for each number of evaluations, what choosing by prediction costs, and
-where it misleads. Needs NumPy and the built program; no network is evaluated.
+to the exact flow for Gaussian data of each class (column flow). Measured: column rms of solvers.csv in FOLDER
+(docs/results), the distance of 256 samples to converged ones from the same starts (scripts/solver_table.py), on the
+network of its last row or on the one that --network names. Writes predicted.csv and predicted.md there:
+Spearman's rank correlation for each number of evaluations, what choosing by prediction costs, and where it
+misleads. Needs NumPy and the built program; no network is evaluated.
 """
 
 import argparse
 import csv
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+from solver_table import ROOT, rows_of_network, whose
+
 MODEL = ROOT / "models" / "fashion-vp"
 NFES = (5, 6, 8, 10)
 
@@ -42,9 +45,8 @@ def predict(program):
         return {(p["solver"], p["grid"], p["budget"]): p for p in json.loads(out.read_text())["plans"]}
 
 
-def measure(path):
-    with open(path, newline="") as file:
-        return {(r["solver"], r["grid"], int(r["nfe"])): float(r["rms"]) for r in csv.DictReader(file) if r["rms"]}
+def measure(rows):
+    return {(r["solver"], r["grid"], int(r["nfe"])): float(r["rms"]) for r in rows if r["rms"]}
 
 
 def compare(predicted, measured):
@@ -92,11 +94,11 @@ TEXT = """# Predicted and measured
 
 <!-- Made by scripts/predict_against_measured.py; do not edit. -->
 
+Predicted for {pairs} pairs of solver and grid, and measured on {whose}.
 `driftless plan --predict` says what a plan's error would be if the data of each class were Gaussian with the
 moments of Fashion-MNIST and the network perfect. Here its distance to the exact flow stands beside the measured
-distance of 256 samples of `models/fashion-vp` to converged samples from the same starts ([solvers.md](solvers.md)),
-for {pairs} pairs of solver and grid. Predicting all of them takes less than a second and no network. All values:
-[predicted.csv](predicted.csv).
+distance of 256 samples to converged samples from the same starts ([solvers.md](solvers.md)). Predicting all of
+them takes less than a second and no network. All values: [predicted.csv](predicted.csv).
 
 {summary}
 
@@ -106,18 +108,14 @@ and keeping the best of these.
 
 Over all cells the measured distance is {ratio}.
 
-## What it is good for, and what not
+## What it leaves out
 
-- It sorts coarsely. At 6 and 8 evaluations the best of the first five is the best of all or close to it, at 10 it is
-  a third worse, and at 5 all of the first five are bad. It finds candidates to measure and replaces no measurement.
-- It is too optimistic, by a factor that differs from solver to solver, which is why the order suffers. What it
-  leaves out by construction: data that are not Gaussian, so that the exact flow bends where a sample decides what it
-  becomes, and the network's own errors, which a plan passes on with its coefficients. Which of the two does more was
-  not measured.
-- Below, the pairs it favours too much are multistep and predictor-corrector methods at 5 and 6 evaluations, and
-  SciRE's first-kind and third-order forms; those it favours too little are DDIM on a uniform grid and
-  DPM-Solver++'s second-order singlestep. At 10 evaluations no such rule shows.
-- It knows the process, not the network: two networks of one process and one data set have one prediction.
+- It finds candidates to measure and replaces no measurement.
+- By construction it knows nothing of data that are not Gaussian, so that the exact flow bends where a sample decides
+  what it becomes, nor of the network's own errors, which a plan passes on with its coefficients. Which of the two
+  does more was not measured.
+- It knows the process, not the network: two networks of one process and one data set have one prediction, but for
+  `deis_sn`, whose statistics are the network's.
 
 ## Where the two rank most differently
 
@@ -127,18 +125,24 @@ Over all cells the measured distance is {ratio}.
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--measured", default=str(ROOT / "docs" / "results" / "solvers.csv"))
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs" / "results")
+    parser.add_argument("--network", metavar="DIGITS", help="whose rows are taken; that of the last row")
     parser.add_argument("--program", default=str(ROOT / "build" / "release" / "driftless"))
-    parser.add_argument("-o", "--output", default=str(ROOT / "docs" / "results"))
     arguments = parser.parse_args()
-    rows = compare(predict(arguments.program), measure(arguments.measured))
-    with open(Path(arguments.output) / "predicted.csv", "w", newline="") as file:
+    measured = rows_of_network(arguments.folder / "solvers.csv", arguments.network)
+    owner = (measured[0]["model"], measured[0]["network"])
+    if owner[0] != MODEL.name:
+        sys.exit(f"network {owner[1]} is of {owner[0]}, and predictions are for {MODEL.name}")
+    rows = compare(predict(arguments.program), measure(measured))
+    if few := [n for n in NFES if sum(r[2] == n for r in rows) < 4]:
+        sys.exit(f"network {owner[1]}: fewer than four solvers are measured at {few[0]} evaluations")
+    with open(arguments.folder / "predicted.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["solver", "grid", "nfe", "predicted", "measured", "rank_predicted", "rank_measured"])
-        writer.writerows((*r[:3], f"{r[3]:.5f}", f"{r[4]:.5f}", *r[5:]) for r in rows)
+        writer.writerow(["model", "network", "solver", "grid", "nfe", "predicted", "measured", "rank_predicted", "rank_measured"])
+        writer.writerows((*owner, *r[:3], f"{r[3]:.5f}", f"{r[4]:.5f}", *r[5:]) for r in rows)
     text = TEXT.format(pairs=len({r[:2] for r in rows}), summary="\n".join(summary(rows)), ratio=ratio(rows),
-                       misled="\n".join(misled(rows)))
-    (Path(arguments.output) / "predicted.md").write_text(text)
+                       misled="\n".join(misled(rows)), whose=whose(measured))
+    (arguments.folder / "predicted.md").write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The page and the plots of the solver tables: solver_page.py [FOLDER]
+"""The page and the plots of the solver tables: solver_page.py [FOLDER] [--network DIGITS]
 
 Reads what scripts/solver_table.py wrote to FOLDER (docs/results) and writes solvers.md, solvers.svg and
-solvers.png, and the same for the stochastic ones. Every measured cell is in them. Needs matplotlib."""
+solvers.png, and the same for the stochastic ones. Every cell measured on one network is in them: on that of the
+last row, or on the one that --network names. Needs matplotlib."""
 
-import csv
-import sys
+import argparse
+import os
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +14,8 @@ import matplotlib
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "driftless"  # the same file every time
 import matplotlib.pyplot as plt  # noqa: E402
+
+from solver_table import rows_of, rows_of_network, whose  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = {  # title of a panel: how the solvers in it begin
@@ -26,11 +29,11 @@ FAMILIES = {  # title of a panel: how the solvers in it begin
 
 
 class Cells:
-    """A table: value(key, nfe) of a column, keys being (solver, grid) in their order."""
+    """A table of one network: value(key, nfe) of a column, keys being (solver, grid) in their order."""
 
-    def __init__(self, path):
-        with open(path, newline="") as file:
-            self.rows = {(r["solver"], r["grid"], int(r["nfe"])): r for r in csv.DictReader(file)}
+    def __init__(self, rows):
+        self.whose = whose(rows)
+        self.rows = {(r["solver"], r["grid"], int(r["nfe"])): r for r in rows}
         # The reference from other starts stands among the cells, with a name in brackets.
         self.floor = next((row for key, row in self.rows.items() if key[0].startswith("(")), None)
         cells = [key for key in self.rows if not key[0].startswith("(")]
@@ -79,6 +82,19 @@ class Cells:
         refused = [f"- `{solver}`, `{grid}`, {nfe}: {row['note']}"
                    for (solver, grid, nfe), row in self.rows.items() if row["note"]]
         return ["", "Refused:", "", *refused] if refused else []
+
+
+def link(folder, page):
+    """From a page in a folder to one in docs."""
+    return os.path.relpath(ROOT / "docs" / page, folder)
+
+
+def parsed(doc):
+    """Options that all such pages have."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs" / "results", help="of the tables, and for the page")
+    parser.add_argument("--network", metavar="DIGITS", help="whose rows are shown; that of the last row")
+    return parser.parse_args()
 
 
 def label(key):
@@ -136,9 +152,9 @@ def save(figure, path):
 def distance_page(cells, folder):
     samples = next(iter(cells.rows.values()))["samples"]
     plot_distance(cells, folder / "solvers")
-    yield from ["# Deterministic solvers on the shipped network", "",
-                "Made by `scripts/solver_table.py distance` and `scripts/solver_page.py`; the numbers, also medians, "
-                "are in `solvers.csv`. `models/fashion-vp`, from t = 1 to 0.001, "
+    yield from ["# Deterministic solvers", "",
+                f"Measured on {cells.whose}, by `scripts/solver_table.py distance`; `scripts/solver_page.py` made "
+                "this page, and the numbers, also medians, are in `solvers.csv`. From t = 1 to 0.001, "
                 f"{samples} samples with labels i mod 10, seed 1, float32. Root mean square distance per pixel (pixels "
                 "from -1 to 1) to the converged solution from the same starts: `deis:order=3`, `power:kappa=2`, 250 "
                 "evaluations. Budgets are limits: a solver whose steps take several evaluations spends what fits "
@@ -153,9 +169,9 @@ def stochastic_page(cells, folder):
     samples = next(iter(cells.rows.values()))["samples"]
     plot_stochastic(cells, folder / "solvers-stochastic")
     floor = cells.floor
-    yield from ["# Stochastic solvers on the shipped network", "",
-                "Made by `scripts/solver_table.py stochastic` and `scripts/solver_page.py`; the numbers are in "
-                f"`solvers-stochastic.csv`. `models/fashion-vp`, from t = 1 to 0.001, {samples} samples with labels i "
+    yield from ["# Stochastic solvers", "",
+                f"Measured on {cells.whose}, by `scripts/solver_table.py stochastic`; `scripts/solver_page.py` made this "
+                f"page, and the numbers are in `solvers-stochastic.csv`. From t = 1 to 0.001, {samples} samples with labels i "
                 "mod 10, one seed; deterministic solvers beside them. Two measures:", "",
                 "- sliced Wasserstein-2 distance (256 directions, pixels from -1 to 1) to as many converged samples from "
                 "other starts (`deis:order=3`, 100 evaluations): how near to what this network means;",
@@ -176,7 +192,7 @@ def time_page(cells):
                 "the solver's own share of it in per cent, for the budget of 10:", "",
                 "| solver | grid | ms | solver % |", "|---|---|---|---|"]
     for key in cells.keys:
-        seconds, network = (cells.value(key, 10, c) for c in ("seconds", "network"))
+        seconds, network = (cells.value(key, 10, c) for c in ("seconds", "network_seconds"))
         if seconds:
             yield f"| `{key[0]}` | `{key[1]}` | {1e3 * seconds:.1f} | {100 * (1 - network / seconds):.2f} |"
 
@@ -192,14 +208,15 @@ def adaptive_page(cells):
 
 
 def main():
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "results"
+    arguments = parsed(__doc__)
+    folder = arguments.folder
     for name, page in (("solvers", distance_page), ("solvers-stochastic", stochastic_page)):
         if (folder / f"{name}.csv").exists():
-            lines = list(page(Cells(folder / f"{name}.csv"), folder))
-            for part, more in (("adaptive", adaptive_page), ("time", time_page)):
-                path = folder / f"solvers-{part}.csv"
-                if name == "solvers" and path.exists():
-                    lines += more(Cells(path))
+            rows = rows_of_network(folder / f"{name}.csv", arguments.network)
+            lines = list(page(Cells(rows), folder))
+            for part, more in (("adaptive", adaptive_page), ("time", time_page)) if name == "solvers" else ():
+                if others := rows_of(folder / f"solvers-{part}.csv", network=rows[0]["network"]):
+                    lines += more(Cells(others))
             (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every solver on a real network, by evaluations: how far, how good, how long.
 
-    build/venv/bin/python scripts/solver_table.py TABLE... [--nfe 5,6,8,...] [-o FOLDER] [--program P]
+    build/venv/bin/python scripts/solver_table.py TABLE... [--nfe 5,6,8,...] [--model M] [-o FOLDER] [--cost]
 
 Tables, each a CSV in FOLDER (docs/results):
 
@@ -14,9 +14,12 @@ adaptive    solvers-adaptive.csv: ode45, whose steps are chosen sample by sample
             same distance, and the evaluations a sample took
 time        solvers-time.csv: seconds per sample, with the network's share; on a quiet machine only
 
-Prints first how many evaluations it will take. Finished cells are in the CSV and are not measured again,
-so an interrupted run goes on; converged samples are kept in build/solver-table. scripts/solver_page.py
-makes the page. Needs NumPy and OpenVINO for Python (both in build/venv) and the built program (make all).
+Rows begin with the model's name and eight digits of its network's digest: a network that is replaced is measured
+anew, and rows of several stand in one file. Prints first how many evaluations it will take (--cost: nothing
+else), converged samples aside, which are kept in build/solver-table: 64 000 for distance and adaptive, 200 000 for
+stochastic. Finished cells are in the CSV and are not measured again, so an interrupted run goes on.
+scripts/solver_page.py makes the page. Needs NumPy and OpenVINO for Python (both in build/venv) and the built program
+(make all).
 """
 
 import argparse
@@ -104,7 +107,7 @@ STOCHASTIC = [
 
 
 def identity(model):
-    """A model's name, and eight digits that tell its network from others that have the name."""
+    """Whose a row is, as columns: a model's name, and eight digits that tell its network from others that have the name."""
     if str(model).startswith("mixture:"):
         path = name = Path(str(model).removeprefix("mixture:"))
     else:
@@ -112,7 +115,28 @@ def identity(model):
         if not card.exists():
             sys.exit(f"{model}: a folder with model.json is needed, or mixture:FILE")
         path = name / json.loads(card.read_text())["network"]["file"]
-    return name.stem, hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    return {"model": name.stem, "network": hashlib.sha256(path.read_bytes()).hexdigest()[:8]}
+
+
+def rows_of(path, **owner):
+    """The rows of a CSV that have these values; none where there is no file."""
+    if not Path(path).exists():
+        return []
+    with open(path, newline="") as file:
+        return [row for row in csv.DictReader(file) if owner.items() <= row.items()]
+
+
+def rows_of_network(path, digits=None):
+    """The rows of one network in a CSV, by default of the one that the last row is of; none is an end with a sentence."""
+    rows = rows_of(path)
+    if rows := [row for row in rows if row["network"] == (digits or rows[-1]["network"])]:
+        return rows
+    sys.exit(f"{path} has no rows" + (f" of network {digits}" if digits else ""))
+
+
+def whose(rows):
+    """What these rows were measured on."""
+    return f"`{rows[0]['model']}`, the network whose sha256 begins with {rows[0]['network']}"
 
 
 class Program:
@@ -144,7 +168,7 @@ class Program:
 
     def kept(self, cell, samples, seed):
         """Converged samples: drawn once for a network."""
-        name = "-".join(map(str, (*identity(self.model), cell[2], samples, seed)))
+        name = "-".join(map(str, (*identity(self.model).values(), cell[2], samples, seed)))
         path = ROOT / "build" / "solver-table" / f"{name}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -201,15 +225,18 @@ class Features:
 
 
 class Table:
-    """A CSV of cells, tuples; each is added as it is finished. Costs need tuples that end in a number of evaluations."""
+    """A CSV of cells, tuples; each is added as it is finished. The owner, columns in front, is what all cells have in
+    common: those of other owners stand in the file, too, and do not count. Costs need tuples that end in a number of
+    evaluations."""
 
-    def __init__(self, folder, name, fields, cells, key=("solver", "grid", "nfe")):
-        self.path, self.key = Path(folder) / name, key
-        self.fields = [*key, *fields, "note"]
-        self.done = set()
+    def __init__(self, folder, name, fields, cells, key=("solver", "grid", "nfe"), owner=None):
+        self.path, self.key, self.owner = Path(folder) / name, key, owner or {}
+        self.fields = [*self.owner, *key, *fields, "note"]
         if self.path.exists():
             with open(self.path, newline="") as file:
-                self.done = {tuple(r[k] for k in key) for r in csv.DictReader(file)}
+                if (there := next(csv.reader(file), [])) != self.fields:
+                    sys.exit(f"{self.path} has the columns {','.join(there)}, not {','.join(self.fields)}")
+        self.done = {tuple(row[k] for k in key) for row in rows_of(self.path, **self.owner)}
         self.cells = [c for c in cells if self.lacks(c)]
 
     def lacks(self, cell):
@@ -224,15 +251,13 @@ class Table:
             writer = csv.DictWriter(file, self.fields)
             if fresh:
                 writer.writeheader()
-            writer.writerow(dict(zip(self.key, cell), **values))
+            writer.writerow({**self.owner, **dict(zip(self.key, cell)), **values})
         self.done.add(tuple(map(str, cell)))
         print(f"{self.path.name} {len(self.done)}: {' '.join(map(str, cell))}:",
               *values.values(), file=sys.stderr)
 
 
-def measure_distance(program, table, arguments):
-    samples = arguments.samples or 256
-    print(f"distance: {len(table.cells)} cells, {table.cost(samples)} evaluations", file=sys.stderr)
+def measure_distance(program, table, samples, _):
     truth = flat(program.kept(CONVERGED, samples, SEED))
     for cell in table.cells:
         x, record = program.run(cell, samples, SEED)
@@ -242,9 +267,7 @@ def measure_distance(program, table, arguments):
         table.add(cell, spent=record["run"]["nfe"], samples=samples, **distances(x, truth))
 
 
-def measure_adaptive(program, table, arguments):
-    samples = arguments.samples or 256
-    print(f"adaptive: {len(table.cells)} cells, 20 to 200 evaluations for each of {samples} samples", file=sys.stderr)
+def measure_adaptive(program, table, samples, _):
     truth = flat(program.kept(CONVERGED, samples, SEED))
     for cell in table.cells:
         x, record = program.run(cell, samples, SEED)
@@ -258,12 +281,8 @@ def distances(x, truth):
             "p90": f"{np.quantile(each, 0.9):.5f}"}
 
 
-def measure_stochastic(program, table, arguments):
-    samples = arguments.samples or 1000
-    print(f"stochastic: {len(table.cells)} cells, {table.cost(samples)} evaluations", file=sys.stderr)
-    if not table.cells:
-        return
-    features = Features(arguments.features)
+def measure_stochastic(program, table, samples, extractor):
+    features = Features(extractor)
     reference = program.kept(REFERENCE, samples, OTHER_SEED)
     floor = ("(floor: the reference from other starts)", REFERENCE[1], REFERENCE[2])
     for cell in [c for c in (floor,) if table.lacks(c)] + table.cells:
@@ -279,9 +298,7 @@ def measure_stochastic(program, table, arguments):
                   feature_distance=f"{features.distance(x):.2f}")
 
 
-def measure_time(program, table, arguments):
-    samples = arguments.samples or 32
-    print(f"time: {len(table.cells)} cells, {table.cost(samples)} evaluations", file=sys.stderr)
+def measure_time(program, table, samples, _):
     for cell in table.cells:
         x, record = program.run(cell, samples, SEED)
         if x is None:
@@ -289,16 +306,16 @@ def measure_time(program, table, arguments):
             continue
         seconds = record["seconds"]
         table.add(cell, spent=record["run"]["nfe"], samples=samples,
-                  seconds=f"{seconds['sample'] / samples:.5f}", network=f"{seconds['model'] / samples:.5f}")
+                  seconds=f"{seconds['sample'] / samples:.5f}", network_seconds=f"{seconds['model'] / samples:.5f}")
 
 
-TABLES = {
-    "adaptive": ("solvers-adaptive.csv", ["spent", "least", "most", "samples", "rms", "median", "p90"], ADAPTIVE,
+TABLES = {  # file, columns, solvers, samples, what measures
+    "adaptive": ("solvers-adaptive.csv", ["spent", "least", "most", "samples", "rms", "median", "p90"], ADAPTIVE, 256,
                  measure_adaptive),
-    "distance": ("solvers.csv", ["spent", "samples", "rms", "median", "p90"], DETERMINISTIC, measure_distance),
+    "distance": ("solvers.csv", ["spent", "samples", "rms", "median", "p90"], DETERMINISTIC, 256, measure_distance),
     "stochastic": ("solvers-stochastic.csv", ["spent", "samples", "sliced_wasserstein", "feature_distance"],
-                   STOCHASTIC, measure_stochastic),
-    "time": ("solvers-time.csv", ["spent", "samples", "seconds", "network"], DETERMINISTIC, measure_time),
+                   STOCHASTIC, 1000, measure_stochastic),
+    "time": ("solvers-time.csv", ["spent", "samples", "seconds", "network_seconds"], DETERMINISTIC, 32, measure_time),
 }
 
 
@@ -312,14 +329,20 @@ def main():
     parser.add_argument("--samples", type=int, help="in place of the table's own number")
     parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all, fewest on a busy machine")
     parser.add_argument("--nfe", default="5,6,8,10,12,15,20,50")
+    parser.add_argument("--cost", action="store_true", help="print how much there is to do, and do nothing")
     parser.add_argument("-o", "--output", default=str(ROOT / "docs" / "results"))
     arguments = parser.parse_args()
     Path(arguments.output).mkdir(parents=True, exist_ok=True)
     for name in arguments.tables:
-        file, fields, solvers, measure = TABLES[name]
+        file, fields, solvers, usual, measure = TABLES[name]
+        samples = arguments.samples or usual
         budgets = [0] if name == "adaptive" else [int(n) for n in arguments.nfe.split(",")]
-        cells = [(s, g, n) for n in budgets for s, g in solvers]
-        measure(Program(arguments), Table(arguments.output, file, fields, cells), arguments)
+        table = Table(arguments.output, file, fields, [(s, g, n) for n in budgets for s, g in solvers],
+                      owner=identity(arguments.model))
+        cost = f"{table.cost(samples)} evaluations" if name != "adaptive" else f"20 to 200 evaluations for each of {samples} samples"
+        print(f"{name}: {len(table.cells)} cells, {cost}", file=sys.stderr)
+        if table.cells and not arguments.cost:
+            measure(Program(arguments), table, samples, arguments.features)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
 #!/usr/bin/env python3
-"""The page and the plot of the table of diffusion times: times_page.py [FOLDER]
+"""The page and the plot of the table of diffusion times: times_page.py [FOLDER] [--network DIGITS]
 
 Reads what scripts/times_table.py wrote to FOLDER (docs/results), times.csv, and writes times.md, times.svg
-and times.png. Every measured cell is in them. Needs matplotlib."""
-
-import csv
-import sys
-from pathlib import Path
+and times.png. Every cell measured on one network is in them: on that of the last row, or on the one that
+--network names. Needs matplotlib."""
 
 import matplotlib
 
@@ -14,10 +11,10 @@ matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "driftless"  # the same file every time
 import matplotlib.pyplot as plt  # noqa: E402
 
-from solver_page import save  # noqa: E402
+from solver_page import link, parsed, save  # noqa: E402
+from solver_table import rows_of_network, whose  # noqa: E402
 from times_table import SOLVERS  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
 STARTS = {  # as tables and legends call them, with a colour
     "noise": ("N(0, I)", "C3"),
     "flow": ("flow map of its Gaussian", "C4"),
@@ -29,11 +26,10 @@ ALONE = {"images": "held-out images", "mixture": "mixture a class", "gauss": "on
 
 
 class Cells:
-    """times.csv: value(start, time, solver, nfe) of a column."""
+    """times.csv of one network: value(start, time, solver, nfe) of a column."""
 
-    def __init__(self, path):
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+    def __init__(self, rows):
+        self.whose = whose(rows)
         self.rows = {(r["start"], r["t_start"], r["solver"], int(r["nfe"])): r for r in rows}
         self.samples = rows[0]["samples"]
         run = [key for key in self.rows if key[2] != "alone"]
@@ -126,15 +122,17 @@ def nearest(cells):
             yield "| " + " | ".join(words + [cells.text(key, c) for c in columns]) + " |"
 
 
-def page(cells):
-    yield from ["# Shorter diffusion times on the shipped network", "",
-                "Made by `scripts/times_table.py` and `scripts/times_page.py`; the numbers are in `times.csv`. "
-                f"`models/fashion-vp`, from T to 0.001, {' and '.join(f'`{s}` on `{g}`' for s, g in SOLVERS.items())} "
-                f"(the better grids at T = 1), {cells.samples} samples with labels i mod 10, "
+def page(cells, folder):
+    yield from ["# Shorter diffusion times", "",
+                f"Measured on {cells.whose}, by `scripts/times_table.py`; `scripts/times_page.py` made this page, and the "
+                "numbers are in `times.csv`. "
+                f"From T to 0.001, {' and '.join(f'`{s}` on `{g}`' for s, g in SOLVERS.items())} "
+                f"(the better grids at T = 1 on the bootstrap network), {cells.samples} samples with labels i mod 10, "
                 "seed 1, float32. Distance: Fréchet distance of the 128 features of `models/fashion-classifier` to the test "
                 "images that are not among the held-out ones; biased upwards by the small number of samples, not comparable "
-                "to published FIDs, nor to tables with another reference. [diffusion-times.md](../diffusion-times.md) has the "
-                "method, [priors.md](../priors.md) the densities.", "",
+                "to published FIDs, nor to tables with another reference. "
+                f"[diffusion-times.md]({link(folder, 'diffusion-times.md')}) has the "
+                f"method, [priors.md]({link(folder, 'priors.md')}) the densities.", "",
                 "- **N(0, I)**: noise, whatever T is. At T = 1 the usual run.",
                 "- **one Gaussian a class**, **mixture a class**: priors fitted to the clean training images (`prior fit "
                 "--labels LABELS`, with `--kind gauss` and `--kind pcagmm --components 10`).",
@@ -165,10 +163,11 @@ def page(cells):
 
 
 def main():
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "results"
-    cells = Cells(folder / "times.csv")
+    arguments = parsed(__doc__)
+    folder = arguments.folder
+    cells = Cells(rows_of_network(folder / "times.csv", arguments.network))
     plot(cells, folder / "times")
-    (folder / "times.md").write_text("\n".join(page(cells)) + "\n")
+    (folder / "times.md").write_text("\n".join(page(cells, folder)) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ and, with T = 0 and no evaluation, the clean samples of the priors and the held-
 Measured are the Frechet distance of classifier features to other test images, and for memorisation the
 distances to the nearest training image, in pixels and in features.
 
-Each solver has the grid that served it best from N(0, I) at T = 1 (500 samples of another seed, 5 and 10
-evaluations: distances 23.9, 11.8 of deis on power:kappa=2, 33.6, 83.0 on logsnr, 57.2, 91.5 on uniform;
+Each solver has the grid that served it best from N(0, I) at T = 1 on the bootstrap network (500 samples of another
+seed, 5 and 10 evaluations: distances 23.9, 11.8 of deis on power:kappa=2, 33.6, 83.0 on logsnr, 57.2, 91.5 on uniform;
 37.7, 15.6, 26.4, 13.8, 19.6, 11.7 of ddim). From the mixture at T = 0.4 and from noised images at 0.2 the grids are within 1 of each other.
 
 Held-out are the first test images of each class, the others are the reference; neither the network nor
 the priors have seen any. Prints first how many evaluations it will take, and takes small budgets first.
-Finished cells are in the CSV and are not measured again, so an interrupted run goes on; priors, features
+Rows begin with the model's name and eight digits of its network's digest, and those of a network that is replaced
+do not count. Finished cells are in the CSV and are not measured again, so an interrupted run goes on; priors, features
 and statistics are kept in build/times-table. scripts/times_page.py makes the page. Needs what
 scripts/solver_table.py needs.
 """
@@ -36,7 +37,7 @@ from pathlib import Path
 
 import numpy as np
 
-from solver_table import POWER, ROOT, SEED, T_END, Table
+from solver_table import POWER, ROOT, SEED, T_END, Table, identity
 
 DATA = Path("/usr/share/datasets/fashion-mnist")
 TRAIN, TEST = "train", "t10k"
@@ -217,7 +218,7 @@ def cells_of(arguments):
 
 def run(arguments):
     name = "times.csv" if arguments.seed == SEED else f"times-seed-{arguments.seed}.csv"
-    table = Table(arguments.output, name, FIELDS, cells_of(arguments), KEY)
+    table = Table(arguments.output, name, FIELDS, cells_of(arguments), KEY, identity(arguments.model))
     print(f"{len(table.cells)} cells, {table.cost(arguments.samples)} evaluations", file=sys.stderr)
     if not table.cells or arguments.cost:
         return

@@ -10,9 +10,8 @@
 /* Deterministic solvers with the grid they are usually run on. */
 typedef struct {
     const char *solver, *grid;
-    bool
-        few; /* those that were best or are best known, on the shipped model or on mixtures in phase
-                 space (docs/results) */
+    bool few; /* those that were best or are best known, on the bootstrap network or on mixtures in
+                 phase space (docs/results) */
 } known;
 
 static const known scalar[] = {

@@ -223,10 +223,10 @@ done:
     return status;
 }
 
-/* Of the classical solvers on the shipped model the best few at every budget from 5 to 10
-   (docs/results/solvers.md); in phase space the best on mixtures (docs/results/phase-mixtures.md), and
-   where a network answers one half, of those that can use it; for flows the usual one. Each is refused
-   where it has no place. */
+/* Of the classical solvers one of the best few at every budget from 5 to 10 on the bootstrap network
+   (docs/results/bootstrap/solvers.md); in phase space the best on mixtures
+   (docs/results/phase-mixtures.md), and where a network answers one half, of those that can use it; for
+   flows the usual one. Each is refused where it has no place. */
 static dfl_status choose_usual(const dfl_model *model, int nfe, stored_choice *c) {
     static const char *const usual[][2] = {{"deis:kind=lograb,order=2", "logsnr"},
                                            {"deis:order=3,factor=flow", "power:kappa=2"},

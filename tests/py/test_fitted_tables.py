@@ -51,7 +51,7 @@ def measure(scripts, program, tmp_path, capfd):
 
 @pytest.fixture
 def rows(scripts, tmp_path):
-    return lambda name: scripts("fitted_bench").rows_of(tmp_path / "out", f"fitted-{name}.csv")
+    return lambda name: scripts("solver_table").rows_of(tmp_path / "out" / f"fitted-{name}.csv")
 
 
 @pytest.fixture
@@ -277,14 +277,14 @@ def test_quality(run, measure, rows, tmp_path):
 
 @pytest.fixture
 def page(scripts, tmp_path, monkeypatch):
-    """page(): the text of the page; the plot is left out, as matplotlib may not be there."""
+    """page(*options): the text of the page; the plot is left out, as matplotlib may not be there."""
     for name in ("matplotlib", "matplotlib.pyplot"):
         monkeypatch.setitem(sys.modules, name, mock.MagicMock())
     module = scripts("fitted_page")
     monkeypatch.setattr(module, "plot", lambda *arguments: None)
-    monkeypatch.setattr(sys, "argv", ["fitted_page.py", str(tmp_path)])
 
-    def make():
+    def make(*options):
+        monkeypatch.setattr(sys, "argv", ["fitted_page.py", str(tmp_path), *options])
         module.main()
         return (tmp_path / "fitted-m.md").read_text()
 
@@ -317,9 +317,14 @@ def test_targets(page, tmp_path, fids, verdicts):
     text = page()
     assert [line.split("**")[1] for line in text.splitlines() if line.startswith("- **")] == verdicts
     assert f"{at5:.2f}, converged 10.00, so {10 * at5 - 100:+.0f} %" in text and "100 samples" in text
-    assert "1 rows of networks that it replaced" in text
+    assert "Measured on `m`, the network whose sha256 begins with new," in text
+    assert "1 rows of other networks of this name are not shown" in text
     assert "| 5 | fitted | 0.090 | 0.090 | 0.090 | 0.200 `deis:order=1` on `logsnr` | 0.260 `ddim` on `logsnr` |  |" in text
     assert f"| **fitted** | its own | 5 | {at5:.2f} ± 0.71 |" in text
+    before = page("--network", "old")
+    assert "begins with old," in before and "| **fitted** | its own | 5 | 1.00 |" in before and "± 0.71" not in before
+    with pytest.raises(SystemExit, match="network none"):
+        page("--network", "none")
 
 
 def test_page_of_little(page, tmp_path):

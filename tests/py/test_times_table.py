@@ -47,8 +47,9 @@ def test_table_goes_on(times, tmp_path):
     """Finished cells are not done again, small budgets come first, and the priors alone before all."""
     def table():
         arguments = times.parse(["-o", str(tmp_path), "--nfe", "10,3", "--times", "0.4,1", "--starts", "images,noise"])
-        return times.Table(tmp_path, "times.csv", times.FIELDS, times.cells_of(arguments), times.KEY)
+        return times.Table(tmp_path, "times.csv", times.FIELDS, times.cells_of(arguments), times.KEY, owner)
 
+    owner = {"model": "m", "network": "1"}
     first = table()
     assert first.cells[0] == ("images", "0", "alone", 0)
     assert [cell[3] for cell in first.cells] == [0] + 8 * [3] + 8 * [10] and first.cost(5) == 5 * 8 * 13
@@ -56,9 +57,20 @@ def test_table_goes_on(times, tmp_path):
     first.add(first.cells[1], note="no, never")
     later = table()
     assert later.cells == first.cells[2:]
+    owner = {"model": "m", "network": "2"}  # another network: all anew, in the same file
+    other = table()
+    assert other.cells == first.cells
+    other.add(other.cells[1], spent=7)
     with open(tmp_path / "times.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["note"] for row in rows] == ["", "no, never"]
+    assert [(row["network"], row["spent"], row["note"]) for row in rows] == [("1", "0", ""), ("1", "", "no, never"), ("2", "7", "")]
+
+
+def test_other_columns_are_refused(times, tmp_path):
+    """What was written before tables told their network."""
+    (tmp_path / "times.csv").write_text("start,note\nnoise,\n")
+    with pytest.raises(SystemExit, match="has the columns start,note, not model,network,start"):
+        times.Table(tmp_path, "times.csv", [], [], ("start",), {"model": "m", "network": "1"})
 
 
 @pytest.mark.parametrize("words", [["--starts", "nothing"], ["--times", "0.45"]])
