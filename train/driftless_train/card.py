@@ -5,13 +5,12 @@ import json
 from pathlib import Path
 
 from .data import FASHION_NAMES
-from .evaluate import noise_shape
 from .phase import NUMERICAL_EPS
 from .process import TIME_SCALE
 
 
 def write(folder, config, network, shape, step, images_seen, moments=None):
-    """Write folder/model.json for the network file `network` inside it; moments: (mean, deviation)
+    """Write folder/model.json for the network file `network` inside it; shape: of an image; moments: (mean, deviation)
     of the data. A classifier that an older card there names stays, if the process is the same."""
     path = Path(folder) / "model.json"
     old = json.loads(path.read_text()) if path.exists() else {}
@@ -30,7 +29,7 @@ def write(folder, config, network, shape, step, images_seen, moments=None):
         "preconditioning": ({"type": "edm", "sigma_data": config.process.sigma_data}
                             if config.prediction == "edm" else "none"),
         **times(config.process),
-        "sample": {"shape": list(noise_shape(config, (1, *shape))[1:]), "range": [-1.0, 1.0]},
+        "sample": {"shape": list(shape), "range": [-1.0, 1.0]},
     }
     if config.process.type == "psld":
         card["state_components"] = 2

@@ -61,6 +61,15 @@ def test_a_card_keeps_its_classifier_while_the_process_stays(make, tmp_path):
     assert "classifier" not in json.loads(path.read_text())
 
 
+def test_card_of_phase_space(make, tmp_path):
+    """The shape is that of a position; the network's input has twice its channels."""
+    export.export(state(make(*PSLD)), tmp_path, SHAPE, check=False)
+    card = json.loads((tmp_path / "model.json").read_text())
+    assert card["sample"]["shape"] == list(SHAPE) and card["state_components"] == 2
+    graph = onnx.load(tmp_path / "network.onnx").graph
+    assert graph.input[0].type.tensor_type.shape.dim[1].dim_value == 2 * SHAPE[0]
+
+
 @pytest.mark.parametrize("prediction,process,entry", [
     ("epsilon", {"type": "vp_discrete", "beta_min": 1e-4, "beta_max": 0.02, "t_min": 0.0},
      {"type": "linear", "scale": 1000.0, "offset": -1.0, "dtype": "int64", "rank": 1}),
