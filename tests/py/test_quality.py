@@ -2,10 +2,10 @@
 does not: 64 images, 10 evaluations, fixed seed, against the 10 000 Fashion-MNIST test images, by the
 distance of fashion.py.
 
-Measured when this was written (bootstrap network, deis:order=3, grid power:kappa=2): real images 1.16
-(0.91 to 1.63 in nine of ten sets); the model 2.26, 1.91, 1.92, 2.18 for seeds 0 to 3; with 5
-evaluations 10.3, 3 evaluations 72; ddim 4.8; one class only 9.4; the model's images with noise of
-0.1 added 4.5, blurred 3.1; shuffled weights 2e7.
+Measured when this was written (deis:order=3, grid power:kappa=2): real images 1.16 (0.91 to 1.63 in nine of
+ten sets); the model 1.01, 0.70, 0.71, 1.08 for seeds 0 to 3; with 5 evaluations 1.5, 3 evaluations 2.5,
+2 evaluations 4.6; ddim 1.5; one class only 9.0; the model's images with noise of 0.1 added 2.8, blurred 3.2;
+shuffled weights 464.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from onnx import numpy_helper
 import fashion
 from fashion import COUNT, distance
 
-BOUND = 3.0
+BOUND = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def test_shipped_model(model, distance_of):
 
 
 def test_too_few_evaluations(model, distance_of):
-    """The distance sees what half of the evaluations cost."""
-    found = distance_of(model, steps=5)
-    print(f"5 evaluations: {found:.2f}")
+    """The distance sees what a fifth of the evaluations costs."""
+    found = distance_of(model, steps=2)
+    print(f"2 evaluations: {found:.2f}")
     assert found > 2 * BOUND
 
 
@@ -68,7 +68,7 @@ def test_without_what_it_learned(model, distance_of, tmp_path):
     generator = np.random.default_rng(1)
     for tensor in network.graph.initializer:
         value = numpy_helper.to_array(tensor)
-        if value.dtype == np.float32 and value.ndim >= 2:
+        if value.dtype in (np.float16, np.float32) and value.ndim >= 2:
             mixed = generator.permutation(value.ravel()).reshape(value.shape)
             tensor.CopyFrom(numpy_helper.from_array(mixed, tensor.name))
     onnx.save(network, folder / "network.onnx")
