@@ -9,6 +9,6 @@
 void start_options(const args *a, const char *before, text *out);
 
 /* A line on how far the start is from the law of the data, and warnings, on standard error. */
-dfl_status start_say(const start_law *law);
+dfl_status start_say(start_law *law);
 
 #endif
