@@ -22,8 +22,9 @@ int code_of(dfl_status status);
    code_of(status) for CODE_BY_STATUS. */
 int tell_failure(dfl_status status, int code);
 
-/* Prints each line of `lines` as a warning on stderr. */
+/* Prints each line of `lines` as a warning, or as a note, on stderr; NULL: none. */
 void tell_warnings(const char *lines);
+void tell_notes(const char *lines);
 
 /* Writes text to stdout and flushes it; a failure (full disk, closed pipe) is E_IO. */
 dfl_status print_out(const char *data);

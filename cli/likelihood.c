@@ -153,10 +153,11 @@ static int watch(void *user, size_t evaluations) {
 /* How far plain noise, or a prior, is from the data at T, as before sampling. */
 static dfl_status tell_start(const work *w) {
     const likelihood *l = w->job;
-    if (l->t_of_prior)
+    const bool asked = w->prior || arg_given(w->in.args, "t-start");
+    if (l->t_of_prior && !w->in.quiet)
         fprintf(stderr, "driftless: T = %.6g, where %s was fitted\n", l->T, w->prior);
-    if (!l->start || !(w->prior || arg_given(w->in.args, "t-start"))) return DFL_OK;
-    return start_say(l->start);
+    if (l->start && asked && !w->in.quiet) return start_say(l->start);
+    return l->start && w->json ? start_measure(l->start) : DFL_OK;
 }
 
 static dfl_status make_job(work *w) {
@@ -169,7 +170,7 @@ static dfl_status make_job(work *w) {
     TRY(likelihood_new(w->in.model, &w->in.data, &wish, &w->job));
     w->job->net.watch = watch;
     w->job->net.user = w;
-    if (!w->in.quiet) TRY(tell_start(w));
+    TRY(tell_start(w));
     return images_may_resume(&w->in) ? likelihood_resume(w->job, w->in.part.data) : DFL_OK;
 }
 
@@ -261,7 +262,7 @@ static dfl_status write_output(const work *w) {
     return images_forget(&w->in);
 }
 
-static void add_settings(const work *w, text *out) {
+static dfl_status add_settings(const work *w, text *out) {
     const likelihood *l = w->job;
     text settings = {0};
     const dfl_status status = likelihood_text(l, &settings);
@@ -276,7 +277,7 @@ static void add_settings(const work *w, text *out) {
     }
     text_add(out, ", \"start\": ");
     if (l->start)
-        start_json(l->start, out);
+        TRY(start_json(l->start, out));
     else
         text_add(out, "null");
     json_add_next_real(out, "t_start", l->T);
@@ -294,12 +295,13 @@ static void add_settings(const work *w, text *out) {
     }
     text_add(out, ", \"draws\": %zu, \"dequantised\": %s, \"seed\": \"%llu\"", l->draws,
              l->flow && l->data->bytes ? "true" : "false", (unsigned long long)l->seed);
+    return DFL_OK;
 }
 
 static dfl_status make_record(const work *w, text *out) {
     const likelihood *l = w->job;
     TRY(images_record(&w->in, "driftless-likelihood/1", l->first, l->count, out));
-    add_settings(w, out);
+    TRY(add_settings(w, out));
     for (int k = 0; k < ROW_NUMBERS; k++) {
         double mean, error;
         char key[32];

@@ -49,15 +49,23 @@ int tell_failure(dfl_status status, int code) {
     return code == CODE_BY_STATUS ? code_of(status) : code;
 }
 
-void tell_warnings(const char *lines) {
+static void tell_lines(const char *kind, const char *lines) {
     char *const copy = lines ? text_copy(lines) : NULL;
     if (copy) text_tame(copy);
     for (const char *p = copy; p && *p;) {
         const size_t n = strcspn(p, "\n");
-        if (n > 0) fprintf(stderr, "driftless: warning: %.*s\n", (int)n, p);
+        if (n > 0) fprintf(stderr, "driftless: %s: %.*s\n", kind, (int)n, p);
         p += n + (p[n] == '\n');
     }
     free(copy);
+}
+
+void tell_warnings(const char *lines) {
+    tell_lines("warning", lines);
+}
+
+void tell_notes(const char *lines) {
+    tell_lines("note", lines);
 }
 
 dfl_status print_out(const char *data) {

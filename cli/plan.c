@@ -9,6 +9,7 @@
 #include "planner.h"
 #include "predict.h"
 #include "spec.h"
+#include "study/doctor.h"
 #include "study/study.h"
 
 static int run_plan(const args *a);
@@ -24,6 +25,7 @@ static const arg_row plan_rows[] = {
     {0, "json", NULL, "FILE", NULL, "save the plan as JSON; - writes it to standard output",
      ARG_FILE, 0, 0},
     PREDICT_ROWS,
+    {'q', "quiet", NULL, NULL, NULL, "no warnings and no notes", ARG_FLAG, 0, 0},
     ROWS_END};
 
 const command command_plan = {
@@ -49,6 +51,27 @@ static dfl_status refuse_adaptive(const args *a) {
                 (int)strcspn(solver, ":"), solver);
 }
 
+/* What the doctor would say of it without asking the network; `model` NULL: without knowing it. What
+   the plan warns of itself stands in its table. */
+static dfl_status tell_findings(const args *a, dfl_model *model, dfl_plan *plan) {
+    const char *nfe = arg(a, "nfe")->text;
+    long long budget = 0;
+    doctor_lines lines;
+    if (arg_given(a, "quiet")) return DFL_OK;
+    if (nfe) text_to_int(nfe, &budget);
+    if (arg_given(a, "json")) TRY(plan_tell_warnings(plan));
+    const dfl_status status = doctor_of_plan(model, plan, (size_t)budget, &lines);
+    if (status == DFL_OK) tell_warnings(lines.warnings.data);
+    if (status == DFL_OK) tell_notes(lines.notes.data);
+    doctor_lines_free(&lines);
+    return status;
+}
+
+/* The model whose card a plan is for; NULL for a process alone, whose card is made up. */
+static dfl_model *model_of(const args *a, const planner *p) {
+    return a->noperands > 0 ? p->model : NULL;
+}
+
 /* *code is the exit code that a failure at that point means. */
 static dfl_status make_plan(const args *a, dfl_plan **out, int *code) {
     planner p = {0};
@@ -58,6 +81,7 @@ static dfl_status make_plan(const args *a, dfl_plan **out, int *code) {
     if (status == DFL_OK) status = spec_make(a, &spec);
     if (status == DFL_OK) status = planner_open(a, &p, code);
     if (status == DFL_OK) status = planner_plan(a, &p, spec.data, out);
+    if (status == DFL_OK) status = tell_findings(a, model_of(a, &p), *out);
     planner_close(&p);
     text_free(&spec);
     return status;
@@ -82,7 +106,8 @@ static dfl_status show(const args *a, const dfl_plan *plan) {
 static dfl_status load_plan(const args *a, dfl_plan **out) {
     if (a->noperands > 0) return fail(DFL_E_ARG, "a model cannot stand beside --plan");
     TRY(spec_refuse(a, "plan"));
-    return plan_load(arg(a, "plan")->text, out);
+    TRY(plan_load(arg(a, "plan")->text, out));
+    return tell_findings(a, NULL, *out);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------- */
@@ -97,14 +122,15 @@ static dfl_status import_for(const args *a, const card *c, const plan_table *t, 
                                 .form = c->form,
                                 .t_min = c->t_min,
                                 .t_max = c->t_max};
-    table_check check;
-    const dfl_status status = table_plan(t, &source, title, &check, out);
+    table_check found;
+    const dfl_status status = table_plan(t, &source, title, &found, out);
     if (status != DFL_OK) return fail_in(status, "%s", path);
+    if (arg_given(a, "quiet")) return DFL_OK;
     fprintf(stderr,
             "driftless: %zu steps; a constant output is taken off its label by at most %.2g (step "
             "%zu)\n",
-            t->n, check.violation, check.worst + 1);
-    return arg_given(a, "json") ? plan_tell_warnings(*out) : DFL_OK; /* the table has them */
+            t->n, found.violation, found.worst + 1);
+    return DFL_OK;
 }
 
 /* Beside a table only what it is for may stand. */
@@ -115,6 +141,7 @@ static dfl_status import_plan(const args *a, dfl_plan **out, int *code) {
     TRY(table_read(arg(a, "import")->text, &t));
     dfl_status status = planner_open(a, &p, code);
     if (status == DFL_OK) status = import_for(a, &p.model->card, &t, out);
+    if (status == DFL_OK) status = tell_findings(a, model_of(a, &p), *out);
     planner_close(&p);
     table_free(&t);
     return status;

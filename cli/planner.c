@@ -32,7 +32,7 @@ dfl_status planner_open(const args *a, planner *out, int *code) {
     } else {
         TRY(where ? card_read(where, &out->bare.card) : card_of_process(process, &out->bare.card));
         out->bare.calls = 1;
-        tell_warnings(out->bare.card.warnings.data);
+        if (!arg_given(a, "quiet")) tell_warnings(out->bare.card.warnings.data);
         out->model = &out->bare;
     }
     *code = CODE_BY_STATUS;
@@ -46,7 +46,7 @@ void planner_close(planner *p) {
 }
 
 dfl_status planner_plan(const args *a, const planner *p, const char *words, dfl_plan **out) {
-    spec_made made = {0};
+    spec_made made = {.quiet = arg_given(a, "quiet")};
     text_add(&made.spec, "%s", words);
     const dfl_status status = made.spec.failed ? fail_memory() : spec_compile(a, p->model, &made);
     *out = made.plan;

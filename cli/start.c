@@ -46,7 +46,7 @@ dfl_status start_name(const args *a, text *out) {
     return out->failed ? fail_memory() : DFL_OK;
 }
 
-static const start_law *law_of(const job *j) {
+static start_law *law_of(const job *j) {
     return j->adaptive ? j->ode->start : j->run->start;
 }
 
@@ -60,11 +60,11 @@ static dfl_status check_noise(const job *j) {
                 j->noise.path);
 }
 
-dfl_status start_say(const start_law *law) {
+dfl_status start_say(start_law *law) {
     text out = {0}, warnings = {0};
-    start_print(law, &out);
-    start_warn(law, &warnings);
-    const dfl_status status = out.failed || warnings.failed ? fail_memory() : DFL_OK;
+    dfl_status status = start_print(law, &out);
+    if (status == DFL_OK) status = start_warn(law, &warnings);
+    if (out.failed || warnings.failed) status = fail_memory();
     if (status == DFL_OK) fprintf(stderr, "driftless: %s", out.data);
     if (status == DFL_OK) tell_warnings(warnings.data);
     text_free(&out);
@@ -91,15 +91,17 @@ dfl_status start_time(const args *a, const dfl_model *model, text *spec) {
 }
 
 /* Said where a start was chosen. A last time of the card's that leaves data in the noise is for the
-   doctor to find. */
+   doctor to find. What the record will hold is measured now, so that it cannot fail when all is
+   drawn. */
 dfl_status start_tell(job *j) {
-    const start_law *const law = law_of(j);
+    start_law *const law = law_of(j);
     const bool asked =
         start_is_own(law) || arg_given(j->args, "data-moments") || arg_given(j->args, "t-start");
     const bool cut = law->t < 0.95 * j->model->card.t_max; /* a plan from a file may have chosen */
     TRY(check_noise(j));
-    if (arg_given(j->args, "quiet") || j->init.data || !(asked || cut)) return DFL_OK;
-    return start_say(law);
+    if (j->init.data) return DFL_OK;
+    if ((asked || cut) && !arg_given(j->args, "quiet")) return start_say(law);
+    return arg_given(j->args, "json") ? start_measure(law) : DFL_OK;
 }
 
 /* States of --init are their own: then null. */
@@ -109,7 +111,7 @@ dfl_status start_record(const job *j, json_t **out) {
         return DFL_OK;
     }
     text json = {0};
-    start_json(law_of(j), &json);
+    TRY(start_json(law_of(j), &json));
     *out = json.failed ? NULL : json_loads(json.data, JSON_REJECT_DUPLICATES, NULL);
     text_free(&json);
     return *out ? DFL_OK : fail_memory();

@@ -37,6 +37,6 @@ dfl_status start_name(const args *a, text *out);
 dfl_status start_time(const args *a, const dfl_model *model, text *spec);
 
 /* A line on how far the start is from the law of the data, and warnings, on standard error. */
-dfl_status start_say(const start_law *law);
+dfl_status start_say(start_law *law);
 
 #endif

@@ -10,6 +10,7 @@
 #include "eval/forecast.h"
 #include "io/io.h"
 #include "model/model.h"
+#include "study/doctor.h"
 #include "study/stats.h"
 
 static char folder[64];
@@ -78,8 +79,11 @@ static dfl_status try_tuned(void) {
 static dfl_status try_warnings(void) {
     dfl_plan *plan = NULL;
     char lines[4000];
+    doctor_lines found = {0};
     dfl_status status = dfl_plan_new(model, "solver=dpm:order=3 steps=4 t_end=0.1", &plan);
     if (status == DFL_OK) status = dfl_plan_warnings(plan, lines, sizeof lines, NULL);
+    if (status == DFL_OK) status = doctor_of_plan(model, plan, 100, &found);
+    doctor_lines_free(&found);
     dfl_plan_free(plan);
     return status;
 }

@@ -6,6 +6,7 @@
 
 #include "prior/fit.h"
 #include "prior/flow.h"
+#include "run/mismatch.h"
 
 enum { N = 60, D = 3 };
 static double data[N * D];
@@ -56,10 +57,11 @@ static dfl_status try_classes(void) {
 }
 
 static dfl_status use(const prior *p) {
-    double x[D], mean[D], cov[D * D], logp;
+    double x[D], mean[D], cov[D * D], logp, kl, error;
     dfl_status status = prior_draw(p, 1, 2, x);
     if (status == DFL_OK) status = prior_logp(p, x, 1, &logp);
     if (status == DFL_OK) status = prior_moments(p, mean, cov);
+    if (status == DFL_OK) status = mismatch_sampled(p, 1, 2, &kl, &error);
     return status;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "run/start.h"
+#include "support/priors.h"
 
 /* ---- closed forms against references --------------------------------------------------------- */
 
@@ -120,12 +121,35 @@ static void test_mismatch_sampled(void **state) {
     json_decref(root);
 }
 
+/* In blocks, or one sample after the other: the same points, and so the same mean and error. */
+static void test_mismatch_in_blocks(void **state) {
+    (void)state;
+    enum { WIDE = 33, N = 150 };
+    static const double scale = 1.1;
+    prior *const p = some_prior(KIND_FULL, 0, WIDE, 0);
+    double sum = 0, squares = 0, kl, error;
+    for (uint64_t i = 0; i < N; i++) {
+        double x[WIDE], ratio;
+        assert_ok(prior_draw(p, 0, i, x));
+        assert_ok(prior_logp(p, x, 1, &ratio));
+        for (size_t j = 0; j < WIDE; j++)
+            ratio += x[j] * x[j] / (2 * scale * scale) + log(2 * acos(-1) * scale * scale) / 2;
+        sum += ratio;
+        squares += ratio * ratio;
+    }
+    const double mean = sum / N, spread = (squares - N * mean * mean) / (N - 1);
+    assert_ok(mismatch_sampled(p, scale, N, &kl, &error));
+    assert_true(mean > 0.1); /* else another estimator is taken */
+    assert_near(kl, mean, 1e-12 * mean);
+    assert_near(error, sqrt(spread / N), 1e-10 * error);
+    prior_free(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flow_map),
-        cmocka_unit_test(test_mismatch_references),
-        cmocka_unit_test(test_mismatch_normals),
-        cmocka_unit_test(test_mismatch_sampled),
+        cmocka_unit_test(test_flow_map),           cmocka_unit_test(test_mismatch_references),
+        cmocka_unit_test(test_mismatch_normals),   cmocka_unit_test(test_mismatch_sampled),
+        cmocka_unit_test(test_mismatch_in_blocks),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -104,24 +104,25 @@ static void test_density(void **state) {
     prior_free(p);
 }
 
-/* Through BLAS, which is used from some size on. */
+/* Through BLAS, which is used from some size on, in more rows than one block. */
 static void test_wide(void **state) {
     (void)state;
-    enum { WIDE = 33, RANK = 27 };
-    double x[ROWS * WIDE], logp[ROWS], logs[ROWS * K];
-    draw(ROWS * WIDE, 7, x);
+    enum { WIDE = 33, RANK = 27, MANY = FORM_ROWS + ROWS };
+    static double x[MANY * WIDE], logp[MANY], alone;
+    draw(MANY * WIDE, 7, x);
     for (int i = 0; i < KINDS; i++) {
         prior *const p = some_prior((kind)i, 0, WIDE, RANK);
-        form_work w;
-        assert_ok(prior_logp(p, x, ROWS, logp));
-        assert_ok(form_work_new(p, &w));
-        assert_ok(form_logs(p, true, ROWS, x, &w, logs));
-        for (size_t r = 0; r < ROWS; r++)
-            near(form_sum(p->k, logs + r * p->k, false), logp[r], 1e-11 * fabs(logp[r]),
-                 kind_names[i]);
-        form_work_free(&w);
+        assert_ok(prior_logp_block(p, x, MANY, logp));
+        for (size_t r = 0; r < MANY; r++) {
+            assert_ok(prior_logp(p, x + r * WIDE, 1, &alone));
+            near(logp[r], alone, 1e-11 * fabs(alone), kind_names[i]);
+        }
         prior_free(p);
     }
+    prior *const p = some_prior(KIND_FULL, 0, WIDE, RANK);
+    x[FORM_ROWS * WIDE] = NAN;
+    refused(prior_logp_block(p, x, MANY, logp), DFL_E_NONFINITE, "row 256");
+    prior_free(p);
 }
 
 static void test_transport(void **state) {

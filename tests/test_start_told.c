@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "run/run.h"
+#include "study/ode.h"
 
 /* ---- what is told ---------------------------------------------------------------------------- */
 
@@ -68,6 +70,36 @@ static void test_told(void **state) {
     assert_near(told(model, at, option("prior", file, ""), "gate_gain", NULL), -1, 0);
     assert_true(
         isnan(told(model, "steps=2 t_start=0.3", option("prior", file, ""), "gate_gain", NULL)));
+    dfl_model_free(model);
+}
+
+/* The meter costs as much as a thousand log-densities: only who asks pays. */
+static void test_measured_when_asked(void **state) {
+    (void)state;
+    dfl_model *const model = mixture_model();
+    const char *const options = option("prior", exact_prior(), "");
+    double x[2];
+    size_t nfe;
+    char json[2][2048];
+    dfl_plan *plan;
+    dfl_run *run;
+    dfl_ode *ode;
+    assert_ok(dfl_plan_new(model, "steps=2 t_start=0.4", &plan));
+    assert_ok(dfl_run_new(plan, model, options, &run));
+    assert_ok(dfl_run_sample(run, 0, 1, NULL, NULL, x));
+    assert_false(run->start->measured);
+    assert_ok(dfl_run_start(run, json[0], sizeof json[0], NULL));
+    assert_true(run->start->measured && run->start->plain > 0);
+    assert_ok(dfl_ode_new(model, "t_start=0.4 t_end=0.01", options, &ode));
+    assert_ok(dfl_ode_sample(ode, 0, 1, NULL, NULL, x, &nfe));
+    assert_false(ode->start->measured);
+    for (int again = 0; again < 2; again++) {
+        assert_ok(dfl_ode_start(ode, json[1], sizeof json[1], NULL));
+        assert_string_equal(json[0], json[1]);
+    }
+    dfl_ode_free(ode);
+    dfl_run_free(run);
+    dfl_plan_free(plan);
     dfl_model_free(model);
 }
 
@@ -175,6 +207,7 @@ static void test_refusals_of_models(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_told),
+        cmocka_unit_test(test_measured_when_asked),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_refusals_of_models),
     };

@@ -291,7 +291,8 @@ DFL_API dfl_status dfl_run_begin(dfl_run *run, uint64_t first, size_t count, con
 DFL_API dfl_status dfl_run_next(dfl_run *run, const dfl_request **request);
 
 /* Where samples begin, and how far that is from the law of the data at that time, as far as it is
-   known: a JSON object (docs/cli.md). Known before anything is sampled. */
+   known: a JSON object (docs/cli.md). Known before anything is sampled; the first call measures it,
+   which for a prior takes 1000 of its log-densities. */
 DFL_API dfl_status dfl_run_start(const dfl_run *run, char *buf, size_t cap, size_t *need);
 
 /* Seconds that dfl_run_sample has spent inside the model since dfl_run_new. */

@@ -171,11 +171,8 @@ double form_sum(size_t k, double *logs, bool share) {
     return total;
 }
 
-dfl_status prior_logp(const prior *p, const double *x, size_t n, double *logp) {
-    return prior_logp_of(p, -1, x, n, logp);
-}
-
-dfl_status prior_logp_of(const prior *p, int64_t label, const double *x, size_t n, double *logp) {
+static dfl_status logp_of(const prior *p, int64_t label, bool fast, size_t n, const double *x,
+                          double *logp) {
     form_work w = {0};
     if (p->flow) return flow_logp(p->flow, x, n, logp);
     double share;
@@ -185,7 +182,7 @@ dfl_status prior_logp_of(const prior *p, int64_t label, const double *x, size_t 
     dfl_status status = logs ? DFL_OK : fail_memory();
     for (size_t at = 0; at < n && status == DFL_OK; at += FORM_ROWS) {
         const size_t count = n - at < FORM_ROWS ? n - at : FORM_ROWS;
-        status = logs_of(p, label, false, count, x + at * p->d, &w, logs);
+        status = logs_of(p, label, fast, count, x + at * p->d, &w, logs);
         for (size_t r = 0; r < count && status == DFL_OK; r++) {
             logp[at + r] = form_sum(p->k, logs + r * p->k, false) - log(share);
             if (isnan(logp[at + r]))
@@ -196,4 +193,16 @@ dfl_status prior_logp_of(const prior *p, int64_t label, const double *x, size_t 
     free(logs);
     form_work_free(&w);
     return status;
+}
+
+dfl_status prior_logp(const prior *p, const double *x, size_t n, double *logp) {
+    return logp_of(p, -1, false, n, x, logp);
+}
+
+dfl_status prior_logp_of(const prior *p, int64_t label, const double *x, size_t n, double *logp) {
+    return logp_of(p, label, false, n, x, logp);
+}
+
+dfl_status prior_logp_block(const prior *p, const double *x, size_t n, double *logp) {
+    return logp_of(p, -1, true, n, x, logp);
 }

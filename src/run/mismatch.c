@@ -107,15 +107,20 @@ dfl_status mismatch_normals(size_t d, const normal_law *p, const normal_law *q, 
 
 /* ---- by sampling ----------------------------------------------------------------------------- */
 
-/* log p(x) - log N(x; 0, scale^2 I) at sample i of p. */
-static dfl_status log_ratio(const prior *p, double scale, uint64_t i, double *x, double *ratio) {
+enum { BLOCK = 64 }; /* samples at once */
+
+/* log p(x) - log N(x; 0, scale^2 I) at samples first, ..., first + n - 1 of p: x [n][d] is room. */
+static dfl_status log_ratios(const prior *p, double scale, uint64_t first, size_t n, double *x,
+                             double *ratio) {
     const size_t d = prior_dim(p);
-    double square = 0;
-    TRY(prior_draw(p, 0, i, x));
-    TRY(prior_logp(p, x, 1, ratio));
-    for (size_t j = 0; j < d; j++) square += x[j] * x[j];
     const double two_pi = 2 * acos(-1.0);
-    *ratio += square / (2 * scale * scale) + (double)d * log(two_pi * scale * scale) / 2;
+    for (size_t i = 0; i < n; i++) TRY(prior_draw(p, 0, first + i, x + i * d));
+    TRY(prior_logp_block(p, x, n, ratio));
+    for (size_t i = 0; i < n; i++) {
+        double square = 0;
+        for (size_t j = i * d; j < (i + 1) * d; j++) square += x[j] * x[j];
+        ratio[i] += square / (2 * scale * scale) + (double)d * log(two_pi * scale * scale) / 2;
+    }
     return DFL_OK;
 }
 
@@ -133,13 +138,15 @@ static void add(running *r, size_t n, double x) {
    whose errors fall with the divergence itself but which has no variance where q is far. */
 dfl_status mismatch_sampled(const prior *p, double scale, size_t n, double *kl, double *error) {
     running plain = {0, 0}, guarded = {0, 0};
-    double *const x = mem_array(prior_dim(p), sizeof *x);
+    double *const x = mem_array(mem_product(BLOCK, prior_dim(p), 1), sizeof *x), ratio[BLOCK] = {0};
     dfl_status status = x && n > 1 ? DFL_OK : fail_memory();
-    for (size_t i = 0; i < n && status == DFL_OK; i++) {
-        double ratio = 0;
-        status = log_ratio(p, scale, i, x, &ratio);
-        add(&plain, i + 1, ratio);
-        add(&guarded, i + 1, expm1(-ratio) + ratio);
+    for (size_t at = 0; at < n && status == DFL_OK; at += BLOCK) {
+        const size_t count = n - at < BLOCK ? n - at : BLOCK;
+        status = log_ratios(p, scale, at, count, x, ratio);
+        for (size_t i = 0; i < count && status == DFL_OK; i++) {
+            add(&plain, at + i + 1, ratio[i]);
+            add(&guarded, at + i + 1, expm1(-ratio[i]) + ratio[i]);
+        }
     }
     const running *const best = plain.mean < 0.1 ? &guarded : &plain;
     *kl = best->mean;

@@ -203,7 +203,7 @@ double dfl_run_model_seconds(const dfl_run *run) {
 
 dfl_status dfl_run_start(const dfl_run *run, char *buf, size_t cap, size_t *need) {
     text out = {0};
-    start_json(run->start, &out);
+    TRY(start_json(run->start, &out));
     return text_result(&out, buf, cap, need);
 }
 

@@ -187,14 +187,14 @@ static dfl_status fill(start_law *s, const start_wish *wish, const start_place *
         TRY(check_scaling(at->card, wish->moments, clean, s->mean, s->cov));
     }
     if (wish->prior) TRY(open_prior(s, at->card, wish->prior));
-    if (wish->map == START_FLOW) TRY(start_open_map(s, wish, at));
-    return start_measure(s, at->card);
+    return wish->map == START_FLOW ? start_open_map(s, wish, at) : DFL_OK;
 }
 
 dfl_status start_open(const start_wish *wish, const start_place *at, start_law **out) {
     start_law *s = mem_array(1, sizeof *s);
     *out = NULL;
     if (!s) return fail_memory();
+    s->card = at->card;
     s->d = card_dim(at->card);
     s->components = at->components;
     s->t = at->t;

@@ -54,16 +54,23 @@ dfl_status start_state(const start_law *s, const start_key *key, start_normals n
 
 /* ---- start_print.c --------------------------------------------------------------------------- */
 
-/* A JSON object (docs/cli.md); one or more lines for people; warnings, one a line, perhaps none. */
-void start_json(const start_law *s, text *out);
-void start_print(const start_law *s, text *out);
-void start_warn(const start_law *s, text *out);
+/* Measures the mismatch, once. It takes up to seconds (START_TRIES log-densities), so that only those
+   who tell of it ask.
+   E_MEMORY; E_RANGE, E_NONFINITE: laws that are not densities. */
+dfl_status start_measure(start_law *s);
+
+/* These measure first, if need be. A JSON object (docs/cli.md); a line for people; warnings, one a
+   line, perhaps none. */
+dfl_status start_json(start_law *s, text *out);
+dfl_status start_print(start_law *s, text *out);
+dfl_status start_warn(start_law *s, text *out);
 
 /* ---- for start*.c ---------------------------------------------------------------------------- */
 
 enum { START_DENSE_MAX = 1024, START_FLOW_MAX = 4096, START_TRIES = 1000 };
 
 struct start_law {
+    const card *card; /* of the model, which is there as long */
     size_t d;
     int components;
     double t, a, b, scale;
@@ -77,6 +84,7 @@ struct start_law {
     size_t maps;               /* 1, or 1 + classes */
     double *shift, *matrix;    /* x_T = shift + matrix x_1: [maps][d], [maps][d][d]; the first is
                                   of all data, the next of class 0 */
+    bool measured;             /* then the rest is known */
     mismatch off;              /* of the start in use from the law at T */
     double plain, plain_error; /* KL(prior at T || N(0, scale^2 I)); NAN */
     const gate_row *gate;      /* of the prior for this T, or NULL */
@@ -104,8 +112,5 @@ dfl_status start_map_state(const start_law *s, int64_t label, uint64_t sample,
                            start_normals normals, void *user, double *x);
 /* Makes room for mean and cov. */
 dfl_status start_reserve_moments(start_law *s);
-
-/* Fills in what is known of the mismatch. */
-dfl_status start_measure(start_law *s, const card *c);
 
 #endif

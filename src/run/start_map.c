@@ -149,7 +149,7 @@ dfl_status start_open_map(start_law *s, const start_wish *wish, const start_plac
                     "data moments");
     TRY(find_beginning(s, at));
     if (!s->mean) TRY(moments_of_prior(s, wish->prior));
-    prior_free(s->at); /* nothing is drawn from it, and its meter costs seconds */
+    prior_free(s->at); /* nothing is drawn from it */
     s->at = NULL;
     s->flow = true;
     TRY(reserve_maps(s));

@@ -14,7 +14,8 @@ static const double signal_max = 0.05, nats_max = 2;
 
 /* Plain noise, against the moments that are known: in full, of the card, or the range alone, which
    gives an upper end only. */
-static dfl_status measure_noise(start_law *s, const card *c) {
+static dfl_status measure_noise(start_law *s) {
+    const card *const c = s->card;
     data_spread data = {.d = s->d, .var = 0};
     double *lam = NULL;
     if (s->mean && s->d <= START_DENSE_MAX) {
@@ -89,11 +90,11 @@ static void find_gate(start_law *s) {
         }
 }
 
-dfl_status start_measure(start_law *s, const card *c) {
+static dfl_status measure(start_law *s) {
     s->off = (mismatch){NAN, NAN, NAN, NAN};
     s->plain = s->plain_error = NAN;
     if (s->components != 1) return DFL_OK;
-    if (!start_is_own(s)) return measure_noise(s, c);
+    if (!start_is_own(s)) return measure_noise(s);
     if (s->at) {
         find_gate(s);
         TRY(mismatch_sampled(s->at, s->scale, START_TRIES, &s->plain, &s->plain_error));
@@ -103,13 +104,20 @@ dfl_status start_measure(start_law *s, const card *c) {
     return has_moments && s->mean && s->d <= START_DENSE_MAX ? measure_own(s) : DFL_OK;
 }
 
+dfl_status start_measure(start_law *s) {
+    if (!s->measured) TRY(measure(s));
+    s->measured = true;
+    return DFL_OK;
+}
+
 /* ---- telling --------------------------------------------------------------------------------- */
 
 static const char *law_of(const start_law *s) {
     return s->flow ? "flow" : s->at ? "prior" : "normal";
 }
 
-void start_json(const start_law *s, text *out) {
+dfl_status start_json(start_law *s, text *out) {
+    TRY(start_measure(s));
     text_add(out, "{\"law\": \"%s\"", law_of(s));
     json_add_next_real(out, "t", s->t);
     json_add_next_real(out, "a", s->a);
@@ -132,6 +140,7 @@ void start_json(const start_law *s, text *out) {
     json_add_next_real(out, "gate_gain", s->gate ? s->gate->gain : NAN);
     json_add_next_real(out, "gate_error", s->gate ? s->gate->error : NAN);
     text_add(out, "}");
+    return DFL_OK;
 }
 
 /* "from 1.2 to 3", "at least 1.2", "at most 3" or "not known" */
@@ -166,7 +175,8 @@ static void add_distances(const start_law *s, text *out) {
     add_range(out, s->off.w2_low, s->off.w2_high, "");
 }
 
-void start_print(const start_law *s, text *out) {
+dfl_status start_print(start_law *s, text *out) {
+    TRY(start_measure(s));
     text_add(out, "start at t = %.6g (a = %.3g, b = %.3g) from ", s->t, s->a, s->b);
     add_law(s, out);
     text_add(out, "; off the data there: ");
@@ -179,20 +189,23 @@ void start_print(const start_law *s, text *out) {
         text_add(out, ", of which held-out data gained %.3g +- %.2g", s->gate->gain,
                  s->gate->error);
     text_add(out, "\n");
+    return DFL_OK;
 }
 
-void start_warn(const start_law *s, text *out) {
+dfl_status start_warn(start_law *s, text *out) {
     const double signal = s->a / s->b * s->size;
-    if (s->components != 1) return;
+    TRY(start_measure(s));
+    if (s->components != 1) return DFL_OK;
     if (s->gate && !gate_passed(s->gate))
         text_add(
             out,
             "the prior failed its gate at this time (gain %.3g +- %.2g nats on held-out data): "
             "plain noise is the better start\n",
             s->gate->gain, s->gate->error);
-    if (start_is_own(s) || !(signal > signal_max || s->off.kl_low > nats_max)) return;
+    if (start_is_own(s) || !(signal > signal_max || s->off.kl_low > nats_max)) return DFL_OK;
     text_add(out, "at t = %.6g data of size %.3g stand out of plain noise, a/b = %.3g: KL ", s->t,
              s->size, s->a / s->b);
     add_range(out, s->off.kl_low, s->off.kl_high, " nats");
     text_add(out, " off; give a prior, or start nearer to t = 1\n");
+    return DFL_OK;
 }

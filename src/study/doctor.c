@@ -111,13 +111,17 @@ dfl_status dfl_doctor_new(const char *where, const char *options, const char *sp
     return status;
 }
 
-void dfl_doctor_free(dfl_doctor *d) {
-    if (!d) return;
+static void forget(dfl_doctor *d) {
     for (size_t i = 0; i < d->n; i++) {
         free(d->findings[i].what);
         free(d->findings[i].fix);
     }
     free(d->findings);
+}
+
+void dfl_doctor_free(dfl_doctor *d) {
+    if (!d) return;
+    forget(d);
     free(d->where);
     dfl_plan_free(d->plan);
     dfl_model_free(d->model);
@@ -128,6 +132,28 @@ size_t dfl_doctor_count(const dfl_doctor *d, int severity) {
     size_t count = 0;
     for (size_t i = 0; d && i < d->n; i++) count += d->findings[i].severity == severity;
     return count;
+}
+
+/* ---- a plan alone ------------------------------------------------------------------------------ */
+
+dfl_status doctor_of_plan(dfl_model *model, dfl_plan *plan, size_t budget, doctor_lines *out) {
+    dfl_doctor d = {.model = model, .plan = plan, .budget = budget};
+    *out = (doctor_lines){0};
+    dfl_status status = doctor_check_plan(&d);
+    for (size_t i = 0; i < d.n && status == DFL_OK; i++) {
+        const finding *const f = &d.findings[i];
+        if (f->check == CHECK_PLAN) continue;
+        text_add(f->severity == DFL_NOTE ? &out->notes : &out->warnings, "%s: %s; %s\n",
+                 doctor_checks[f->check], f->what, f->fix);
+    }
+    if (out->warnings.failed || out->notes.failed) status = fail_memory();
+    forget(&d);
+    return status;
+}
+
+void doctor_lines_free(doctor_lines *lines) {
+    text_free(&lines->warnings);
+    text_free(&lines->notes);
 }
 
 /* ---- for people -------------------------------------------------------------------------------- */

@@ -49,9 +49,18 @@ __attribute__((format(printf, 4, 5))) dfl_status doctor_find(dfl_doctor *d, chec
                                                              const char *format, ...);
 
 /* What can be told from card and plan, and what takes a few evaluations. A network that fails is a
-   finding; only lack of memory and our own mistakes are failures. */
+   finding; only lack of memory and our own mistakes are failures. Without a model the plan alone is
+   looked at: its steps. */
 dfl_status doctor_check_plan(dfl_doctor *d);
 dfl_status doctor_check_network(dfl_doctor *d);
+
+/* The same as lines, errors among the warnings, without the plan's own warnings, which it can tell
+   itself. `model` needs no more than a card, and may be NULL; budget of evaluations, 0: none. */
+typedef struct {
+    text warnings, notes;
+} doctor_lines;
+dfl_status doctor_of_plan(dfl_model *model, dfl_plan *plan, size_t budget, doctor_lines *out);
+void doctor_lines_free(doctor_lines *lines);
 
 extern const char *const doctor_checks[CHECKS]; /* "model", ... */
 

@@ -138,9 +138,9 @@ static dfl_status check_start(dfl_doctor *d) {
         d, CHECK_START, severity,
         "at the start, t = %.6g, data of size %.3g still stand out: a/b = %.3g "
         "(%.2g nats per number), while sampling starts from pure noise\nstart "
-        "nearer to t = 1 (t_start, or a grid from the last index: trailing, linspace); if "
-        "the schedule itself ends there, rescale_betas_zero_snr is the schedule to "
-        "train with",
+        "nearer to t = 1 (t_start, or a grid from the last index: trailing, linspace), or from a "
+        "prior (docs/priors.md); if the schedule itself ends there, rescale_betas_zero_snr is the "
+        "schedule to train with",
         in->t, size, d->start_signal, d->start_divergence);
 }
 
@@ -161,8 +161,9 @@ static dfl_status check_end(dfl_doctor *d) {
 }
 
 dfl_status doctor_check_plan(dfl_doctor *d) {
-    TRY(check_times(d));
+    if (d->model) TRY(check_times(d));
     TRY(check_steps(d));
+    if (!d->model) return DFL_OK;
     TRY(check_start(d));
     return check_end(d);
 }

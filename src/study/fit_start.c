@@ -32,11 +32,9 @@ static dfl_status try_start(fit *f) {
         options.failed ? fail_memory() : dfl_run_new(f->teacher, f->model, options.data, &run);
     const bool asked =
         status == DFL_OK && (start_is_own(run->start) || opt_get(&f->spec, "t_start")->given);
-    if (asked) {
-        start_print(run->start, &f->start_about);
-        start_warn(run->start, &f->start_warnings);
-        if (f->start_about.failed || f->start_warnings.failed) status = fail_memory();
-    }
+    if (asked) status = start_print(run->start, &f->start_about);
+    if (asked && status == DFL_OK) status = start_warn(run->start, &f->start_warnings);
+    if (f->start_about.failed || f->start_warnings.failed) status = fail_memory();
     dfl_run_free(run);
     text_free(&options);
     return status;

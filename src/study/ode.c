@@ -179,7 +179,7 @@ double dfl_ode_model_seconds(const dfl_ode *ode) {
 
 dfl_status dfl_ode_start(const dfl_ode *ode, char *buf, size_t cap, size_t *need) {
     text out = {0};
-    start_json(ode->start, &out);
+    TRY(start_json(ode->start, &out));
     return text_result(&out, buf, cap, need);
 }
 

@@ -139,6 +139,72 @@ def test_what_has_no_plan_is_no_finding(report, epsilon, tmp_path):
     assert "output" in report.whole["ran"] and "output" not in {f["check"] for f in report.whole["findings"]}
 
 
+# ---- the same from plan -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plan(run):
+    """plan(*arguments): lines on standard error, and that --quiet takes them away and nothing else."""
+
+    def call(*arguments):
+        said, quiet = run("plan", *arguments), run("plan", *arguments, "--quiet")
+        assert quiet.stderr == "" and quiet.stdout == said.stdout
+        return said.stderr.splitlines()
+
+    return call
+
+
+def lines_of(findings):
+    kind = {"error": "warning", "warning": "warning", "note": "note"}
+    return [f"driftless: {kind[f['severity']]}: {check}: {f['what']}; {f['fix']}" for check, f in findings.items()
+            if check in ("times", "steps", "start", "end")]
+
+
+WASTED = ["--grid", "list:times=[1,0.6,0.5999,0.2,0.01]", "--solver", "ddim"]
+
+
+@pytest.mark.parametrize("options, checks", [
+    ([], set()), (WASTED, {"steps", "end"}), (["--solver", "heun", "--nfe", "11"], {"steps"}),
+    (["--t-start", "0.4"], {"start"}), (["--t-end", "0.05"], {"end"}), (["--t-end", "0.05", "--denoise"], set())])
+@pytest.mark.parametrize("output", [[], ["--json", "-"]])
+def test_plan_tells_what_the_doctor_finds(report, plan, options, checks, output):
+    found = report(FLAT, *options)
+    assert set(found) == checks
+    assert sorted(plan(FLAT, *options, *output)) == sorted(lines_of(found))
+
+
+def test_plan_knows_the_time_type_from_the_card(report, plan, tmp_path):
+    """Times that float16 cannot tell apart."""
+    table = foreign.gaussian(alphas())
+    folder = foreign.folder(tmp_path / "half", {"_class_name": "DDIMScheduler"}, table, dtype="float16", rank=1)
+    near = ["--grid", "list:times=[1,0.9991,0.9990,0.5,0.001]", "--solver", "ddim"]
+    expected = lines_of(report(folder, *near))
+    assert any("same time" in line for line in expected) and sorted(plan(folder, *near)) == sorted(expected)
+
+
+def test_plan_without_a_model_is_examined_alone(run, plan):
+    """Range, moments and time type are the model's: a process and a plan from a file have steps."""
+    assert plan("--process", "vp_linear", "--t-start", "0.4", "--t-end", "0.05") == []
+    alone = plan("--process", "vp_linear", *WASTED)
+    assert len(alone) == 1 and "steps: step 2 of 4" in alone[0]
+    run("plan", FLAT, *WASTED, "--json", "p.json")
+    assert plan("--plan", "p.json") == alone
+
+
+def test_plan_tells_its_own_warnings_beside_json(run, plan, tmp_path):
+    """In the table they stand anyway."""
+    text = json.loads(run("plan", FLAT, "--json", "-").stdout)
+    (tmp_path / "p.json").write_text(json.dumps({**text, "novel": 1}))
+    assert "novel" in run("plan", "--plan", "p.json").stdout and plan("--plan", "p.json") == []
+    told = plan("--plan", "p.json", "--json", "-")
+    assert len(told) == 1 and told[0].startswith("driftless: warning: ") and "novel" in told[0]
+
+
+def test_plan_is_quiet_about_the_card_too(plan, epsilon):
+    folder = epsilon({"beta_shcedule": "linear"})
+    assert any("beta_shcedule" in line for line in plan(folder))
+
+
 # ---- each check on something broken -------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -264,3 +265,22 @@ def test_other_number_of_numbers(run, model):
 def test_a_failed_gate_warns(run, spoil):
     done = run("sample", FLAT, "--prior", spoil({"gate.gain": 0.001}), "--steps", 2, "-n", 1, "-o", "x.npy")
     assert "failed its gate" in done.stderr
+
+
+def test_densities_are_asked_when_they_are_told(run, tmp_path, spoil):
+    """A density that has no numbers stops those who want the mismatch, before anything is sampled."""
+    folder = spoil()
+    net = onnx.load(folder / "density.onnx")
+    net.graph.output[0].name = "root"
+    net.graph.node.append(onnx.helper.make_node("Sqrt", ["logp"], ["root"]))  # of negative numbers
+    onnx.save(net, folder / "density.onnx")
+    card = json.loads((folder / "prior.json").read_text())
+    digest = hashlib.sha256((folder / "density.onnx").read_bytes()).hexdigest()
+    card["density"].update(output="root", sha256=digest)
+    (folder / "prior.json").write_text(json.dumps(card))
+    options = ["--prior", folder, "--steps", 2, "-n", 1, "-o", "x.npy"]
+    for more in ([], ["-q", "--json", "r.json"]):
+        done = run("sample", FLAT, *options, *more, ok=False)
+        assert done.returncode == FAILURE and "no log-density" in done.stderr
+        assert not (tmp_path / "x.npy").exists() and not (tmp_path / "r.json").exists()
+    assert run("sample", FLAT, *options, "-q").stderr == ""

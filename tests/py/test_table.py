@@ -123,6 +123,7 @@ def test_violation_is_told(run, plan, tmp_path):
     _, said = plan("--process", "flow", "--import", "t.csv")
     assert "off its label by at most 0.05 (step 2)" in said and "warning: step 2" in said
     assert "step 2 takes a constant output" in run("plan", "--process", "flow", "--import", "t.csv").stdout
+    assert run("plan", "--process", "flow", "--import", "t.csv", "--json", "-", "--quiet").stderr == ""
 
 
 @pytest.mark.parametrize("options, said", [

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "prior/rows.h"
 
 static void draw(size_t n, uint64_t key, double *out) {
     noise_normals(key, DFL_DRAW_START, 0, 0, 0, n, out);
