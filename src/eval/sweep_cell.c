@@ -281,7 +281,7 @@ dfl_status sweep_probe(sweep *s, double *evaluations, double *pictures) {
     text spec = {0};
     const size_t samples = s->frame.samples;
     *evaluations = *pictures = 0;
-    text_add(&spec, "solver=ddim steps=2%s", s->frame.tail);
+    text_add(&spec, "solver=deis:order=0 steps=2%s", s->frame.tail);
     s->frame.samples = PIECE;
     dfl_status status = spec.failed ? fail_memory() : drawing_new(s, NULL, PIECE, &w);
     if (status == DFL_OK) status = dfl_plan_new(s->model, spec.data, &plan);

@@ -89,7 +89,7 @@ static void sample_shape(const errand *e, array *a) {
 /* Where the plans of this sweep begin and end. */
 static dfl_status plain_plan(const sweep *s, dfl_plan **out, double *t_end) {
     text spec = {0};
-    text_add(&spec, "solver=ddim steps=1%s", s->frame.tail);
+    text_add(&spec, "solver=deis:order=0 steps=1%s", s->frame.tail);
     const dfl_status status = spec.failed ? fail_memory() : dfl_plan_new(s->model, spec.data, out);
     text_free(&spec);
     TRY(status);

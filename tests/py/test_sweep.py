@@ -87,6 +87,17 @@ def test_tables(run, pictures, tmp_path):
     assert "2 refused" in done.stdout and re.search(r"cost +\d+ evaluations at \d+/s", done.stdout)
 
 
+def test_phase_space(run, pictures, tmp_path):
+    """Pictures are positions; the nearer solver is told, and peers' cells are noted as refused."""
+    psld = (*pictures, "--process", "psld")
+    run("sweep", *psld, "--solvers", "deis:order=3,factor=flow sscs", "--nfe", 6, "-o", "out")
+    flow, sscs = (float(r["fid"]) for r in cells(tmp_path / "out"))
+    assert 0 < flow < sscs
+    run("sweep", *psld, "--solvers", "sscs", "--nfe", 2, "--peer", peer("other", "half"), "-o", "peer")
+    notes = {r["solver"]: r["note"] for r in cells(tmp_path / "peer")}
+    assert not notes["sscs"] and "peers are not called in phase space" in notes["other"]
+
+
 def test_distance_is_that_of_numpy(run, pictures, tmp_path):
     """The number of a cell, from the kept features and from the samples that "driftless sample" draws."""
     run("sweep", *pictures, "--solvers", "ddim", "--nfe", 3, "--seeds", 7, "-o", "out")
