@@ -366,7 +366,8 @@ def test_shipped_plan(root, nfe):
     assert row["grid"] == meta["grid"]
     # One is to the converged solution, the other to a teacher.
     assert float(row["rms"]) == pytest.approx(float(meta["held_out_rms"]), rel=0.5, abs=0.02)
-    assert len(table) > 30 and all(float(row["rms"]) < float(r["rms"]) for r in table.values())
+    assert len(table) > 30 or nfe != 5  # the budget at which all of them were measured
+    assert all(float(row["rms"]) < float(r["rms"]) for r in table.values())
 
 
 def test_shipped_plan_is_nearer_than_the_best_classical_solvers(model, sample):
