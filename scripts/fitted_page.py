@@ -239,39 +239,16 @@ def transfer_part(measured, folder):
 
 
 def plot(measured, case, path):
-    figure, axes = plt.subplots(1, 2, figsize=(13, 6), layout="constrained")
-    budgets = measured.budgets("distance", case)
+    """Distances, and beside them what features say, where that is measured."""
+    _, found = quality(measured, case)
+    panels, budgets = 2 if found else 1, measured.budgets("distance", case)
     first = dict.fromkeys(r["solver"] for n in budgets for r in measured.classical(case, n)[:2])
     coloured = {solver: f"C{i % 10}" for i, solver in enumerate(first)}
-    curves = defaultdict(list)
-    for row in measured.classical(case) + measured.plans(case):
-        curves[row["solver"]].append((int(row["nfe"]), float(row["rms"])))
-    for solver, points in curves.items():
-        looks = {"color": "0.88", "linewidth": 1, "zorder": 1}
-        if solver not in SOLVERS:
-            looks = {"color": "k", "marker": "o", "linewidth": 2, "label": solver, "zorder": 3}
-        elif solver in coloured:
-            looks = {"color": coloured[solver], "marker": "o", "markersize": 3, "label": solver, "zorder": 2}
-        axes[0].loglog(*zip(*sorted(points)), **looks)
-    axes[0].set_title("RMS distance to the converged solution, classical solvers on their best grids", fontsize=10)
-    _, found = quality(measured, case)
-    for sampler in dict.fromkeys(s for s, _, _ in found if s != CONVERGED):
-        points = sorted((n, np.mean(v["fid"]), np.std(v["fid"])) for (s, _, n), v in found.items() if s == sampler)
-        mine = is_plan(sampler)
-        axes[1].errorbar(*zip(*points), label=sampler, marker="o", markersize=3, linewidth=2 if mine else 1,
-                         color="k" if mine else coloured.get(sampler), zorder=3 if mine else 2)
-    converged = [np.mean(v["fid"]) for (s, _, _), v in found.items() if s == CONVERGED]
-    if converged:
-        axes[1].axhline(converged[0], color="0.5", linestyle=":", label="converged")
-        axes[1].axhline(WITHIN * converged[0], color="0.7", dashes=(6, 3), label="15 % above")
-    axes[1].set_title("Fréchet distance of features to real pictures", fontsize=10)
-    axes[1].set_xscale("log")
-    axes[0].set_ylim(top=TOP)
+    figure, axes = plt.subplots(1, panels, figsize=(6.5 * panels, 6), layout="constrained", squeeze=False)
+    plot_distance(measured, case, axes[0, 0], coloured)
     if found:
-        axes[1].set_yscale("log")
-        for which in (axes[1].yaxis.set_major_formatter, axes[1].yaxis.set_minor_formatter):
-            which("{x:.3g}")
-    for axis in axes:
+        plot_quality(found, axes[0, 1], coloured)
+    for axis in axes[0]:
         axis.set_xticks(budgets, [str(n) for n in budgets])
         axis.set_xticks([], minor=True)
         axis.grid(alpha=0.3)
@@ -279,6 +256,37 @@ def plot(measured, case, path):
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=7)
     save(figure, path)
+
+
+def plot_distance(measured, case, axis, coloured):
+    curves = defaultdict(list)
+    for row in measured.classical(case) + measured.plans(case):
+        curves[row["solver"]].append((int(row["nfe"]), float(row["rms"])))
+    for solver, points in curves.items():
+        looks = {"color": "0.88", "linewidth": 1, "zorder": 1, "marker": "" if len(points) > 1 else "."}
+        if solver not in SOLVERS:
+            looks = {"color": "k", "marker": "o", "linewidth": 2, "label": solver, "zorder": 3}
+        elif solver in coloured:
+            looks = {"color": coloured[solver], "marker": "o", "markersize": 3, "label": solver, "zorder": 2}
+        axis.loglog(*zip(*sorted(points)), **looks)
+    axis.set_title("RMS distance to the converged solution, classical solvers on their best grids", fontsize=10)
+    axis.set_ylim(top=TOP)
+
+
+def plot_quality(found, axis, coloured):
+    for sampler in dict.fromkeys(s for s, _, _ in found if s != CONVERGED):
+        points = sorted((n, np.mean(v["fid"]), np.std(v["fid"])) for (s, _, n), v in found.items() if s == sampler)
+        mine = is_plan(sampler)
+        axis.errorbar(*zip(*points), label=sampler, marker="o", markersize=3, linewidth=2 if mine else 1,
+                      color="k" if mine else coloured.get(sampler), zorder=3 if mine else 2)
+    converged = [np.mean(v["fid"]) for (s, _, _), v in found.items() if s == CONVERGED]
+    if converged:
+        axis.axhline(converged[0], color="0.5", linestyle=":", label="converged")
+        axis.axhline(WITHIN * converged[0], color="0.7", dashes=(6, 3), label="15 % above")
+    axis.set_title("Fréchet distance of features to real pictures", fontsize=10)
+    axis.loglog()
+    for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+        which("{x:.3g}")
 
 
 def page(measured, folder):
