@@ -1,8 +1,9 @@
 """Every shipped network: its folder is complete, the doctor finds nothing, and 64 pictures of 10 evaluations
-look like its data. All of them draw Fashion-MNIST; bounds are fashion.py's, real pictures at 0.91 to 1.63.
+look like its data. All draw Fashion-MNIST: distances were 0.84 to 1.24, those of real pictures are 0.91 to 1.63 (fashion.py).
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import fashion
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 FOLDERS = sorted(path.parent.name for path in MODELS.glob("*/model.json"))
-BOUND = 3.0
+BOUND = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,12 @@ def test_page(name, card):
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_doctor(run, name):
-    told = run("doctor", MODELS / name)
-    assert "fine" in told.stdout and "warning" not in told.stdout + told.stderr
+def test_doctor(run, name, card):
+    """Nothing is found, but that networks of shorter times are no good without a prior, and what follows from that."""
+    told = run("doctor", MODELS / name, ok=None)
+    found = re.findall(r"^(?:error|warning) +(\w+):", told.stdout, re.M)
+    assert found[:1] == ["start"] if card(name)["t_max"] < 0.9 else not found
+    assert told.returncode == 0 or found
 
 
 def start(card):
