@@ -145,6 +145,18 @@ static dfl_status try_import(void) {
     return stats_import(DFL_TEST_DATA "/deis-sn-ratios.npz", "cifar10", in("ratios.json"));
 }
 
+/* A model of one number. A file that was read by half is a finding, and so an error. */
+static dfl_status try_doctor(void) {
+    char where[160], said[2000];
+    dfl_doctor *d = NULL;
+    snprintf(where, sizeof where, "mixture:%s", in("one.json"));
+    dfl_status status = dfl_doctor_new(where, NULL, "solver=euler steps=2", &d);
+    if (status == DFL_OK) status = dfl_doctor_to_json(d, said, sizeof said, NULL);
+    if (status == DFL_OK && dfl_doctor_count(d, DFL_ERROR)) status = DFL_E_FORMAT;
+    dfl_doctor_free(d);
+    return status;
+}
+
 /* ---- the test -------------------------------------------------------------------------------- */
 
 /* Moments read and decomposed, and a plan's error predicted from them. */
@@ -170,6 +182,14 @@ static dfl_status write_moments(void) {
     return npz_write(in("moments.npz"), arrays, 2);
 }
 
+static dfl_status write_one(void) {
+    static const char one[] =
+        "{\"format\": \"driftless-mixture/1\", \"weights\": [1], \"means\": [[0.3]], \"stds\": "
+        "[[0.5]], \"card\": {\"process\": \"cld\", \"state_components\": 2, \"output_half\": "
+        "\"m\"}}";
+    return file_save(in("one.json"), one, sizeof one - 1);
+}
+
 static const refuse_case attempts[] = {
     {"adaptive integration", try_ode, 20},
     {"tuning, ode45", try_tuning, 200},
@@ -183,6 +203,7 @@ static const refuse_case attempts[] = {
     {"png", try_png, 3},
     {"imported statistics", try_import, 10},
     {"prediction", try_prediction, 30},
+    {"doctor, phase space", try_doctor, 300},
 };
 
 static void test_memory(void **state) {
@@ -197,16 +218,17 @@ static int prepare(void **state) {
     if (!mkdtemp(folder)) return -1;
     const dfl_status status =
         dfl_model_open("mixture:" DFL_TEST_DATA "/mixture2d.json", NULL, &model);
-    const bool ready =
-        status == DFL_OK && write_moments() == DFL_OK && tune(CONJUGATE, in("kept.json")) == DFL_OK;
+    const bool ready = status == DFL_OK && write_moments() == DFL_OK && write_one() == DFL_OK &&
+                       tune(CONJUGATE, in("kept.json")) == DFL_OK;
     if (!ready) print_error("%s\n", dfl_last_message());
     return ready ? 0 : -1;
 }
 
 static int clean_up(void **state) {
     (void)state;
-    static const char *const names[] = {"tuned.json", "second.json", "kept.json",   "a.npy",
-                                        "a.npz",      "a.png",       "ratios.json", "moments.npz"};
+    static const char *const names[] = {"tuned.json",  "second.json", "kept.json",
+                                        "a.npy",       "a.npz",       "a.png",
+                                        "ratios.json", "moments.npz", "one.json"};
     dfl_model_free(model);
     for (size_t i = 0; i < LENGTH(names); i++) unlink(in(names[i]));
     return rmdir(folder); /* no temporary file is left */
