@@ -246,6 +246,14 @@ static double spread(const double *u, size_t n) {
     return sqrt(square / (double)n);
 }
 
+/* Samples from a start that leaves data in the noise are not the network's fault. */
+static bool start_is_wrong(const dfl_doctor *d) {
+    for (size_t i = 0; i < d->n; i++)
+        if (d->findings[i].check == CHECK_START && d->findings[i].severity == DFL_ERROR)
+            return true;
+    return false;
+}
+
 static dfl_status check_all(probe *p) {
     double start = probe_time(p, 1);
     bool go = true;
@@ -255,13 +263,13 @@ static dfl_status check_all(probe *p) {
         start = probe_time(p, 0.98);
         TRY(doctor_check_noise(p, start, &go));
     }
-    const bool fits = p->doctor->n == before;
+    const bool fits = p->doctor->n == before && !start_is_wrong(p->doctor);
     if (go) TRY(check_time_input(p, start, &go));
     if (go) TRY(judge(p, draw_samples(p), start, &go));
     if (!go) return DFL_OK;
     TRY(check_range(p));
     const double std = spread(p->clean, p->n * p->dim);
-    p->doctor->ran[CHECK_PREDICTION] = true;
+    p->doctor->ran[CHECK_PREDICTION] = !start_is_wrong(p->doctor);
     if (std > 0 && fits) TRY(doctor_check_fit(p, std, &go));
     go = true;
     const double size = fmin(std, 4 * start_data_size(&p->model->card));
