@@ -26,6 +26,7 @@ from solver_table import rows_of, whose  # noqa: E402
 from times_page import head  # noqa: E402
 
 WITHIN, AT, FEWER = 1.15, 5, 3  # the targets: evaluations, and how near to the converged sampler
+NAMED = 3  # classical solvers of a budget that the plot of features names, the best
 TOP = 2  # of the plot of errors: samples of norm one that are farther off are no samples
 FILES = {"distance": DISTANCE, "screening": SCREENING, "quality": QUALITY, "sensitivity": SENSITIVITY,
          "transfer": TRANSFER}
@@ -274,11 +275,21 @@ def plot_distance(measured, case, axis, coloured):
 
 
 def plot_quality(found, axis, coloured):
-    for sampler in dict.fromkeys(s for s, _, _ in found if s != CONVERGED):
-        points = sorted((n, np.mean(v["fid"]), np.std(v["fid"])) for (s, _, n), v in found.items() if s == sampler)
-        mine = is_plan(sampler)
-        axis.errorbar(*zip(*points), label=sampler, marker="o", markersize=3, linewidth=2 if mine else 1,
-                      color="k" if mine else coloured.get(sampler), zorder=3 if mine else 2)
+    curves = defaultdict(list)
+    for (sampler, _, nfe), values in sorted(found.items(), key=lambda cell: cell[0][2]):
+        curves[sampler].append((nfe, np.mean(values["fid"]), np.std(values["fid"])))
+    classical = [(n, fid, s) for s, points in curves.items() if s in SOLVERS for n, fid, _ in points]
+    named = {s for n in {n for n, _, _ in classical} for _, s in sorted((f, s) for m, f, s in classical if m == n)[:NAMED]}
+    for solver in sorted(named):
+        coloured.setdefault(solver, f"C{len(coloured) % 10}")
+    for sampler, points in curves.items():
+        looks = {"color": "0.85", "zorder": 1}
+        if is_plan(sampler):
+            looks = {"color": "k", "linewidth": 2, "label": sampler, "zorder": 3}
+        elif sampler in named:
+            looks = {"color": coloured[sampler], "linewidth": 1, "label": sampler, "zorder": 2}
+        if sampler != CONVERGED:
+            axis.errorbar(*zip(*points), marker="o", markersize=3, **looks)
     converged = [np.mean(v["fid"]) for (s, _, _), v in found.items() if s == CONVERGED]
     if converged:
         axis.axhline(converged[0], color="0.5", linestyle=":", label="converged")
