@@ -257,19 +257,20 @@ static bool start_is_wrong(const dfl_doctor *d) {
 static dfl_status check_all(probe *p) {
     double start = probe_time(p, 1);
     bool go = true;
+    const bool lost = start_is_wrong(p->doctor);
     const size_t before = p->doctor->n;
     TRY(doctor_check_noise(p, start, &go));
     if (p->no_plan) { /* no data are determined from pure noise: a little below they are */
         start = probe_time(p, 0.98);
         TRY(doctor_check_noise(p, start, &go));
     }
-    const bool fits = p->doctor->n == before && !start_is_wrong(p->doctor);
+    const bool fits = p->doctor->n == before && !lost;
     if (go) TRY(check_time_input(p, start, &go));
     if (go) TRY(judge(p, draw_samples(p), start, &go));
     if (!go) return DFL_OK;
     TRY(check_range(p));
     const double std = spread(p->clean, p->n * p->dim);
-    p->doctor->ran[CHECK_PREDICTION] = !start_is_wrong(p->doctor);
+    p->doctor->ran[CHECK_PREDICTION] = !lost;
     if (std > 0 && fits) TRY(doctor_check_fit(p, std, &go));
     go = true;
     const double size = fmin(std, 4 * start_data_size(&p->model->card));
