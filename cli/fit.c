@@ -51,15 +51,17 @@ static const arg_row fit_rows[] = {
     {0, "refine", NULL, "ITERATIONS", "0",
      "afterwards adjust all coefficients together to the error of the last state", ARG_INT, 0,
      REFINE_MAX},
-    {0, "objective", NULL, "rms|moments|features", "rms",
+    {0, "objective", NULL, "rms|moments|features|feature_moments", "rms",
      "that error: of all numbers; with moments also of their mean and variance over the samples, "
-     "with features also of these",
+     "with features also of a network's features of them, with feature_moments of these and their "
+     "mean and variance",
      ARG_CHOICE, 0, 0},
-    {0, "weight", NULL, "W", "moments 10, features 1", "of moments or features beside the state",
+    {0, "weight", NULL, "W", "moments 10, others 1", "of moments or features beside the state",
      ARG_REAL, 0, 1e9},
     {0, "refine-times", NULL, NULL, NULL, "adjust the times, too", ARG_FLAG, 0, 0},
     {'f', "features", NULL, "FOLDER", "fashion-classifier",
-     "for --objective features: a folder with features.json, the name of one that comes with the "
+     "for the objectives of features: a folder with features.json, the name of one that comes with "
+     "the "
      "program (fashion-classifier, mnist-lenet5), or pixels",
      ARG_FILE, 0, 0},
     {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0},
@@ -100,8 +102,9 @@ static dfl_status make_spec(const args *a, text *out) {
     if (!arg_given(a, "steps") || !arg_given(a, "output"))
         return fail(DFL_E_ARG, "usage: driftless fit %s", a->command->operands);
     if (arg_given(a, "features") &&
-        !(arg_given(a, "objective") && strcmp(arg(a, "objective")->text, "features") == 0))
-        return fail(DFL_E_ARG, "--features goes with --objective features only");
+        !(arg_given(a, "objective") && strncmp(arg(a, "objective")->text, "feature", 7) == 0))
+        return fail(DFL_E_ARG,
+                    "--features goes with --objective features or feature_moments only");
     TRY(spec_add(a, words, sizeof words / sizeof *words, true, out));
     if (arg_given(a, "refine-times")) text_add(out, " refine_times=1");
     start_options(a, " ", out);
@@ -110,7 +113,7 @@ static dfl_status make_spec(const args *a, text *out) {
 
 /* ---- the feature network ----------------------------------------------------------------------- */
 
-/* What the objective "features" sees: the samples as pictures, between two bytes, too. */
+/* What the objectives of features see: the samples as pictures, between two bytes, too. */
 typedef struct {
     extractor *extractor;
     const card *card;
@@ -127,10 +130,12 @@ static dfl_status look(void *user, uint64_t first, size_t count, const double *x
 static dfl_status open_eye(const args *a, const dfl_model *model, eye *out, fit *f) {
     const card *const c = &model->card;
     text folder = {0};
-    if (opt_choice(&f->spec, "objective") != 2) return DFL_OK;
+    if (opt_choice(&f->spec, "objective") < 2) return DFL_OK;
     if (c->rank != 3 || (c->shape[0] != 1 && c->shape[0] != 3))
-        return fail(DFL_E_COMBINATION, "--objective features: the samples of this model are not "
-                                       "pictures of 1 or 3 channels");
+        return fail(DFL_E_COMBINATION,
+                    "--objective %s: the samples of this model are not "
+                    "pictures of 1 or 3 channels",
+                    opt_text(&f->spec, "objective"));
     dfl_status status = shipped_extractor(a, &folder);
     if (status == DFL_OK)
         status = extractor_open(folder.data, (int)arg(a, "threads")->integer, &out->extractor);

@@ -9,6 +9,7 @@ fitted-quality.csv: Frechet distance of features to the reference, precision, re
 - the plans in --plans (MODEL/plans);
 - at each budget the --best classical solvers, on the grids that won, by the errors in fitted-distance.csv, else by
   those of screening (scripts/fitted_distance.py comes first); --best 41 takes all;
+- what --also names;
 - the converged sampler, with --nfe-converged evaluations.
 
 First all budgets with the first seed, small ones first; the converged sampler after them, as it costs more than
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fitted_bench import Bench, Case, announce, case_of, kept_plans, numbers, parsed, parser_of
+from fitted_bench import Bench, Case, announce, case_of, cell_of, kept_plans, numbers, parsed, parser_of
 from fitted_distance import DISTANCE, SOLVERS, Screening
 from solver_table import ROOT, TEST_IMAGES
 
@@ -46,6 +47,7 @@ def samplers(bench, budgets, plans, count):
     for nfe in sorted(budgets):
         found |= {(name, grid, nfe): path for name, grid, n, path in plans if n == nfe}
         found |= {(s, g, nfe): None for s, g in best_classical(bench, nfe, count)}
+    found |= {cell: None for cell in bench.arguments.also}
     solver, grid, nfe = bench.arguments.converged
     found[CONVERGED, f"{solver} on {grid}", nfe] = None
     return found
@@ -83,6 +85,7 @@ def main(words=None):
     parser.add_argument("--reference", default=str(TEST_IMAGES), help="pictures or statistics")
     parser.add_argument("--seeds", type=numbers, default=[11, 12, 13])
     parser.add_argument("--best", type=int, default=3, help="classical solvers at a budget")
+    parser.add_argument("--also", type=cell_of, nargs="*", default=[], help="SOLVER@GRID@EVALUATIONS, whatever its errors")
     parser.add_argument("--nfe-converged", type=int, default=100)
     parser.set_defaults(samples=2000)
     arguments = parsed(parser, words)

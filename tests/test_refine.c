@@ -126,6 +126,7 @@ static void test_gradient(void **state) {
         "objective=moments weight=30",
         "objective=moments refine_times=1 history=1",
         "objective=features weight=3",
+        "objective=feature_moments weight=3",
     };
     dfl_model *const models[] = {mixture_of(THREE), mixture_with(THREE, PHASE)};
     for (size_t m = 0; m < LENGTH(models); m++) {

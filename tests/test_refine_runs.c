@@ -125,7 +125,8 @@ static void assert_same(const fit *a, const fit *b) {
 
 static void test_same_bits(void **state) {
     (void)state;
-    static const char *const objectives[] = {"rms refine_times=1", "moments", "features"};
+    static const char *const objectives[] = {"rms refine_times=1", "moments", "features",
+                                             "feature_moments"};
     static const int batches[] = {64, 1, 7};
     dfl_model *model = mixture_of(THREE);
     for (size_t k = 0; k < LENGTH(objectives); k++) {

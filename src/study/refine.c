@@ -36,7 +36,7 @@ typedef struct {
 /* ---- options ----------------------------------------------------------------------------------- */
 
 double refine_weight(const fit *f) {
-    static const double usual[] = {0, 10, 1}; /* rms, moments, features */
+    static const double usual[] = {0, 10, 1, 1}; /* rms, moments, features, feature_moments */
     if (opt_get(&f->spec, "weight")->set) return opt_real(&f->spec, "weight");
     return usual[opt_choice(&f->spec, "objective")];
 }
@@ -49,7 +49,8 @@ dfl_status refine_check(const fit *f) {
             return fail(DFL_E_COMBINATION,
                         "fit: %s is for refinement: give refine=N, its iterations", needing[i]);
     if (opt_choice(o, "objective") == 0 && opt_get(o, "weight")->given)
-        return fail(DFL_E_COMBINATION, "fit: weight goes with objective=moments or features");
+        return fail(DFL_E_COMBINATION, "fit: weight goes with objective=moments, features or "
+                                       "feature_moments");
     if (opt_int(o, "refine") == 0) return DFL_OK;
     if (opt_bool(o, "refine_times") && f->steps < 2)
         return fail(DFL_E_RANGE, "fit: one step has no time between its ends to be adjusted "
@@ -237,8 +238,9 @@ dfl_status refine_run(fit *f) {
     refiner s = {.f = f};
     f->best = 0;
     if (opt_int(&f->spec, "refine") == 0) return DFL_OK;
-    if (opt_choice(&f->spec, "objective") == 2 && !f->features.run)
-        return fail(DFL_E_ARG, "fit: objective=features needs a feature network");
+    if (opt_choice(&f->spec, "objective") >= 2 && !f->features.run)
+        return fail(DFL_E_ARG, "fit: objective=%s needs a feature network",
+                    opt_text(&f->spec, "objective"));
     dfl_status status = prepare(&s);
     if (status == DFL_OK) status = begin(&s);
     while (status == DFL_OK && !ended(&s)) status = iterate(&s);

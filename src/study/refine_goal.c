@@ -3,7 +3,10 @@
      rms       |x - T|^2 / (S d)
      moments   that + w/d sum over numbers of (mean x - mean T)^2 + (var x - var T)^2, over samples
      features  that + w/(S W s^2) sum |phi(x) - phi(T)|^2, phi of W numbers and s their spread over
-               the teacher's samples.
+               the teacher's samples
+     feature_moments
+               as features, + 10 w/W sum over features of (mean - mean of T)^2 / s^2 and
+               (var - var of T)^2 / s^4, over samples.
    Rows are seen sample by sample and only their triangle is kept (base/dense.h). */
 #include <math.h>
 #include <stdlib.h>
@@ -12,14 +15,21 @@
 #include "base/dense.h"
 #include "study/refine.h"
 
-enum { RMS, MOMENTS, FEATURES };
+enum { RMS, MOMENTS, FEATURES, FEATURE_MOMENTS };
 
 /* Of difference quotients, as a root mean square change of a state (or of half the log-SNR): for
    networks that calculate in double, and in float32, whose answers are right to about 1e-6. */
 static const double step_double = 1e-6, step_float = 1e-3;
 
+/* Of the moments of features beside the features themselves. */
+static const double share_of_moments = 10;
+
 static int kind_of(const fit *f) {
     return opt_choice(&f->spec, "objective");
+}
+
+static bool sees(const fit *f) {
+    return kind_of(f) == FEATURES || kind_of(f) == FEATURE_MOMENTS;
 }
 
 /* [count][state], of which a sample is the first `dim` numbers. */
@@ -95,7 +105,7 @@ static dfl_status look_at_truth(refine_goal *g) {
 dfl_status refine_goal_new(const fit *f, refine_goal *out) {
     *out = (refine_goal){.f = f, .weight = refine_weight(f), .scale = 1};
     TRY(choose_step(f, &out->h));
-    return kind_of(f) == FEATURES ? look_at_truth(out) : DFL_OK;
+    return sees(f) ? look_at_truth(out) : DFL_OK;
 }
 
 void refine_goal_free(refine_goal *g) {
@@ -109,19 +119,31 @@ typedef struct {
     double *mean, *var; /* [dim] */
 } moments;
 
-static dfl_status moments_of(const fit *f, const double *x, size_t count, moments *out) {
-    const size_t dim = f->dim;
+/* Of the first `dim` numbers of each `wide`. */
+static dfl_status moments_of(const double *x, size_t count, size_t dim, size_t wide, moments *out) {
     *out = (moments){mem_array(mem_product(2, dim, 1), sizeof(double)), NULL};
     if (!out->mean) return fail_memory();
     out->var = out->mean + dim;
     for (size_t i = 0; i < count; i++)
-        for (size_t d = 0; d < dim; d++) out->mean[d] += x[i * f->state + d] / (double)count;
+        for (size_t d = 0; d < dim; d++) out->mean[d] += x[i * wide + d] / (double)count;
     for (size_t i = 0; i < count; i++)
         for (size_t d = 0; d < dim; d++) {
-            const double gap = x[i * f->state + d] - out->mean[d];
+            const double gap = x[i * wide + d] - out->mean[d];
             out->var[d] += gap * gap / (double)count;
         }
     return DFL_OK;
+}
+
+/* Of features, in units of their spread. */
+static dfl_status moments_seen(const refine_goal *g, const float *seen, size_t count,
+                               moments *out) {
+    const size_t width = g->f->features.width, n = count * width;
+    double *const x = mem_array(n, sizeof *x);
+    if (!x) return fail_memory();
+    for (size_t i = 0; i < n; i++) x[i] = (double)seen[i] / g->scale;
+    const dfl_status status = moments_of(x, count, width, width, out);
+    free(x);
+    return status;
 }
 
 /* Mean over the numbers of the squared gaps, and the ratio of the variances. */
@@ -153,20 +175,36 @@ static double mean_square(const fit *f, const double *x, const double *y, size_t
     return all / ((double)count * (double)f->dim);
 }
 
+/* What the moments of features add to those themselves. */
+static dfl_status moments_gap(const refine_goal *g, const float *made, const float *truth,
+                              size_t count, double *out) {
+    moments mine = {0}, other = {0};
+    double ratio;
+    dfl_status status = moments_seen(g, made, count, &mine);
+    if (status == DFL_OK) status = moments_seen(g, truth, count, &other);
+    if (status == DFL_OK) compare_moments(&mine, &other, g->f->features.width, out, &ratio);
+    free(mine.mean);
+    free(other.mean);
+    *out *= share_of_moments;
+    return status;
+}
+
 static dfl_status feature_gap(const refine_goal *g, const refine_pass *p, double *out) {
     const fit *const f = g->f;
     const size_t wide = f->features.width, n = p->count * wide;
     const float *const truth = g->truth + p->first * wide;
     float *const made = mem_array(n, sizeof *made);
     if (!made) return fail_memory();
-    const dfl_status status = see(f, p->first, p->count, last_of(f, p), made);
-    double sum = 0;
+    dfl_status status = see(f, p->first, p->count, last_of(f, p), made);
+    double sum = 0, more = 0;
     for (size_t i = 0; i < n && status == DFL_OK; i++) {
         const double gap = ((double)made[i] - (double)truth[i]) / g->scale;
         sum += gap * gap;
     }
+    if (status == DFL_OK && kind_of(f) == FEATURE_MOMENTS)
+        status = moments_gap(g, made, truth, p->count, &more);
     free(made);
-    *out = sum / (double)n;
+    *out = sum / (double)n + more;
     return status;
 }
 
@@ -178,13 +216,13 @@ dfl_status refine_measure(const refine_goal *g, const refine_pass *p, refine_sco
     double more = 0;
     *out = (refine_score){INFINITY, INFINITY, NAN};
     if (!isfinite(square)) return DFL_OK;
-    dfl_status status = moments_of(f, x, p->count, &mine);
-    if (status == DFL_OK) status = moments_of(f, truth, p->count, &other);
+    dfl_status status = moments_of(x, p->count, f->dim, f->state, &mine);
+    if (status == DFL_OK) status = moments_of(truth, p->count, f->dim, f->state, &other);
     if (status == DFL_OK) compare_moments(&mine, &other, f->dim, &more, &out->ratio);
     free(mine.mean);
     free(other.mean);
     if (kind_of(f) == RMS) more = 0;
-    if (kind_of(f) == FEATURES && status == DFL_OK) status = feature_gap(g, p, &more);
+    if (sees(f) && status == DFL_OK) status = feature_gap(g, p, &more);
     out->rms = sqrt(square);
     out->objective = square + g->weight * more;
     return status;
@@ -202,14 +240,16 @@ typedef struct {
     double *moved;       /* [n][batch][state]: last states a step h along each direction */
     double *x, *e;       /* scratch of branches */
     double *rows;        /* [dim or features, the larger][n + 1] */
-    double *change;      /* [2][n][dim]: derivatives of mean and variance; or NULL */
+    size_t numbers;      /* whose moments count, of the state or of its features; or 0 */
+    double *change;      /* [2][n][numbers]: derivatives of mean and variance; or NULL */
     moments mine, other; /* where there is `change` */
-    float *seen, *made;  /* features [n][batch][width] of `moved`, and [batch][width]; or NULL */
+    float *seen, *made;  /* features [n][batch][width] of `moved`, and [count][width]; or NULL */
 } jacobian;
 
 static dfl_status jacobian_new(jacobian *j) {
     const fit *const f = j->g->f;
-    const size_t dim = f->dim, wide = kind_of(f) == FEATURES ? f->features.width : 0;
+    const size_t dim = f->dim, wide = sees(f) ? f->features.width : 0, count = j->pass->count;
+    const double *const last = last_of(f, j->pass);
     j->moved = mem_array(mem_product(j->n, j->batch, f->state), sizeof(double));
     j->x = mem_array(mem_product(f->steps, j->batch, f->state), sizeof(double));
     j->e = mem_array(mem_product(f->steps, j->batch, f->answer), sizeof(double));
@@ -217,14 +257,20 @@ static dfl_status jacobian_new(jacobian *j) {
     if (!j->moved || !j->x || !j->e || !j->rows) return fail_memory();
     if (wide > 0) {
         j->seen = mem_array(mem_product(j->n, j->batch, wide), sizeof(float));
-        j->made = mem_array(mem_product(j->batch, wide, 1), sizeof(float));
+        j->made = mem_array(mem_product(count, wide, 1), sizeof(float));
         if (!j->seen || !j->made) return fail_memory();
+        TRY(see(f, j->pass->first, count, last, j->made));
     }
-    if (kind_of(f) != MOMENTS) return DFL_OK;
-    j->change = mem_array(mem_product(2, j->n, dim), sizeof(double));
+    j->numbers = kind_of(f) == MOMENTS ? dim : kind_of(f) == FEATURE_MOMENTS ? wide : 0;
+    if (j->numbers == 0) return DFL_OK;
+    j->change = mem_array(mem_product(2, j->n, j->numbers), sizeof(double));
     if (!j->change) return fail_memory();
-    TRY(moments_of(f, last_of(f, j->pass), j->pass->count, &j->mine));
-    return moments_of(f, last_truth(f, j->pass->first), j->pass->count, &j->other);
+    if (wide > 0) {
+        TRY(moments_seen(j->g, j->made, count, &j->mine));
+        return moments_seen(j->g, j->g->truth + j->pass->first * wide, count, &j->other);
+    }
+    TRY(moments_of(last, count, dim, f->state, &j->mine));
+    return moments_of(last_truth(f, j->pass->first), count, dim, f->state, &j->other);
 }
 
 static void jacobian_free(jacobian *j) {
@@ -260,6 +306,13 @@ static dfl_status move_all(jacobian *j, size_t first, size_t count) {
     return status;
 }
 
+/* What the number d of a sample, `value` with a `slope` along direction k, adds to the moments'. */
+static void add_change(jacobian *j, size_t k, size_t d, double value, double slope) {
+    const double share = slope / (double)j->pass->count;
+    j->change[k * j->numbers + d] += share;
+    j->change[(j->n + k) * j->numbers + d] += 2 * (value - j->mine.mean[d]) * share;
+}
+
 /* Rows of the states: the derivative of x - T; and what they add to those of the moments. */
 static dfl_status take_state(jacobian *j, size_t first, size_t i) {
     const fit *const f = j->g->f;
@@ -272,9 +325,7 @@ static dfl_status take_state(jacobian *j, size_t first, size_t i) {
         for (size_t k = 0; k < j->n; k++) {
             const double slope = (j->moved[(k * j->batch + i) * f->state + d] - x[d]) / j->g->h;
             line[k] = scale * slope;
-            if (!j->change) continue;
-            j->change[k * dim + d] += slope / (double)count;
-            j->change[(j->n + k) * dim + d] += 2 * (x[d] - j->mine.mean[d]) * slope / (double)count;
+            if (j->change && !j->seen) add_change(j, k, d, x[d], slope);
         }
         line[j->n] = scale * (x[d] - truth[d]);
     }
@@ -285,23 +336,26 @@ static dfl_status take_features(jacobian *j, size_t first, size_t i) {
     const refine_goal *const g = j->g;
     const size_t width = g->f->features.width, wide = j->n + 1;
     const float *const truth = g->truth + (j->pass->first + first + i) * width;
-    const float *const made = j->made + i * width;
-    const double scale = sqrt(g->weight / ((double)j->pass->count * (double)width)) / g->scale;
+    const float *const made = j->made + (first + i) * width;
+    const double scale = sqrt(g->weight / ((double)j->pass->count * (double)width));
     for (size_t d = 0; d < width; d++) {
         double *const line = j->rows + d * wide;
         for (size_t k = 0; k < j->n; k++) {
             const float seen = j->seen[(k * j->batch + i) * width + d];
-            line[k] = scale * ((double)seen - (double)made[d]) / g->h;
+            const double slope = ((double)seen - (double)made[d]) / g->h / g->scale;
+            line[k] = scale * slope;
+            if (j->change) add_change(j, k, d, (double)made[d] / g->scale, slope);
         }
-        line[j->n] = scale * ((double)made[d] - (double)truth[d]);
+        line[j->n] = scale * ((double)made[d] - (double)truth[d]) / g->scale;
     }
     return dense_triangle(wide, width, j->rows, j->triangle);
 }
 
 /* Two rows for each number: mean and variance over all samples. */
 static dfl_status take_moments(jacobian *j) {
-    const size_t dim = j->g->f->dim, wide = j->n + 1;
-    const double scale = sqrt(j->g->weight / (double)dim);
+    const size_t dim = j->numbers, wide = j->n + 1;
+    const double share = j->seen ? share_of_moments : 1;
+    const double scale = sqrt(j->g->weight * share / (double)dim);
     for (size_t m = 0; m < 2; m++) {
         const double *const change = j->change + m * j->n * dim;
         for (size_t d = 0; d < dim; d++) {
@@ -320,12 +374,9 @@ static dfl_status take_batch(jacobian *j, size_t first, size_t count) {
     const size_t width = f->features.width;
     const uint64_t index = j->pass->first + first;
     TRY(move_all(j, first, count));
-    if (j->seen) {
-        TRY(see(f, index, count, last_of(f, j->pass) + first * f->state, j->made));
-        for (size_t k = 0; k < j->n; k++)
-            TRY(see(f, index, count, j->moved + k * j->batch * f->state,
-                    j->seen + k * j->batch * width));
-    }
+    for (size_t k = 0; k < j->n && j->seen; k++)
+        TRY(see(f, index, count, j->moved + k * j->batch * f->state,
+                j->seen + k * j->batch * width));
     for (size_t i = 0; i < count; i++) {
         TRY(take_state(j, first, i));
         if (j->seen) TRY(take_features(j, first, i));

@@ -121,7 +121,7 @@ def test_guidance_is_part_of_the_fit(mixture, fit, run):
     (("--steps", 3, "-o", "x.json", "--refine-times"), "give refine=N"),
     (("--steps", 3, "-o", "x.json", "--refine", 2, "--weight", 2), "weight goes with"),
     (("--steps", 1, "-o", "x.json", "--refine", 2, "--refine-times"), "no time between its ends"),
-    (("--steps", 3, "-o", "x.json", "--refine", 2, "--features", "pixels"), "--objective features only"),
+    (("--steps", 3, "-o", "x.json", "--refine", 2, "--features", "pixels"), "features or feature_moments only"),
     (("--steps", 3, "-o", "x.json", "--refine", 2, "--objective", "features"), "not pictures"),
 ])
 def test_refused_before_anything_runs(mixture, run, tmp_path, options, said):
