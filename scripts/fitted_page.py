@@ -65,13 +65,18 @@ class Measured:
 
 
 def quality(measured, case):
-    """{(sampler, grid, nfe): {metric: values over seeds}} of the number of samples that most cells have."""
+    """{(sampler, grid, nfe): {metric: values over seeds}} of the number of samples that most cells have, and of the
+    seeds that all of these have, where there are any: means over other seeds do not compare."""
     rows = measured.rows("quality", case)
     counts = [r["samples"] for r in rows]
     most = max(counts, key=lambda n: (counts.count(n), int(n)), default=None)
+    seeds = defaultdict(set)
+    for row in (rows := [r for r in rows if r["samples"] == most]):
+        seeds[row["sampler"], row["grid"], row["nfe"]].add(row["seed"])
+    common = set.intersection(*seeds.values()) if seeds else set()
     found = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if row["samples"] == most:
+        if not common or row["seed"] in common:
             for metric in METRICS:
                 found[row["sampler"], row["grid"], int(row["nfe"])][metric].append(float(row[metric]))
     return most, found
@@ -311,7 +316,7 @@ def page(measured, folder):
     cases = [c for c in dict.fromkeys(measured.cases("distance") + measured.cases("quality") + measured.cases("sensitivity"))
              if measured.plans(c) or measured.rows("quality", c) or measured.rows("sensitivity", c)]
     for case in cases:
-        yield from ["", f"## {case[0].upper()}{case[1:]}", "", "Targets:", "", *targets(measured, case)]
+        yield from ["", "## Plain" if case == "plain" else f"## `{case}`", "", "Targets:", "", *targets(measured, case)]
         if measured.plans(case):
             name = f"fitted-{measured.model}" + ("" if case == cases[0] else "-" + case.replace(",", "-"))
             plot(measured, case, folder / name)

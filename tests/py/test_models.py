@@ -62,6 +62,15 @@ def test_plans(name, card):
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.4 * errors[0]
 
 
+@pytest.mark.parametrize("path", sorted(MODELS.glob("*/plans/*.json")), ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+def test_command_of_a_plan(path, card):
+    """Can be typed from the root of the project, and makes this plan of this network."""
+    meta = json.loads(path.read_text())["meta"]
+    name = path.relative_to(MODELS)
+    assert meta["model"] == card(name.parts[0])["network"]["sha256"]
+    assert meta["command"].endswith(f" -o models/{name}") and " /" not in meta["command"]
+
+
 def start(card):
     """Networks of shorter times begin at the largest of theirs, from a density."""
     return [] if card["t_max"] > 0.9 else ["--prior", MODELS / "fashion-prior" / "prior.npz"]
