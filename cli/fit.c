@@ -103,8 +103,7 @@ static dfl_status make_spec(const args *a, text *out) {
         return fail(DFL_E_ARG, "usage: driftless fit %s", a->command->operands);
     if (arg_given(a, "features") &&
         !(arg_given(a, "objective") && strncmp(arg(a, "objective")->text, "feature", 7) == 0))
-        return fail(DFL_E_ARG,
-                    "--features goes with --objective features or feature_moments only");
+        return fail(DFL_E_ARG, "--features goes with --objective features or feature_moments only");
     TRY(spec_add(a, words, sizeof words / sizeof *words, true, out));
     if (arg_given(a, "refine-times")) text_add(out, " refine_times=1");
     start_options(a, " ", out);
