@@ -61,8 +61,7 @@ static const arg_row fit_rows[] = {
     {0, "refine-times", NULL, NULL, NULL, "adjust the times, too", ARG_FLAG, 0, 0},
     {'f', "features", NULL, "FOLDER", "fashion-classifier",
      "for the objectives of features: a folder with features.json, the name of one that comes with "
-     "the "
-     "program (fashion-classifier, mnist-lenet5), or pixels",
+     "the program (fashion-classifier, mnist-lenet5), or pixels",
      ARG_FILE, 0, 0},
     {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0},
     {0, "t-start", NULL, "T", "the card's t_max", "time to start from", ARG_REAL, 0, 1},
@@ -129,11 +128,10 @@ static dfl_status look(void *user, uint64_t first, size_t count, const double *x
 static dfl_status open_eye(const args *a, const dfl_model *model, eye *out, fit *f) {
     const card *const c = &model->card;
     text folder = {0};
-    if (opt_choice(&f->spec, "objective") < 2) return DFL_OK;
+    if (!fit_sees(f)) return DFL_OK;
     if (c->rank != 3 || (c->shape[0] != 1 && c->shape[0] != 3))
         return fail(DFL_E_COMBINATION,
-                    "--objective %s: the samples of this model are not "
-                    "pictures of 1 or 3 channels",
+                    "--objective %s: the samples of this model are not pictures of 1 or 3 channels",
                     opt_text(&f->spec, "objective"));
     dfl_status status = shipped_extractor(a, &folder);
     if (status == DFL_OK)

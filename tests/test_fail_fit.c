@@ -25,7 +25,7 @@ static dfl_status fit_with(const char *spec, const char *kept, bool forget) {
     text json = {0}, page = {0};
     fit_cost cost;
     dfl_status status = fit_new(model, spec, kept, &f);
-    if (status == DFL_OK && opt_choice(&f->spec, "objective") >= 2)
+    if (status == DFL_OK && fit_sees(f))
         f->features = (fit_features){.width = 1, .name = "x", .digest = "x", .run = feature};
     if (status == DFL_OK) status = fit_costs(f, &cost);
     if (status == DFL_OK) status = fit_run(f, NULL, NULL);

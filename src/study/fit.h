@@ -91,6 +91,8 @@ typedef struct {
     void *user;
 } fit;
 
+bool fit_sees(const fit *f); /* the objective needs `features` */
+
 /* Spec: keys separated by blanks, fit_options. work: folder in which the teacher's states are kept,
    so that an interrupted fit goes on and other students can use them; NULL: nowhere. Everything
    that can be refused is refused here. */

@@ -41,6 +41,10 @@ double refine_weight(const fit *f) {
     return usual[opt_choice(&f->spec, "objective")];
 }
 
+bool fit_sees(const fit *f) {
+    return opt_choice(&f->spec, "objective") >= 2; /* features, feature_moments */
+}
+
 dfl_status refine_check(const fit *f) {
     static const char *const needing[] = {"objective", "weight", "refine_times"};
     const opts *const o = &f->spec;
@@ -238,7 +242,7 @@ dfl_status refine_run(fit *f) {
     refiner s = {.f = f};
     f->best = 0;
     if (opt_int(&f->spec, "refine") == 0) return DFL_OK;
-    if (opt_choice(&f->spec, "objective") >= 2 && !f->features.run)
+    if (fit_sees(f) && !f->features.run)
         return fail(DFL_E_ARG, "fit: objective=%s needs a feature network",
                     opt_text(&f->spec, "objective"));
     dfl_status status = prepare(&s);

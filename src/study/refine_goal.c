@@ -28,10 +28,6 @@ static int kind_of(const fit *f) {
     return opt_choice(&f->spec, "objective");
 }
 
-static bool sees(const fit *f) {
-    return kind_of(f) == FEATURES || kind_of(f) == FEATURE_MOMENTS;
-}
-
 /* [count][state], of which a sample is the first `dim` numbers. */
 static const double *last_truth(const fit *f, size_t first) {
     return f->target + (f->steps * f->starts + first) * f->state;
@@ -105,7 +101,7 @@ static dfl_status look_at_truth(refine_goal *g) {
 dfl_status refine_goal_new(const fit *f, refine_goal *out) {
     *out = (refine_goal){.f = f, .weight = refine_weight(f), .scale = 1};
     TRY(choose_step(f, &out->h));
-    return sees(f) ? look_at_truth(out) : DFL_OK;
+    return fit_sees(f) ? look_at_truth(out) : DFL_OK;
 }
 
 void refine_goal_free(refine_goal *g) {
@@ -222,7 +218,7 @@ dfl_status refine_measure(const refine_goal *g, const refine_pass *p, refine_sco
     free(mine.mean);
     free(other.mean);
     if (kind_of(f) == RMS) more = 0;
-    if (sees(f) && status == DFL_OK) status = feature_gap(g, p, &more);
+    if (fit_sees(f) && status == DFL_OK) status = feature_gap(g, p, &more);
     out->rms = sqrt(square);
     out->objective = square + g->weight * more;
     return status;
@@ -248,7 +244,7 @@ typedef struct {
 
 static dfl_status jacobian_new(jacobian *j) {
     const fit *const f = j->g->f;
-    const size_t dim = f->dim, wide = sees(f) ? f->features.width : 0, count = j->pass->count;
+    const size_t dim = f->dim, wide = fit_sees(f) ? f->features.width : 0, count = j->pass->count;
     const double *const last = last_of(f, j->pass);
     j->moved = mem_array(mem_product(j->n, j->batch, f->state), sizeof(double));
     j->x = mem_array(mem_product(f->steps, j->batch, f->state), sizeof(double));

@@ -64,7 +64,7 @@ def test_plans(name, card):
 
 @pytest.mark.parametrize("path", sorted(MODELS.glob("*/plans/*.json")), ids=lambda p: f"{p.parts[-3]}-{p.stem}")
 def test_command_of_a_plan(path, card):
-    """Can be typed from the root of the project, and makes this plan of this network."""
+    """Can be typed from the root of the project, and writes this file; the plan is of this network."""
     meta = json.loads(path.read_text())["meta"]
     name = path.relative_to(MODELS)
     assert meta["model"] == card(name.parts[0])["network"]["sha256"]

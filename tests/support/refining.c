@@ -18,7 +18,7 @@ static const fit_features bent_features = {.width = 3, .name = "bent", .digest =
 fit *made(dfl_model *model, const char *spec, const char *work) {
     fit *f;
     if (fit_new(model, spec, work, &f)) REFUTE("%s", dfl_last_message());
-    if (opt_choice(&f->spec, "objective") >= 2) f->features = bent_features;
+    if (fit_sees(f)) f->features = bent_features;
     return f;
 }
 
