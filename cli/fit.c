@@ -51,13 +51,13 @@ static const arg_row fit_rows[] = {
     {0, "refine", NULL, "ITERATIONS", "0",
      "afterwards adjust all coefficients together to the error of the last state", ARG_INT, 0,
      REFINE_MAX},
-    {0, "objective", NULL, "rms|moments|features|feature_moments", "rms",
+    {0, "objective", NULL, "rms|moments|features|feature_distance", "rms",
      "that error: of all numbers; with moments also of their mean and variance over the samples, "
-     "with features also of a network's features of them, with feature_moments of these and their "
-     "mean and variance",
+     "with features also of a network's features of them, with feature_distance also of the "
+     "Frechet distance of these to the teacher's",
      ARG_CHOICE, 0, 0},
-    {0, "weight", NULL, "W", "moments 10, others 1", "of moments or features beside the state",
-     ARG_REAL, 0, 1e9},
+    {0, "weight", NULL, "W", "moments 10, features 1, feature_distance 100",
+     "of moments or features beside the state", ARG_REAL, 0, 1e9},
     {0, "refine-times", NULL, NULL, NULL, "adjust the times, too", ARG_FLAG, 0, 0},
     {'f', "features", NULL, "FOLDER", "fashion-classifier",
      "for the objectives of features: a folder with features.json, the name of one that comes with "
@@ -102,7 +102,8 @@ static dfl_status make_spec(const args *a, text *out) {
         return fail(DFL_E_ARG, "usage: driftless fit %s", a->command->operands);
     if (arg_given(a, "features") &&
         !(arg_given(a, "objective") && strncmp(arg(a, "objective")->text, "feature", 7) == 0))
-        return fail(DFL_E_ARG, "--features goes with --objective features or feature_moments only");
+        return fail(DFL_E_ARG,
+                    "--features goes with --objective features or feature_distance only");
     TRY(spec_add(a, words, sizeof words / sizeof *words, true, out));
     if (arg_given(a, "refine-times")) text_add(out, " refine_times=1");
     start_options(a, " ", out);

@@ -3,8 +3,8 @@
 
     build/venv/bin/python scripts/fitted_distance.py [screen] [distance] [--model M] [--case guidance=2] [--cost]
 
-screen      fitted-screening.csv: every deterministic solver of scripts/solver_table.py on every grid, from other
-            starts (seed 2) than those that measure
+screen      fitted-screening.csv: every deterministic solver of scripts/solver_table.py, in phase space those below, on
+            every grid, from other starts (seed 2) than those that measure
 distance    fitted-distance.csv: each solver on the grid that screening found best for it at the budget, and the plans
             in --plans (MODEL/plans; with another case than plain, only if named), 256 starts of seed 1; and how far a
             second converged solver is from the one that counts as exact, on the starts of screening
@@ -25,20 +25,29 @@ import numpy as np
 import plan_forms
 from fitted_bench import (ERRORS, SCREEN_SEED, SCREENED, SEED, Bench, Case, announce, case_of, cell_of, kept_plans,
                           parsed, parser_of)
+from phase_mixtures import FIXED
 from solver_table import DETERMINISTIC, T_END, distances, flat
 
-SOLVERS = list(dict.fromkeys(solver for solver, _ in DETERMINISTIC))
+ONE = list(dict.fromkeys(solver for solver, _ in DETERMINISTIC))  # of one component
+PHASE = [*FIXED, *(f"conjugate:type=1,lambda={x},factor=flow" for x in (-0.5, 0, 0.5)), "conjugate:type=2,lambda=0.5,factor=flow",
+         "conjugate:type=2,lambda=2", "conjugate_splitting:scheme=cvv", "conjugate_splitting:scheme=cse"]
+SOLVERS = list(dict.fromkeys([*ONE, *PHASE]))
 GRIDS = ("power:kappa=2", "power:kappa=1.5", "uniform", "logsnr", "karras", "nsr")
 FIRST, MARGIN = 16, 1.5
 TABLES = ("screen", "distance")
 SCREENING, DISTANCE = "fitted-screening.csv", "fitted-distance.csv"
 
 
+def solvers_of(model):
+    card = Path(model) / "model.json"
+    return PHASE if card.exists() and json.loads(card.read_text()).get("state_components") == 2 else ONE
+
+
 class Screening:
     """The race of grids, for some solvers at some budgets."""
 
-    def __init__(self, bench, budgets, solvers=SOLVERS):
-        self.bench = bench
+    def __init__(self, bench, budgets, solvers=None):
+        self.bench, solvers = bench, solvers or solvers_of(bench.model)
         self.cells = [(s, g, n) for n in sorted(budgets) for s in solvers for g in GRIDS]
         self.rows = {(r["solver"], r["grid"], int(r["starts"]), int(r["nfe"])): r for r in bench.rows(SCREENING)}
 
@@ -106,8 +115,8 @@ class Screening:
 class Distance:
     """Errors of solvers on the grids that won, of kept plans, and of the converged solution itself."""
 
-    def __init__(self, bench, budgets, solvers=SOLVERS):
-        self.bench, self.budgets, self.solvers = bench, sorted(budgets), solvers
+    def __init__(self, bench, budgets, solvers=None):
+        self.bench, self.budgets, self.solvers = bench, sorted(budgets), solvers or solvers_of(bench.model)
         self.screening = Screening(bench, budgets, solvers)
         plans = bench.arguments.plans
         if plans is None and not bench.case.classes and bench.case.guidance == "1":
@@ -179,7 +188,7 @@ def main(words=None):
     parser = parser_of(__doc__)
     parser.add_argument("tables", nargs="*", metavar="TABLE", default=list(TABLES), help="screen, distance; default both")
     parser.add_argument("--case", type=case_of, default=Case())
-    parser.add_argument("--solvers", type=known_solvers, default=SOLVERS, help="apart by blanks")
+    parser.add_argument("--solvers", type=known_solvers, help="apart by blanks")
     add_options(parser)
     arguments = parsed(parser, words)
     if unknown := [t for t in arguments.tables if t not in TABLES]:

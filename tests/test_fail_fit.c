@@ -95,7 +95,7 @@ static dfl_status try_refine(void) {
 }
 
 static dfl_status try_refine_features(void) {
-    return fit_with(SMALL "compare=none refine=1 objective=feature_moments", work, true);
+    return fit_with(SMALL "compare=none refine=1 objective=feature_distance", work, true);
 }
 
 static dfl_status try_stored(void) {

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "eval/moments.h"
+
 /* ---- where the best is known ------------------------------------------------------------------- */
 
 /* On one Gaussian some plan meets the teacher exactly; from coefficients that are off by some
@@ -126,7 +128,7 @@ static void test_gradient(void **state) {
         "objective=moments weight=30",
         "objective=moments refine_times=1 history=1",
         "objective=features weight=3",
-        "objective=feature_moments weight=3",
+        "objective=feature_distance weight=3 refine_times=1",
     };
     dfl_model *const models[] = {mixture_of(THREE), mixture_with(THREE, PHASE)};
     for (size_t m = 0; m < LENGTH(models); m++) {
@@ -195,12 +197,65 @@ static void test_jacobian(void **state) {
     dfl_model_free(model);
 }
 
+/* ---- the distance of features ------------------------------------------------------------------ */
+
+enum { COUNT = 40, WIDTH = 6 };
+
+/* Features that depend on each other, the last the same for all if `flat`. */
+static void draw_features(uint64_t seed, bool flat, float *out) {
+    for (size_t i = 0; i < COUNT; i++) {
+        double z[WIDTH];
+        noise_normals(seed, 0, 0, i, 0, WIDTH, z);
+        for (size_t k = 0; k < WIDTH; k++)
+            out[i * WIDTH + k] =
+                (float)(0.3 * (double)seed + z[k] + 0.5 * z[(k + 1) % WIDTH] * (double)(seed + k));
+        if (flat) out[i * WIDTH + WIDTH - 1] = 2;
+    }
+}
+
+/* Mean and covariance over all of them, without Bessel's correction. */
+static void gaussian_over(const float *x, double *mean, double *cov) {
+    for (size_t k = 0; k < WIDTH; k++) {
+        mean[k] = 0;
+        for (size_t i = 0; i < COUNT; i++) mean[k] += (double)x[i * WIDTH + k] / COUNT;
+    }
+    for (size_t k = 0; k < WIDTH; k++)
+        for (size_t l = 0; l < WIDTH; l++) {
+            double *const sum = cov + k * WIDTH + l;
+            *sum = 0;
+            for (size_t i = 0; i < COUNT; i++)
+                *sum += ((double)x[i * WIDTH + k] - mean[k]) *
+                        ((double)x[i * WIDTH + l] - mean[l]) / COUNT;
+        }
+}
+
+/* It is the Frechet distance as metrics have it, whichever side has a feature that does not vary. Kills: a missing part of what cannot be reached. */
+static void test_feature_distance(void **state) {
+    (void)state;
+    for (int flat = 0; flat < 4; flat++) {
+        float made[COUNT * WIDTH], truth[COUNT * WIDTH];
+        double mean[2][WIDTH], cov[2][WIDTH * WIDTH], expected;
+        draw_features(1, flat & 1, made);
+        draw_features(2, flat & 2, truth);
+        gaussian_over(made, mean[0], cov[0]);
+        gaussian_over(truth, mean[1], cov[1]);
+        const gaussian a = {.d = WIDTH, .mean = mean[0], .cov = cov[0]};
+        const gaussian b = {.d = WIDTH, .mean = mean[1], .cov = cov[1]};
+        assert_ok(frechet_gaussian(&a, &b, &expected));
+        feature_distance d;
+        assert_ok(feature_distance_new(COUNT, WIDTH, made, truth, &d));
+        if (!(fabs(d.distance / expected - 1) < 1e-9))
+            REFUTE("flat %d: %.17g, not %.17g", flat, d.distance, expected);
+        assert_int_equal(flat == 1, d.left > 1e-6);
+        feature_distance_free(&d);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear_score),
-        cmocka_unit_test(test_linear_score_in_phase_space),
-        cmocka_unit_test(test_gradient),
-        cmocka_unit_test(test_jacobian),
+        cmocka_unit_test(test_linear_score),     cmocka_unit_test(test_linear_score_in_phase_space),
+        cmocka_unit_test(test_gradient),         cmocka_unit_test(test_jacobian),
+        cmocka_unit_test(test_feature_distance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

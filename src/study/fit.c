@@ -28,7 +28,7 @@ const opt_row fit_options[] = {
      "consistency: a constant output is integrated exactly"},
     {"compare", OPT_CHOICE, "few", 0, 0, "none|few|all", "classical solvers to measure"},
     {"refine", OPT_INT, "0", 0, REFINE_MAX, NULL, "iterations on the whole run, after the fit"},
-    {"objective", OPT_CHOICE, "rms", 0, 0, "rms|moments|features|feature_moments",
+    {"objective", OPT_CHOICE, "rms", 0, 0, "rms|moments|features|feature_distance",
      "what they minimise"},
     {"weight", OPT_REAL, NULL, 0, 1e9, NULL, "of moments or features, beside the state's error"},
     {"refine_times", OPT_BOOL, "0", 0, 0, NULL, "times are adjusted, too"},

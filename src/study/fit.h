@@ -41,7 +41,7 @@ typedef struct {
     double rms, median; /* infinite where it diverged */
 } fit_rival;
 
-/* What the objective "features" measures with: features [count][width] of samples first .., given as
+/* What the objectives of features measure with: features [count][width] of samples first .., given as
    x [count][dim], which depend on the sample and its index alone. Names are borrowed. */
 typedef struct {
     size_t width;

@@ -36,13 +36,13 @@ typedef struct {
 /* ---- options ----------------------------------------------------------------------------------- */
 
 double refine_weight(const fit *f) {
-    static const double usual[] = {0, 10, 1, 1}; /* rms, moments, features, feature_moments */
+    static const double usual[] = {0, 10, 1, 100}; /* in the order of the objectives */
     if (opt_get(&f->spec, "weight")->set) return opt_real(&f->spec, "weight");
     return usual[opt_choice(&f->spec, "objective")];
 }
 
 bool fit_sees(const fit *f) {
-    return opt_choice(&f->spec, "objective") >= 2; /* features, feature_moments */
+    return opt_choice(&f->spec, "objective") >= 2; /* features and what follows */
 }
 
 dfl_status refine_check(const fit *f) {
@@ -54,7 +54,7 @@ dfl_status refine_check(const fit *f) {
                         "fit: %s is for refinement: give refine=N, its iterations", needing[i]);
     if (opt_choice(o, "objective") == 0 && opt_get(o, "weight")->given)
         return fail(DFL_E_COMBINATION, "fit: weight goes with objective=moments, features or "
-                                       "feature_moments");
+                                       "feature_distance");
     if (opt_int(o, "refine") == 0) return DFL_OK;
     if (opt_bool(o, "refine_times") && f->steps < 2)
         return fail(DFL_E_RANGE, "fit: one step has no time between its ends to be adjusted "

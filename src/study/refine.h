@@ -84,6 +84,30 @@ typedef struct {
 dfl_status refine_branch_run(const fit *f, const refine_branch *b,
                              double *last); /* [count][state] */
 
+/* ---- refine_distance.c: between the Gaussians of features -------------------------------------- */
+
+typedef struct {
+    size_t count, width;
+    double distance;                 /* Frechet's, with covariances over count */
+    double *mean, *values, *vectors; /* of the samples' features, and of their covariance A */
+    double *apart,
+        *gap;    /* [width], [width][width], in A's basis: their squares and `left` sum to */
+    double left; /* the distance */
+} feature_distance;
+
+/* Of features made, truth [count][width]. To be freed. */
+dfl_status feature_distance_new(size_t count, size_t width, const float *made, const float *truth,
+                                feature_distance *out);
+void feature_distance_free(feature_distance *d);
+
+/* What one sample, its features `made` with a `slope` along a direction, adds to the slope of the
+   mean, and to that of half the covariance: cross [width][width], of which the symmetric part counts. */
+void feature_distance_change(const feature_distance *d, const float *made, const double *slope,
+                             double *mean, double *cross);
+
+/* `cross`, of all samples, becomes the slope of `gap`. */
+dfl_status feature_distance_way(const feature_distance *d, double *cross);
+
 /* ---- refine_goal.c: what is minimised ---------------------------------------------------------- */
 
 typedef struct {

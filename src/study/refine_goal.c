@@ -4,9 +4,9 @@
      moments   that + w/d sum over numbers of (mean x - mean T)^2 + (var x - var T)^2, over samples
      features  that + w/(S W s^2) sum |phi(x) - phi(T)|^2, phi of W numbers and s their spread over
                the teacher's samples
-     feature_moments
-               as features, + 10 w/W sum over features of (mean - mean of T)^2 / s^2 and
-               (var - var of T)^2 / s^4, over samples.
+     feature_distance
+               rms + w/(W s^2) times the Frechet distance of the features' Gaussian, over samples,
+               to that of the teacher's (refine_distance.c).
    Rows are seen sample by sample and only their triangle is kept (base/dense.h). */
 #include <math.h>
 #include <stdlib.h>
@@ -15,14 +15,11 @@
 #include "base/dense.h"
 #include "study/refine.h"
 
-enum { RMS, MOMENTS, FEATURES, FEATURE_MOMENTS };
+enum { RMS, MOMENTS, FEATURES, FEATURE_DISTANCE };
 
 /* Of difference quotients, as a root mean square change of a state (or of half the log-SNR): for
    networks that calculate in double, and in float32, whose answers are right to about 1e-6. */
 static const double step_double = 1e-6, step_float = 1e-3;
-
-/* Of the moments of features beside the features themselves. */
-static const double share_of_moments = 10;
 
 static int kind_of(const fit *f) {
     return opt_choice(&f->spec, "objective");
@@ -130,18 +127,6 @@ static dfl_status moments_of(const double *x, size_t count, size_t dim, size_t w
     return DFL_OK;
 }
 
-/* Of features, in units of their spread. */
-static dfl_status moments_seen(const refine_goal *g, const float *seen, size_t count,
-                               moments *out) {
-    const size_t width = g->f->features.width, n = count * width;
-    double *const x = mem_array(n, sizeof *x);
-    if (!x) return fail_memory();
-    for (size_t i = 0; i < n; i++) x[i] = (double)seen[i] / g->scale;
-    const dfl_status status = moments_of(x, count, width, width, out);
-    free(x);
-    return status;
-}
-
 /* Mean over the numbers of the squared gaps, and the ratio of the variances. */
 static void compare_moments(const moments *a, const moments *b, size_t dim, double *gap,
                             double *ratio) {
@@ -171,36 +156,39 @@ static double mean_square(const fit *f, const double *x, const double *y, size_t
     return all / ((double)count * (double)f->dim);
 }
 
-/* What the moments of features add to those themselves. */
-static dfl_status moments_gap(const refine_goal *g, const float *made, const float *truth,
-                              size_t count, double *out) {
-    moments mine = {0}, other = {0};
-    double ratio;
-    dfl_status status = moments_seen(g, made, count, &mine);
-    if (status == DFL_OK) status = moments_seen(g, truth, count, &other);
-    if (status == DFL_OK) compare_moments(&mine, &other, g->f->features.width, out, &ratio);
-    free(mine.mean);
-    free(other.mean);
-    *out *= share_of_moments;
-    return status;
+/* The distance of the Gaussians, for features whose mean variance is 1. */
+static dfl_status distance_gap(const refine_goal *g, const float *made, const float *truth,
+                               size_t count, double *out) {
+    const size_t width = g->f->features.width;
+    feature_distance d;
+    TRY(feature_distance_new(count, width, made, truth, &d));
+    *out = d.distance / (g->scale * g->scale * (double)width);
+    feature_distance_free(&d);
+    return DFL_OK;
+}
+
+/* Sample by sample. */
+static double mean_gap(const refine_goal *g, const float *made, const float *truth, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double gap = ((double)made[i] - (double)truth[i]) / g->scale;
+        sum += gap * gap;
+    }
+    return sum / (double)n;
 }
 
 static dfl_status feature_gap(const refine_goal *g, const refine_pass *p, double *out) {
     const fit *const f = g->f;
-    const size_t wide = f->features.width, n = p->count * wide;
-    const float *const truth = g->truth + p->first * wide;
+    const size_t n = p->count * f->features.width;
+    const float *const truth = g->truth + p->first * f->features.width;
     float *const made = mem_array(n, sizeof *made);
     if (!made) return fail_memory();
     dfl_status status = see(f, p->first, p->count, last_of(f, p), made);
-    double sum = 0, more = 0;
-    for (size_t i = 0; i < n && status == DFL_OK; i++) {
-        const double gap = ((double)made[i] - (double)truth[i]) / g->scale;
-        sum += gap * gap;
-    }
-    if (status == DFL_OK && kind_of(f) == FEATURE_MOMENTS)
-        status = moments_gap(g, made, truth, p->count, &more);
+    if (status == DFL_OK && kind_of(f) == FEATURE_DISTANCE)
+        status = distance_gap(g, made, truth, p->count, out);
+    else if (status == DFL_OK)
+        *out = mean_gap(g, made, truth, n);
     free(made);
-    *out = sum / (double)n + more;
     return status;
 }
 
@@ -233,40 +221,49 @@ typedef struct {
     const refine_direction *directions;
     size_t n, batch;
     double *triangle;
-    double *moved;       /* [n][batch][state]: last states a step h along each direction */
-    double *x, *e;       /* scratch of branches */
-    double *rows;        /* [dim or features, the larger][n + 1] */
-    size_t numbers;      /* whose moments count, of the state or of its features; or 0 */
-    double *change;      /* [2][n][numbers]: derivatives of mean and variance; or NULL */
-    moments mine, other; /* where there is `change` */
-    float *seen, *made;  /* features [n][batch][width] of `moved`, and [count][width]; or NULL */
+    double *moved;        /* [n][batch][state]: last states a step h along each direction */
+    double *x, *e;        /* scratch of branches */
+    double *rows;         /* [dim or features, the larger][n + 1] */
+    float *seen, *made;   /* features [n][batch][width] of `moved`, and [count][width]; or NULL */
+    moments mine, other;  /* of the last states, if they count */
+    double *change;       /* [2][n][dim]: derivatives of mean and variance; or NULL */
+    feature_distance d;   /* if it counts, and the derivatives of what it is of */
+    double *mean, *cross; /* [n + 1][width], the last scratch; [n][width][width]; or NULL */
 } jacobian;
+
+static dfl_status begin_moments(jacobian *j) {
+    const fit *const f = j->g->f;
+    const size_t count = j->pass->count;
+    j->change = mem_array(mem_product(2, j->n, f->dim), sizeof(double));
+    if (!j->change) return fail_memory();
+    TRY(moments_of(last_of(f, j->pass), count, f->dim, f->state, &j->mine));
+    return moments_of(last_truth(f, j->pass->first), count, f->dim, f->state, &j->other);
+}
+
+static dfl_status begin_features(jacobian *j) {
+    const fit *const f = j->g->f;
+    const size_t width = f->features.width, first = j->pass->first, count = j->pass->count;
+    j->seen = mem_array(mem_product(j->n, j->batch, width), sizeof(float));
+    j->made = mem_array(mem_product(count, width, 1), sizeof(float));
+    if (!j->seen || !j->made) return fail_memory();
+    TRY(see(f, first, count, last_of(f, j->pass), j->made));
+    if (kind_of(f) != FEATURE_DISTANCE) return DFL_OK;
+    j->mean = mem_array(mem_product(j->n + 1, width, 1), sizeof(double));
+    j->cross = mem_array(mem_product(j->n, width, width), sizeof(double));
+    if (!j->mean || !j->cross) return fail_memory();
+    return feature_distance_new(count, width, j->made, j->g->truth + first * width, &j->d);
+}
 
 static dfl_status jacobian_new(jacobian *j) {
     const fit *const f = j->g->f;
-    const size_t dim = f->dim, wide = fit_sees(f) ? f->features.width : 0, count = j->pass->count;
-    const double *const last = last_of(f, j->pass);
+    const size_t dim = f->dim, wide = fit_sees(f) ? f->features.width : 0;
     j->moved = mem_array(mem_product(j->n, j->batch, f->state), sizeof(double));
     j->x = mem_array(mem_product(f->steps, j->batch, f->state), sizeof(double));
     j->e = mem_array(mem_product(f->steps, j->batch, f->answer), sizeof(double));
     j->rows = mem_array(mem_product(wide > dim ? wide : dim, j->n + 1, 1), sizeof(double));
     if (!j->moved || !j->x || !j->e || !j->rows) return fail_memory();
-    if (wide > 0) {
-        j->seen = mem_array(mem_product(j->n, j->batch, wide), sizeof(float));
-        j->made = mem_array(mem_product(count, wide, 1), sizeof(float));
-        if (!j->seen || !j->made) return fail_memory();
-        TRY(see(f, j->pass->first, count, last, j->made));
-    }
-    j->numbers = kind_of(f) == MOMENTS ? dim : kind_of(f) == FEATURE_MOMENTS ? wide : 0;
-    if (j->numbers == 0) return DFL_OK;
-    j->change = mem_array(mem_product(2, j->n, j->numbers), sizeof(double));
-    if (!j->change) return fail_memory();
-    if (wide > 0) {
-        TRY(moments_seen(j->g, j->made, count, &j->mine));
-        return moments_seen(j->g, j->g->truth + j->pass->first * wide, count, &j->other);
-    }
-    TRY(moments_of(last, count, dim, f->state, &j->mine));
-    return moments_of(last_truth(f, j->pass->first), count, dim, f->state, &j->other);
+    if (kind_of(f) == MOMENTS) TRY(begin_moments(j));
+    return fit_sees(f) ? begin_features(j) : DFL_OK;
 }
 
 static void jacobian_free(jacobian *j) {
@@ -279,6 +276,9 @@ static void jacobian_free(jacobian *j) {
     free(j->other.mean);
     free(j->seen);
     free(j->made);
+    free(j->mean);
+    free(j->cross);
+    feature_distance_free(&j->d);
 }
 
 /* Samples first .. of the pass, a step along every direction. */
@@ -305,8 +305,9 @@ static dfl_status move_all(jacobian *j, size_t first, size_t count) {
 /* What the number d of a sample, `value` with a `slope` along direction k, adds to the moments'. */
 static void add_change(jacobian *j, size_t k, size_t d, double value, double slope) {
     const double share = slope / (double)j->pass->count;
-    j->change[k * j->numbers + d] += share;
-    j->change[(j->n + k) * j->numbers + d] += 2 * (value - j->mine.mean[d]) * share;
+    const size_t dim = j->g->f->dim;
+    j->change[k * dim + d] += share;
+    j->change[(j->n + k) * dim + d] += 2 * (value - j->mine.mean[d]) * share;
 }
 
 /* Rows of the states: the derivative of x - T; and what they add to those of the moments. */
@@ -321,7 +322,7 @@ static dfl_status take_state(jacobian *j, size_t first, size_t i) {
         for (size_t k = 0; k < j->n; k++) {
             const double slope = (j->moved[(k * j->batch + i) * f->state + d] - x[d]) / j->g->h;
             line[k] = scale * slope;
-            if (j->change && !j->seen) add_change(j, k, d, x[d], slope);
+            if (j->change) add_change(j, k, d, x[d], slope);
         }
         line[j->n] = scale * (x[d] - truth[d]);
     }
@@ -340,7 +341,6 @@ static dfl_status take_features(jacobian *j, size_t first, size_t i) {
             const float seen = j->seen[(k * j->batch + i) * width + d];
             const double slope = ((double)seen - (double)made[d]) / g->h / g->scale;
             line[k] = scale * slope;
-            if (j->change) add_change(j, k, d, (double)made[d] / g->scale, slope);
         }
         line[j->n] = scale * ((double)made[d] - (double)truth[d]) / g->scale;
     }
@@ -349,9 +349,8 @@ static dfl_status take_features(jacobian *j, size_t first, size_t i) {
 
 /* Two rows for each number: mean and variance over all samples. */
 static dfl_status take_moments(jacobian *j) {
-    const size_t dim = j->numbers, wide = j->n + 1;
-    const double share = j->seen ? share_of_moments : 1;
-    const double scale = sqrt(j->g->weight * share / (double)dim);
+    const size_t dim = j->g->f->dim, wide = j->n + 1;
+    const double scale = sqrt(j->g->weight / (double)dim);
     for (size_t m = 0; m < 2; m++) {
         const double *const change = j->change + m * j->n * dim;
         for (size_t d = 0; d < dim; d++) {
@@ -365,6 +364,41 @@ static dfl_status take_moments(jacobian *j) {
     return DFL_OK;
 }
 
+static void take_sample(jacobian *j, size_t first, size_t i) {
+    const size_t width = j->d.width;
+    const float *const made = j->made + (first + i) * width;
+    double *const slope = j->mean + j->n * width;
+    for (size_t k = 0; k < j->n; k++) {
+        const float *const seen = j->seen + (k * j->batch + i) * width;
+        for (size_t d = 0; d < width; d++) slope[d] = ((double)seen[d] - (double)made[d]) / j->g->h;
+        feature_distance_change(&j->d, made, slope, j->mean + k * width,
+                                j->cross + k * width * width);
+    }
+}
+
+/* Rows of the distance: `slopes` [n][count] of `values` [count]. */
+static dfl_status take_rows(jacobian *j, size_t count, const double *slopes, size_t stride,
+                            const double *values) {
+    const size_t wide = j->n + 1, width = j->d.width;
+    const double scale = sqrt(j->g->weight / (double)width) / j->g->scale;
+    for (size_t d = 0; d < count; d++) {
+        double *const line = j->rows + d * wide;
+        for (size_t k = 0; k < j->n; k++) line[k] = slopes ? scale * slopes[k * stride + d] : 0;
+        line[j->n] = scale * values[d];
+    }
+    return dense_triangle(wide, count, j->rows, j->triangle);
+}
+
+static dfl_status take_distance(jacobian *j) {
+    const size_t width = j->d.width, square = width * width;
+    const double left = sqrt(j->d.left);
+    for (size_t k = 0; k < j->n; k++) TRY(feature_distance_way(&j->d, j->cross + k * square));
+    TRY(take_rows(j, width, j->mean, width, j->d.apart));
+    for (size_t i = 0; i < square; i += width)
+        TRY(take_rows(j, width, j->cross + i, square, j->d.gap + i));
+    return take_rows(j, 1, NULL, 0, &left); /* does not move, but is part of the objective */
+}
+
 static dfl_status take_batch(jacobian *j, size_t first, size_t count) {
     const fit *const f = j->g->f;
     const size_t width = f->features.width;
@@ -375,7 +409,11 @@ static dfl_status take_batch(jacobian *j, size_t first, size_t count) {
                 j->seen + k * j->batch * width));
     for (size_t i = 0; i < count; i++) {
         TRY(take_state(j, first, i));
-        if (j->seen) TRY(take_features(j, first, i));
+        if (j->cross) {
+            take_sample(j, first, i);
+        } else if (j->seen) {
+            TRY(take_features(j, first, i));
+        }
     }
     return DFL_OK;
 }
@@ -395,6 +433,7 @@ dfl_status refine_jacobian(const refine_goal *g, const double *point, const refi
     for (size_t i = 0; i < pass->count && status == DFL_OK; i += j.batch)
         status = take_batch(&j, i, pass->count - i < j.batch ? pass->count - i : j.batch);
     if (status == DFL_OK && j.change) status = take_moments(&j);
+    if (status == DFL_OK && j.cross) status = take_distance(&j);
     jacobian_free(&j);
     return status;
 }

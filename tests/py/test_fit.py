@@ -121,7 +121,7 @@ def test_guidance_is_part_of_the_fit(mixture, fit, run):
     (("--steps", 3, "-o", "x.json", "--refine-times"), "give refine=N"),
     (("--steps", 3, "-o", "x.json", "--refine", 2, "--weight", 2), "weight goes with"),
     (("--steps", 1, "-o", "x.json", "--refine", 2, "--refine-times"), "no time between its ends"),
-    (("--steps", 3, "-o", "x.json", "--refine", 2, "--features", "pixels"), "features or feature_moments only"),
+    (("--steps", 3, "-o", "x.json", "--refine", 2, "--features", "pixels"), "features or feature_distance only"),
     (("--steps", 3, "-o", "x.json", "--refine", 2, "--objective", "features"), "not pictures"),
 ])
 def test_refused_before_anything_runs(mixture, run, tmp_path, options, said):
@@ -242,14 +242,15 @@ def test_interrupted_refinement_goes_on(program, run, mixture, tmp_path):
     assert json.loads((tmp_path / "plan.json").read_text()) == resumed
 
 
-def test_features_of_the_shipped_network(model, fit):
+@pytest.mark.parametrize("objective", ["features", "feature_distance"])
+def test_features_of_the_shipped_network(model, fit, objective):
     """The feature network is found by its name; the objective falls on the fitting starts."""
     done, plan = fit(model, "--steps", 2, "-n", 6, "--held-out", 4, "--teacher-nfe", 4, "--teacher", "ddim",
-                     "--t-end", "1e-3", "--compare", "none", "--refine", 1, "--objective", "features",
+                     "--t-end", "1e-3", "--compare", "none", "--refine", 1, "--objective", objective,
                      "--features", "fashion-classifier", "--weight", 2, "-t", 1)
     rows, _ = iterates(done)
     assert rows[1][0] < rows[0][0]
-    assert "objective features, weight 2, features of fashion-classifier" in plan["meta"]["fit"]
+    assert f"objective {objective}, weight 2, features of fashion-classifier" in plan["meta"]["fit"]
 
 
 # ---- whose plan it is, and which one ------------------------------------------------------------
