@@ -108,7 +108,7 @@ def targets(measured, case):
         value, name = plans[AT]
         yield verdict(value <= WITHIN * converged, f"at {AT} evaluations within {100 * (WITHIN - 1):.0f} % of the converged",
                       f"sampler's feature distance: `{name}` {value:.2f}, converged {converged:.2f}, so",
-                      f"{100 * (value / converged - 1):+.0f} % ({samples} samples).")
+                      f"{round(100 * (value / converged - 1)):+d} % ({samples} samples).")
     else:
         yield f"- not measured: feature distance at {AT} evaluations beside the converged sampler's."
     if plans[FEWER] and classical:
