@@ -44,8 +44,10 @@ static const arg_row fit_rows[] = {
      FIT_HISTORY_MAX},
     {0, "ridge", NULL, "R", "1e-6",
      "pull towards the coefficients of ddim, or of its like in phase space", ARG_REAL, 0, 1e6},
-    {0, "constraint", NULL, "none|consistency", "none",
-     "consistency: a constant output is integrated exactly", ARG_CHOICE, 0, 0},
+    {0, "constraint", NULL, "none|consistency|order2|order3", "none",
+     "consistency: a constant output is integrated exactly; order2 and order3: polynomials of the "
+     "log-SNR, too",
+     ARG_CHOICE, 0, 0},
     {0, "compare", NULL, "none|few|all", "few", "classical solvers to measure beside the plan",
      ARG_CHOICE, 0, 0},
     {0, "refine", NULL, "ITERATIONS", "0",

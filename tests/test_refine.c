@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "eval/moments.h"
 
@@ -125,6 +126,7 @@ static void test_gradient(void **state) {
         "objective=rms",
         "objective=rms refine_times=1",
         "objective=rms refine_times=1 constraint=consistency",
+        "objective=rms refine_times=1 constraint=order2",
         "objective=moments weight=30",
         "objective=moments refine_times=1 history=1",
         "objective=features weight=3",
@@ -134,6 +136,7 @@ static void test_gradient(void **state) {
     for (size_t m = 0; m < LENGTH(models); m++) {
         for (size_t i = 0; i < LENGTH(specs); i++) {
             char spec[200];
+            if (m == 1 && strstr(specs[i], "order2")) continue; /* not for phase space */
             snprintf(spec, sizeof spec,
                      "steps=4 samples=60 held_out=1 refine=1 batch=13 ridge=1e-2 %s", specs[i]);
             check_gradient(models[m], spec);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "run/run.h"
+#include "study/fit_order.h"
 #include "study/refine.h"
 
 enum { STEPS_MAX = 1000, TEACHER_MAX = 100000, SAMPLES_MAX = 1 << 20 };
@@ -24,8 +25,8 @@ const opt_row fit_options[] = {
     {"history", OPT_INT, "3", 0, FIT_HISTORY_MAX, NULL, "older outputs that a step may use"},
     {"ridge", OPT_REAL, "1e-6", 0, 1e6, NULL,
      "pull towards the coefficients of ddim, or of its like in phase space"},
-    {"constraint", OPT_CHOICE, "none", 0, 0, "none|consistency",
-     "consistency: a constant output is integrated exactly"},
+    {"constraint", OPT_CHOICE, "none", 0, 0, "none|consistency|order2|order3",
+     "consistency: a constant output is integrated exactly; order2, order3: polynomials, too"},
     {"compare", OPT_CHOICE, "few", 0, 0, "none|few|all", "classical solvers to measure"},
     {"refine", OPT_INT, "0", 0, REFINE_MAX, NULL, "iterations on the whole run, after the fit"},
     {"objective", OPT_CHOICE, "rms", 0, 0, "rms|moments|features|feature_distance",
@@ -59,8 +60,9 @@ static dfl_status plan_times(const dfl_plan *plan, double **out) {
 static dfl_status student_times(fit *f) {
     text spec = {0};
     dfl_plan *plan = NULL;
-    text_add(&spec, "solver=%s steps=%zu grid=%s%s", fit_base_name(f), f->steps, f->grid,
-             f->tail.data);
+    /* Log-rho Adams-Bashforth, the base under order conditions, refuses ends that these allow. */
+    text_add(&spec, "solver=%s steps=%zu grid=%s%s", fit_order(f) ? "ddim" : fit_base_name(f),
+             f->steps, f->grid, f->tail.data);
     dfl_status status = spec.failed ? fail_memory() : dfl_plan_new(f->model, spec.data, &plan);
     if (status == DFL_OK) status = plan_times(plan, &f->t);
     dfl_plan_free(plan);
@@ -191,6 +193,7 @@ static dfl_status configure(fit *f) {
     if (f->tail.failed) return fail_memory();
     TRY(refine_check(f));
     TRY(student_times(f));
+    TRY(fit_order_check_times(f));
     TRY(make_teacher(f));
     TRY(fit_start_new(f));
     if (fit_search_asked(grid)) TRY(fit_search_new(f, grid));

@@ -10,13 +10,14 @@
    not tell n; there the base is deis:order=0, the prediction of that half held.
 
    Consistency keeps exact what is exact where the network knows x_0: rows c of coefficients with
-     c_z a_t = a_s      and      c_z R_t + sum_j c_j V_j^-1 Q_j = R_s. */
+     c_z a_t = a_s      and      c_z R_t + sum_j c_j V_j^-1 Q_j = R_s.
+   Conditions of higher order are those of fit_order.c. */
 #include <math.h>
 #include <string.h>
 
 #include "solver/deis_phase.h"
 #include "solver/solver.h"
-#include "study/fit.h"
+#include "study/fit_order.h"
 
 static bool phase(const fit *f) {
     return f->components == 2;
@@ -42,6 +43,7 @@ dfl_status fit_space_new(fit *f) {
     f->answer = f->answers * f->dim;
     f->unit[0] = 1;
     f->unit[1] = phase(f) ? process_prior(f->process, 1).v[3] : 1;
+    TRY(fit_order_check(f));
     if (f->answers == f->components || !consistent(f)) return DFL_OK;
     return fail(
         DFL_E_COMBINATION,
@@ -55,6 +57,8 @@ const char *fit_usual_teacher(const fit *f) {
 }
 
 const char *fit_base_name(const fit *f) {
+    static const char *const of_order[] = {"deis:kind=lograb,order=1", "deis:kind=lograb,order=2"};
+    if (fit_order(f)) return of_order[fit_order(f) - 2];
     if (!phase(f)) return "ddim";
     return f->answers == 2 ? "deis:order=0,factor=flow" : "deis:order=0";
 }
@@ -69,6 +73,7 @@ size_t fit_columns(const fit *f, size_t n) {
 
 /* Consistency is as many conditions as a state has labels: of x_0 and of each half of the noise. */
 size_t fit_unknown_count(const fit *f, size_t n) {
+    if (fit_order(f)) return fit_columns(f, n) - fit_order_conditions(f, n);
     return fit_columns(f, n) - (consistent(f) ? 1 + f->components : 0);
 }
 
@@ -132,7 +137,7 @@ static void phase_base(const fit *f, const double *t, size_t n, double *base) {
 
 void fit_base(const fit *f, const double *t, size_t n, double base[FIT_NUMBERS]) {
     memset(base, 0, FIT_NUMBERS * sizeof *base);
-    (phase(f) ? phase_base : scalar_base)(f, t, n, base);
+    (fit_order(f) ? fit_order_base : phase(f) ? phase_base : scalar_base)(f, t, n, base);
 }
 
 /* ---- what may be added --------------------------------------------------------------------------- */
@@ -189,7 +194,9 @@ static void phase_basis(const fit *f, const double *t, size_t n, double *basis) 
 size_t fit_basis(const fit *f, const double *t, size_t n, double basis[FIT_COLUMNS * FIT_COLUMNS]) {
     const size_t unknowns = fit_unknown_count(f, n);
     memset(basis, 0, FIT_COLUMNS * FIT_COLUMNS * sizeof *basis);
-    if (consistent(f))
+    if (fit_order(f))
+        fit_order_basis(f, t, n, basis);
+    else if (consistent(f))
         (phase(f) ? phase_basis : scalar_basis)(f, t, n, basis);
     else
         for (size_t k = 0; k < unknowns; k++) basis[k * unknowns + k] = 1 / unit_of(f, k);

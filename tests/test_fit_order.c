@@ -1,0 +1,129 @@
+/* Fitted plans under order conditions: what stays exact, where they begin, what is refused. */
+#include "support/fits.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "study/fit_order.h"
+
+/* Integral of (l - from)^k d exp(-l) from `from` to `to`, by Simpson's rule. */
+static double integral(int k, double from, double to) {
+    enum { N = 4000 };
+    const double h = (to - from) / N;
+    double sum = 0;
+    for (int i = 0; i <= N; i++) {
+        const double weight = i == 0 || i == N ? 1 : i % 2 ? 4 : 2;
+        sum -= weight * pow(i * h, k) * exp(-(from + i * h));
+    }
+    return sum * h / 3;
+}
+
+/* A state along the flow of the noise (l - l_n)^k, zero at t_n, and what a prediction there is. */
+static double state_at(const fit *f, size_t n, int k, double t) {
+    const scalar_at at = process_at(f->process, t), from = process_at(f->process, f->t[n]);
+    return at.a * integral(k, from.lambda, at.lambda);
+}
+
+static double answer_at(const fit *f, size_t n, int k, size_t of) {
+    const scalar_at at = process_at(f->process, f->t[of]), from = process_at(f->process, f->t[n]);
+    const double noise = pow(at.lambda - from.lambda, k);
+    return f->clean[of] ? (state_at(f, n, k, f->t[of]) - at.b * noise) / at.a : noise;
+}
+
+/* How far steps are from the flow of such a noise, at most, in parts of the state's change. */
+static double worst(const fit *f, int k) {
+    double most = 0;
+    for (size_t n = (size_t)k; n < f->steps; n++) {
+        double x = 0, size = 0;
+        for (size_t j = 1; j < f->step[n].terms; j++) {
+            const double part = f->step[n].c[j] * answer_at(f, n, k, n + 1 - j);
+            x += part;
+            size += fabs(part);
+        }
+        most = fmax(most, fabs(x - state_at(f, n, k, f->t[n + 1])) / size);
+    }
+    return most;
+}
+
+static const char *const cards[] = {
+    "\"t_min\":0.001",
+    "\"t_min\":0.001,\"prediction_type\":\"v_prediction\"",
+    "\"t_min\":0.002,\"t_max\":0.99,\"process\":\"flow\",\"prediction_type\":\"flow_prediction\"",
+};
+
+/* Noise that is a polynomial of the log-SNR is integrated exactly, of a degree below the order and of no
+   higher one, after the fit and after a refinement that moves the times. Kills: conditions of another
+   variable, an x_0 taken for a noise, conditions that do not move with the times. */
+static void test_polynomials(void **state) {
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cards); i++) {
+        dfl_model *model = mixture_with(THREE, cards[i]);
+        for (int order = 2; order <= 3; order++)
+            for (int refined = 0; refined < 2; refined++) {
+                char spec[300];
+                snprintf(spec, sizeof spec,
+                         "steps=5 samples=200 held_out=50 compare=none constraint=order%d%s", order,
+                         refined ? " refine=2 refine_times=1" : "");
+                fit *f = fitted(model, spec, NULL);
+                for (int k = 1; k < order; k++)
+                    if (worst(f, k) > 1e-9)
+                        REFUTE("%s, %s: degree %d off by %g", cards[i], spec, k, worst(f, k));
+                assert_true(worst(f, order) > 1e-4);
+                fit_free(f);
+            }
+        dfl_model_free(model);
+    }
+}
+
+/* With a ridge that allows nothing else the plan is log-rho Adams-Bashforth, whose times are among the
+   teacher's here; fitted, it is better. */
+static void test_base(void **state) {
+    (void)state;
+    static const char spec[] = "steps=8 samples=400 held_out=300 teacher_nfe=64 compare=all "
+                               "constraint=order3 ridge=";
+    dfl_model *model = three();
+    char whole[200];
+    snprintf(whole, sizeof whole, "%s1e6", spec);
+    fit *f = fitted(model, whole, NULL);
+    double rms = NAN;
+    for (size_t k = 0; k < f->nrivals; k++)
+        if (!f->rivals[k].grid && strcmp(f->rivals[k].solver, "deis:kind=lograb,order=2") == 0)
+            rms = f->rivals[k].rms;
+    if (!(fabs(f->own.rms / rms - 1) < 1e-4)) REFUTE("%g, not %g", f->own.rms, rms);
+    snprintf(whole, sizeof whole, "%s1e-6", spec);
+    fit *free_one = fitted(model, whole, NULL);
+    assert_true(free_one->own.rms < 0.8 * rms);
+    fit_free(free_one);
+    fit_free(f);
+    dfl_model_free(model);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    static const fits_refusal cases[] = {
+        {"steps=4 constraint=order2 history=0", DFL_E_RANGE, "order2 needs history=1 or more"},
+        {"steps=4 constraint=order3 history=1", DFL_E_RANGE, "order3 needs history=2 or more"},
+    };
+    static const fits_refusal no_signal[] = {
+        {"steps=4 constraint=order2 teacher=ddim", DFL_E_RANGE, "at t = 1 there is no signal"}};
+    static const fits_refusal in_phase[] = {
+        {"steps=4 constraint=order2", DFL_E_COMBINATION, "is not for phase space"}};
+    dfl_model *models[] = {
+        three(),
+        mixture_with(THREE, "\"process\":\"flow\",\"prediction_type\":\"flow_prediction\""),
+        mixture_with(THREE, PHASE)};
+    fits_refused(models[0], cases, LENGTH(cases));
+    fits_refused(models[1], no_signal, 1);
+    fits_refused(models[2], in_phase, 1);
+    for (size_t i = 0; i < 3; i++) dfl_model_free(models[i]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_polynomials),
+        cmocka_unit_test(test_base),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
