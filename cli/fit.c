@@ -48,6 +48,9 @@ static const arg_row fit_rows[] = {
      "consistency: a constant output is integrated exactly; order2 and order3: polynomials of the "
      "log-SNR, too",
      ARG_CHOICE, 0, 0},
+    {0, "share", NULL, NULL, NULL,
+     "one set of weights for all steps, as Adams-Bashforth has; with a --constraint", ARG_FLAG, 0,
+     0},
     {0, "compare", NULL, "none|few|all", "few", "classical solvers to measure beside the plan",
      ARG_CHOICE, 0, 0},
     {0, "refine", NULL, "ITERATIONS", "0",
@@ -108,6 +111,7 @@ static dfl_status make_spec(const args *a, text *out) {
                     "--features goes with --objective features or feature_distance only");
     TRY(spec_add(a, words, sizeof words / sizeof *words, true, out));
     if (arg_given(a, "refine-times")) text_add(out, " refine_times=1");
+    if (arg_given(a, "share")) text_add(out, " share=1");
     start_options(a, " ", out);
     return out->failed ? fail_memory() : DFL_OK;
 }

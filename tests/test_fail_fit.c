@@ -53,6 +53,10 @@ static dfl_status try_kept(void) {
     return fit_with(SMALL "compare=none constraint=consistency", work, true);
 }
 
+static dfl_status try_share(void) {
+    return fit_with(SMALL "compare=none constraint=order2 share=1", NULL, false);
+}
+
 static dfl_status try_read_back(void) {
     return fit_with(SMALL "compare=none seed=3", folder, false);
 }
@@ -114,12 +118,19 @@ static dfl_status try_dense(void) {
 }
 
 static const refuse_case attempts[] = {
-    {"a fit", try_fit, 60},           {"a fit, compared", try_compare, 200},
-    {"a fit, kept", try_kept, 60},    {"a fit, read back", try_read_back, 60},
-    {"solver auto", try_stored, 20},  {"least squares", try_dense, 3},
-    {"a search", try_search, 100},    {"a fit in phase space", try_phase, 150},
-    {"a table", try_table, 20},       {"sigmas", try_times, 20},
-    {"a refinement", try_refine, 90}, {"of features, kept", try_refine_features, 90},
+    {"a fit", try_fit, 60},
+    {"a fit, compared", try_compare, 200},
+    {"a fit, kept", try_kept, 60},
+    {"a fit, read back", try_read_back, 60},
+    {"solver auto", try_stored, 20},
+    {"least squares", try_dense, 3},
+    {"a search", try_search, 100},
+    {"a fit in phase space", try_phase, 150},
+    {"a table", try_table, 20},
+    {"sigmas", try_times, 20},
+    {"a refinement", try_refine, 90},
+    {"of features, kept", try_refine_features, 90},
+    {"shared weights", try_share, 60},
 };
 
 static void test_memory(void **state) {

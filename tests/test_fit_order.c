@@ -1,4 +1,5 @@
-/* Fitted plans under order conditions: what stays exact, where they begin, what is refused. */
+/* Fitted plans under order conditions, and with weights that all steps share: what stays exact, where
+   they begin, what is refused. */
 #include "support/fits.h"
 
 #include <math.h>
@@ -99,23 +100,92 @@ static void test_base(void **state) {
     dfl_model_free(model);
 }
 
+/* ---- shared weights ---------------------------------------------------------------------------- */
+
+/* iPNDM of order 1 has 3/2 and -1/2 in all steps but the first: it is found again, whatever times and
+   steps are. Kills: weights that are not in units of a step's reach, sweeps that do not settle. */
+static void test_shared_weights_are_recovered(void **state) {
+    (void)state;
+    dfl_model *model = three();
+    fit *f =
+        fitted(model,
+               "steps=6 history=1 ridge=0 samples=200 held_out=50 constraint=consistency share=1 "
+               "teacher=deis:kind=ipndm,order=1 teacher_nfe=6 compare=none",
+               NULL);
+    for (size_t n = 1; n < 6; n++)
+        assert_true(fabs(f->step[n].c[2] / fit_reach(f, f->t, n) + 0.5) < 1e-7);
+    assert_true(f->own.rms < 1e-8);
+    fit_free(f);
+    dfl_model_free(model);
+}
+
+/* All steps with a full history have the same weights beyond the base; the same bits whatever the
+   batch; and the plan's record says so. */
+static void test_shared_weights(void **state) {
+    (void)state;
+    dfl_model *model = mixture_with(THREE, cards[1]);
+    for (int order = 1; order <= 3; order++) {
+        fit *f[2];
+        for (int i = 0; i < 2; i++) {
+            char spec[200];
+            snprintf(spec, sizeof spec,
+                     "steps=7 samples=100 held_out=50 share=1 compare=none batch=%d constraint=%s",
+                     i ? 7 : 64,
+                     order == 1   ? "consistency"
+                     : order == 2 ? "order2"
+                                  : "order3");
+            f[i] = fitted(model, spec, NULL);
+        }
+        const size_t fixed = (size_t)order + 1, most = f[0]->step[6].columns - fixed;
+        double w[FIT_COLUMNS];
+        for (size_t n = 7; n-- > 0;) {
+            const fit_step *const s = &f[0]->step[n];
+            double base[FIT_NUMBERS];
+            fit_base(f[0], f[0]->t, n, base);
+            assert_int_equal(s->free, s->columns > fixed ? s->columns - fixed : 0);
+            for (size_t j = 0; j < s->free; j++) {
+                const double mine =
+                    (s->c[fixed + j] - base[fixed + j]) / fit_reach(f[0], f[0]->t, n);
+                if (n == 6) w[j] = mine;
+                if (s->free < most) continue;
+                assert_true(fabs(mine - w[j]) < 1e-12);
+            }
+            assert_memory_equal(s->c, f[1]->step[n].c, sizeof s->c);
+        }
+        assert_true(most > 0 && fabs(w[0]) > 1e-3);
+        text json = {0};
+        assert_ok(fit_json(f[0], "x", &json));
+        assert_non_null(strstr(json.data, ", shared over steps"));
+        text_free(&json);
+        for (int i = 0; i < 2; i++) fit_free(f[i]);
+    }
+    dfl_model_free(model);
+}
+
+/* ---- refusals ---------------------------------------------------------------------------------- */
+
 static void test_refusals(void **state) {
     (void)state;
     static const fits_refusal cases[] = {
         {"steps=4 constraint=order2 history=0", DFL_E_RANGE, "order2 needs history=1 or more"},
         {"steps=4 constraint=order3 history=1", DFL_E_RANGE, "order3 needs history=2 or more"},
+        {"steps=4 share=1", DFL_E_COMBINATION, "share needs constraint=consistency"},
+        {"steps=4 share=1 constraint=order2 refine=2", DFL_E_COMBINATION, "goes without refine"},
+        {"steps=4 share=1 constraint=order2 grid=search", DFL_E_COMBINATION, "without grid=search"},
     };
     static const fits_refusal no_signal[] = {
         {"steps=4 constraint=order2 teacher=ddim", DFL_E_RANGE, "at t = 1 there is no signal"}};
     static const fits_refusal in_phase[] = {
-        {"steps=4 constraint=order2", DFL_E_COMBINATION, "is not for phase space"}};
+        {"steps=4 constraint=order2", DFL_E_COMBINATION, "is not for phase space"},
+        {"steps=4 constraint=consistency share=1", DFL_E_COMBINATION,
+         "share is not for phase space"}};
     dfl_model *models[] = {
         three(),
         mixture_with(THREE, "\"process\":\"flow\",\"prediction_type\":\"flow_prediction\""),
         mixture_with(THREE, PHASE)};
     fits_refused(models[0], cases, LENGTH(cases));
     fits_refused(models[1], no_signal, 1);
-    fits_refused(models[2], in_phase, 1);
+    fits_refused(models[2], in_phase, 2);
     for (size_t i = 0; i < 3; i++) dfl_model_free(models[i]);
 }
 
@@ -123,6 +193,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_polynomials),
         cmocka_unit_test(test_base),
+        cmocka_unit_test(test_shared_weights_are_recovered),
+        cmocka_unit_test(test_shared_weights),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

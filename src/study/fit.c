@@ -27,6 +27,7 @@ const opt_row fit_options[] = {
      "pull towards the coefficients of ddim, or of its like in phase space"},
     {"constraint", OPT_CHOICE, "none", 0, 0, "none|consistency|order2|order3",
      "consistency: a constant output is integrated exactly; order2, order3: polynomials, too"},
+    {"share", OPT_BOOL, "0", 0, 0, NULL, "one set of weights for all steps"},
     {"compare", OPT_CHOICE, "few", 0, 0, "none|few|all", "classical solvers to measure"},
     {"refine", OPT_INT, "0", 0, REFINE_MAX, NULL, "iterations on the whole run, after the fit"},
     {"objective", OPT_CHOICE, "rms", 0, 0, "rms|moments|features|feature_distance",
@@ -192,6 +193,7 @@ static dfl_status configure(fit *f) {
     }
     if (f->tail.failed) return fail_memory();
     TRY(refine_check(f));
+    TRY(fit_share_check(f));
     TRY(student_times(f));
     TRY(fit_order_check_times(f));
     TRY(make_teacher(f));
@@ -294,7 +296,7 @@ dfl_status fit_costs(const fit *f, fit_cost *out) {
     TRY(fit_teacher_missing(f, &missing));
     out->teacher = missing * f->teacher->nfe;
     out->search = fit_search_cost(f);
-    out->student = (f->samples + f->held_out) * f->steps;
+    out->student = (f->samples * fit_share_sweeps(f) + f->held_out) * f->steps;
     for (size_t i = 0; i < f->nrivals; i++) out->compare += f->held_out * f->rivals[i].nfe;
     return refine_cost(f, &out->refine);
 }

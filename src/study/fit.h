@@ -126,6 +126,11 @@ dfl_status fit_forget(const fit *f);
 /* fit_steps.c: all steps, one after the other. */
 dfl_status fit_steps(fit *f);
 
+/* fit_share.c: with one set of coefficients. Refusals; sweeps over all steps, at most; the steps. */
+dfl_status fit_share_check(const fit *f);
+size_t fit_share_sweeps(const fit *f); /* 1: nothing is shared */
+dfl_status fit_share_steps(fit *f);
+
 /* Its parts. Terms and columns of step n; predictions at a time, by the executor, of which the watch
    is told; the coefficients of a step from what they combine; and the step taken. */
 typedef struct {
@@ -140,6 +145,16 @@ typedef struct {
     double t;
     bool clean; /* x_0, not the noise */
 } fit_asked;
+/* The fitting starts on their way: states, and predictions [history + 1][samples][answer], that of
+   step k at k mod (history + 1). fit_student_look: the network's at step n, and what the step combines. */
+typedef struct {
+    fit *f;
+    double *x, *past;
+} fit_student;
+dfl_status fit_student_new(fit *f, fit_student *out); /* to be freed, also where it fails */
+void fit_student_free(fit_student *s);
+dfl_status fit_student_look(const fit_student *s, size_t n, fit_inputs *out);
+
 size_t fit_terms(const fit *f, size_t n);
 size_t fit_columns(const fit *f, size_t n);
 dfl_status fit_ask(const fit *f, const fit_asked *q, double *to);
@@ -189,6 +204,8 @@ const char *fit_base_name(const fit *f);     /* the solver whose coefficients ar
 size_t fit_unknown_count(const fit *f, size_t n);
 void fit_base(const fit *f, const double *t, size_t n, double base[FIT_NUMBERS]);
 size_t fit_basis(const fit *f, const double *t, size_t n, double basis[FIT_COLUMNS * FIT_COLUMNS]);
+double fit_reach(const fit *f, const double *t,
+                 size_t n); /* what ddim weighs the newest prediction by */
 void fit_unknowns(const fit *f, const double *t, size_t n, const double *c, double *z);
 
 /* Half the log-SNR: of what a state tells about x_0, log(a/b), in phase space |b^-1 a| for a/b; it

@@ -114,6 +114,7 @@ static void say_fit(const fit *f, text *out) {
              opt_text(&f->spec, "seed"), f->history);
     text_real(out, opt_real(&f->spec, "ridge"));
     text_add(out, ", constraint %s", opt_text(&f->spec, "constraint"));
+    if (opt_bool(&f->spec, "share")) text_add(out, ", shared over steps");
     if (f->model->guided) {
         text_add(out, ", guidance ");
         text_real(out, f->model->guidance);
@@ -175,6 +176,7 @@ static dfl_status write_meta(const fit *f, const char *command, plan_meta *meta)
     TRY(model_identify(f->model, hex[1]));
     text_add(&t[0], "fitted:history=%zu,constraint=%s", f->history,
              opt_text(&f->spec, "constraint"));
+    if (opt_bool(&f->spec, "share")) text_add(&t[0], ",share=1");
     if (f->best > 0) text_add(&t[0], ",objective=%s", opt_text(&f->spec, "objective"));
     text_add(&t[1], "%s", f->grid);
     family_print(&f->process->row->is, &f->process->options, &t[2]);

@@ -120,6 +120,12 @@ static void scalar_base(const fit *f, const double *t, size_t n, double *base) {
     base[1] = f->clean[n] ? to.a - at.a * base[0] : solver_gap(&at, &to);
 }
 
+double fit_reach(const fit *f, const double *t, size_t n) {
+    double base[2];
+    scalar_base(f, t, n, base);
+    return base[1];
+}
+
 static void phase_base(const fit *f, const double *t, size_t n, double *base) {
     const process *p = f->process;
     const rows r = builder_of(f);

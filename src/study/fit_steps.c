@@ -232,41 +232,53 @@ void fit_advance(const fit *f, size_t n, const double *c, const fit_inputs *in, 
 
 /* ---- all of them ------------------------------------------------------------------------------- */
 
-/* A state on its way, and the predictions made so far. */
-typedef struct {
-    fit *f;
-    double *x;    /* [samples][state] */
-    double *past; /* [history + 1][samples][answer], prediction k at k mod (history + 1) */
-} student;
-
-static double *prediction_of(const student *s, size_t k) {
+static double *prediction_of(const fit_student *s, size_t k) {
     return s->past + (k % (s->f->history + 1)) * s->f->samples * s->f->answer;
 }
 
-static dfl_status fit_one(student *s, size_t n) {
-    fit *f = s->f;
-    fit_inputs in = {
-        .count = f->samples, .x = s->x, .target = f->target + (n + 1) * f->starts * f->state};
+dfl_status fit_student_new(fit *f, fit_student *out) {
+    const size_t count = mem_product(f->samples, f->state, 1);
+    const size_t made = mem_product(f->history + 1, f->samples, f->answer);
+    *out = (fit_student){
+        .f = f, .x = mem_array(count, sizeof(double)), .past = mem_array(made, sizeof(double))};
+    if (!out->x || !out->past) return fail_memory();
+    memcpy(out->x, f->target, count * sizeof(double));
+    return DFL_OK;
+}
+
+void fit_student_free(fit_student *s) {
+    free(s->x);
+    free(s->past);
+    *s = (fit_student){0};
+}
+
+dfl_status fit_student_look(const fit_student *s, size_t n, fit_inputs *out) {
+    const fit *const f = s->f;
     const fit_asked asked = {f->samples, s->x, f->t[n], f->clean[n]};
+    *out = (fit_inputs){
+        .count = f->samples, .x = s->x, .target = f->target + (n + 1) * f->starts * f->state};
     TRY(fit_ask(f, &asked, prediction_of(s, n)));
-    for (size_t k = 0; k + 1 < fit_terms(f, n); k++) in.past[k] = prediction_of(s, n - k);
+    for (size_t k = 0; k + 1 < fit_terms(f, n); k++) out->past[k] = prediction_of(s, n - k);
+    return DFL_OK;
+}
+
+static dfl_status fit_one(const fit_student *s, size_t n) {
+    fit *const f = s->f;
+    fit_inputs in;
+    TRY(fit_student_look(s, n, &in));
     TRY(fit_one_step(f, n, &in, &f->step[n]));
     fit_advance(f, n, f->step[n].c, &in, s->x);
     return DFL_OK;
 }
 
 dfl_status fit_steps(fit *f) {
-    const size_t count = mem_product(f->samples, f->state, 1);
-    const size_t made = mem_product(f->history + 1, f->samples, f->answer);
-    student s = {
-        .f = f, .x = mem_array(count, sizeof(double)), .past = mem_array(made, sizeof(double))};
-    dfl_status status = s.x && s.past ? DFL_OK : fail_memory();
-    if (status == DFL_OK) memcpy(s.x, f->target, count * sizeof(double));
+    fit_student s = {0};
+    if (opt_bool(&f->spec, "share")) return fit_share_steps(f);
+    dfl_status status = fit_student_new(f, &s);
     for (size_t n = 0; n < f->steps && status == DFL_OK; n++) {
         status = fit_one(&s, n);
         if (status != DFL_OK) status = fail_in(status, "fit, step %zu of %zu", n + 1, f->steps);
     }
-    free(s.x);
-    free(s.past);
+    fit_student_free(&s);
     return status;
 }

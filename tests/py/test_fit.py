@@ -121,6 +121,8 @@ def test_guidance_is_part_of_the_fit(mixture, fit, run):
     (("--steps", 3, "-o", "x.json", "--refine-times"), "give refine=N"),
     (("--steps", 3, "-o", "x.json", "--refine", 2, "--weight", 2), "weight goes with"),
     (("--steps", 1, "-o", "x.json", "--refine", 2, "--refine-times"), "no time between its ends"),
+    (("--steps", 3, "-o", "x.json", "--share"), "share needs constraint=consistency"),
+    (("--steps", 3, "-o", "x.json", "--constraint", "order2", "--history", 0), "needs history=1 or more"),
     (("--steps", 3, "-o", "x.json", "--refine", 2, "--features", "pixels"), "features or feature_distance only"),
     (("--steps", 3, "-o", "x.json", "--refine", 2, "--objective", "features"), "not pictures"),
 ])
