@@ -1,13 +1,14 @@
-/* Order conditions of a step: constraint=order2 and order3 keep it exact not only where the network knows
-   x_0, but also where its noise prediction is a polynomial of half the log-SNR, l, of degree below the order.
-   Along the flow of a noise e(l) the state is
+/* Order conditions of a step: constraint=order2 and order3 keep it exact not only where the
+   network knows x_0, but also where its noise prediction is a polynomial of half the log-SNR,
+   l, of degree below the order. Along the flow of a noise e(l) the state is
 
      x = a (X + integral of e d(b/a)),     b/a = exp(-l),
 
-   so that X = 1 with e = 0, e = 1 and e = (l - l_n)^k each give the columns of a step (x_n, the predictions) and
-   x_{n+1} a number, and a condition: c . columns = x_{n+1}. As many columns as there are conditions, the first, solve
-   them alone: these are the coefficients of deis:kind=lograb, the base; every older prediction comes with what
-   makes up for it there. Steps with fewer predictions keep as many conditions as these allow. */
+   so that X = 1 with e = 0, e = 1 and e = (l - l_n)^k each give the columns of a step (x_n, the
+   predictions) and x_{n+1} a number, and a condition: c . columns = x_{n+1}. As many columns as
+   there are conditions, the first, solve them alone: these are the coefficients of
+   deis:kind=lograb, the base; every older prediction comes with what makes up for it there.
+   Steps with fewer predictions keep as many conditions as these allow. */
 #include <math.h>
 #include <string.h>
 

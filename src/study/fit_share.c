@@ -2,11 +2,12 @@
 
      x_{n+1} = c_0 . columns + g_n sum_k w_k (B's column k) . columns,
 
-   c_0 and B under the constraint (fit_space.c, fit_order.c), g_n what ddim weighs the newest prediction by, and
-   w the same for all steps but the first ones, which have fewer predictions and each its own. Least
-   squares of all steps' rows together give w for given states; but these are the student's own, which follow from w. So
-   it is found by sweeps: a run with the last w, from w = 0 on, whose rows give the next. That ends
-   when w stays, or after a number of sweeps, and the w whose run ended nearest to the teacher is taken. */
+   c_0 and B under the constraint (fit_space.c, fit_order.c), g_n what ddim weighs the newest
+   prediction by, and w the same for all steps but the first ones, which have fewer predictions
+   and each its own. Least squares of all steps' rows together give w for given states; but
+   these are the student's own, which follow from w. So it is found by sweeps: a run with the
+   last w, from w = 0 on, whose rows give the next. That ends when w stays, a run diverges, or
+   after a number of sweeps, and the w whose run ended nearest to the teacher is taken. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ typedef struct {
 } sharing;
 
 /* Coefficients of a step, and g B [columns][unknowns]. */
-static size_t step_of(const sharing *s, size_t n, double *base, double *basis, fit_step *out) {
+static void step_of(const sharing *s, size_t n, double *base, double *basis, fit_step *out) {
     const fit *const f = s->f;
     const size_t columns = fit_columns(f, n), unknowns = fit_basis(f, f->t, n, basis);
     const double reach = fit_reach(f, f->t, n);
@@ -61,7 +62,6 @@ static size_t step_of(const sharing *s, size_t n, double *base, double *basis, f
         for (size_t j = 0; j < unknowns; j++)
             out->c[k] += (basis[k * unknowns + j] *= reach) * s->w[j];
     }
-    return unknowns;
 }
 
 /* Rows (g B . columns, T - c_0 . columns) of one sample. */
@@ -168,6 +168,7 @@ dfl_status fit_share_steps(fit *f) {
         if (status == DFL_OK && s.free > 0) status = solve(&s, &change);
     }
     free(s.step);
-    if (status != DFL_OK || isfinite(s.error)) return status;
+    if (isfinite(s.error) && (status == DFL_OK || status == DFL_E_NONFINITE)) return DFL_OK;
+    if (status != DFL_OK) return status;
     return fail(DFL_E_NONFINITE, "fit: with shared weights every run diverges");
 }

@@ -1,16 +1,16 @@
-/* The Frechet distance between Gaussians of features as a sum of squares, with its derivative. With
-   features f of mean m and covariance A over the samples, the teacher's of mean n and covariance
-   B = R'R, the shortest way that brings the one to the other is
+/* The Frechet distance between Gaussians of features as a sum of squares, with its derivative.
+   With features f of mean m and covariance A over the samples, the teacher's of mean n and
+   covariance B = R'R, the shortest way that brings the one to the other is
 
      f -> n + M (f - m),    M = R' G^-1/2 R,  G = R A R'
 
-   (I. Olkin, F. Pukelsheim, Linear Algebra Appl. 48, 1982), so that the distance is
-   |m - n|^2 + |(I - M) A^1/2|^2. Where G is singular, for features that do not vary, nothing reaches part of
-   B, and that is added. A change dA of the covariance is brought about by the way f -> f + L (f - m),
-   A L + L A = dA, the shortest again; so the rows are those of m - n and of (I - M) A^1/2, and of dm and L A^1/2.
-   Their product is half the gradient, (I - M) dA being of trace 2 tr (I - M) A L; and their squares leave out
-   what moves samples and not their Gaussian, which rows of single samples would punish. All in the basis of A's
-   eigenvectors. */
+   (I. Olkin, F. Pukelsheim, Linear Algebra Appl. 48, 1982), so that the distance is |m - n|^2 +
+   |(I - M) A^1/2|^2. Where G is singular, for features that do not vary, nothing reaches part
+   of B, and that is added. A change dA of the covariance is brought about by the way f -> f + L
+   (f - m), A L + L A = dA, the shortest again; so the rows are those of m - n and of (I - M)
+   A^1/2, and of dm and L A^1/2. Their product is half the gradient, (I - M) dA being of trace 2
+   tr (I - M) A L; and their squares leave out what moves samples and not their Gaussian, which
+   rows of single samples would punish. All in the basis of A's eigenvectors. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
