@@ -55,7 +55,7 @@ def template(bench, plan, folder, t_end):
     for wanted in (half_log_snr(row["at"]) for row in plan["rows"] if row["op"] == "EVAL"):
         if wanted >= most:
             return None, "the plan asks where the samples of this model end"
-        path.write_text(json.dumps({"half_log_snrs": [wanted, most]}))
+        path.write_text(json.dumps({"half_log_snrs": [wanted, most - 1e-9]}))  # a rounding beyond the end is refused
         made, why = one_step("--grid", f"file:path={path}") if wanted > least + 1e-9 else (whole, None)
         if why:
             return None, why
