@@ -332,7 +332,8 @@ def page(measured, folder):
 def main():
     arguments = parsed(__doc__)
     folder, network = arguments.folder, arguments.network
-    models = {r["model"] for file in FILES.values() for r in rows_of(folder / file) if network in (None, r["network"])}
+    models = {r["model"] for file in FILES.values() for r in rows_of(folder / file) if network in (None, r["network"])
+              and any(r.get(c) for c in ("rms", "fid"))}  # not those that all refused
     if not models:
         sys.exit(f"{folder} has no fitted-*.csv with rows" + (f" of network {network}" if network else ""))
     for model in sorted(models):
