@@ -311,7 +311,8 @@ def page(measured, folder):
     yield from [f"# Fitted plans on {measured.model}, measured", "",
                 f"Measured on {whose(rows)}, by the scripts named below, which write `fitted-*.csv`; "
                 "`scripts/fitted_page.py` made this page. The method is in "
-                f"[fitted-plans.md]({link(folder, 'fitted-plans.md')})." +
+                f"[fitted-plans.md]({link(folder, 'fitted-plans.md')}), what the figures say in "
+                f"[fitted-measured.md]({link(folder, 'fitted-measured.md')})." +
                 (f" {measured.others} rows of other networks of this name are not shown." if measured.others else "")]
     cases = [c for c in dict.fromkeys(measured.cases("distance") + measured.cases("quality") + measured.cases("sensitivity"))
              if measured.plans(c) or measured.rows("quality", c) or measured.rows("sensitivity", c)]

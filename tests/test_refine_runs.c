@@ -93,6 +93,24 @@ static void test_distance_of_features(void **state) {
     dfl_model_free(model);
 }
 
+/* The damping that a step needs grows with the objective, and is found whatever its scale. */
+static void test_any_weight(void **state) {
+    (void)state;
+    static const char *const weights[] = {"1e2", "1e6", "1e8"};
+    dfl_model *model = mixture_of(THREE);
+    for (size_t i = 0; i < LENGTH(weights); i++) {
+        char spec[200];
+        snprintf(spec, sizeof spec,
+                 "steps=2 samples=2000 held_out=1000 compare=none refine=4 refine_times=1 "
+                 "objective=feature_distance weight=%s",
+                 weights[i]);
+        fit *f = refined(model, spec, NULL);
+        assert_true(f->round[f->best].held_out < 0.1 * f->round[0].held_out);
+        fit_free(f);
+    }
+    dfl_model_free(model);
+}
+
 /* Few starts are learnt by heart. Whatever happens, what is taken is no worse on other starts than
    what was there before, and if that is nothing, the plan is the fitted one to the bit, and says so. */
 static void test_held_out_decides(void **state) {
@@ -348,6 +366,7 @@ int main(void) {
         cmocka_unit_test(test_gain),
         cmocka_unit_test(test_moments_restore_variance),
         cmocka_unit_test(test_distance_of_features),
+        cmocka_unit_test(test_any_weight),
         cmocka_unit_test(test_features),
         cmocka_unit_test(test_held_out_decides),
         cmocka_unit_test(test_same_bits),

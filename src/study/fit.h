@@ -126,8 +126,10 @@ dfl_status fit_forget(const fit *f);
 /* fit_steps.c: all steps, one after the other. */
 dfl_status fit_steps(fit *f);
 
-/* fit_share.c: with one set of coefficients. Refusals; sweeps over all steps, at most; the steps. */
+/* fit_share.c: with one set of coefficients. Refusals; whether step n has it, and not its own as the
+   first ones; sweeps over all steps, at most; the steps. */
 dfl_status fit_share_check(const fit *f);
+bool fit_shares(const fit *f, size_t n);
 size_t fit_share_sweeps(const fit *f); /* 1: nothing is shared */
 dfl_status fit_share_steps(fit *f);
 

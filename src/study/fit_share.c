@@ -7,7 +7,8 @@
    and each its own. Least squares of all steps' rows together give w for given states; but
    these are the student's own, which follow from w. So it is found by sweeps: a run with the
    last w, from w = 0 on, whose rows give the next. That ends when w stays, a run diverges, or
-   after a number of sweeps, and the w whose run ended nearest to the teacher is taken. */
+   after a number of sweeps, and the w whose run ended nearest to the teacher is taken. Rows meet
+   the teacher at every step; a refinement, whose aim is the last state, goes on from there. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,10 +30,15 @@ dfl_status fit_share_check(const fit *f) {
         return fail(DFL_E_COMBINATION,
                     "fit: share needs constraint=consistency, order2 or order3: what all steps can "
                     "have in common are weights of predictions");
-    if (fit_search_asked(opt_text(o, "grid")) || opt_int(o, "refine") > 0)
-        return fail(DFL_E_COMBINATION, "fit: share goes without %s, where each step has its own",
-                    opt_int(o, "refine") > 0 ? "refine" : "grid=search");
+    if (fit_search_asked(opt_text(o, "grid")))
+        return fail(DFL_E_COMBINATION,
+                    "fit: share goes without grid=search, where each step has its own");
     return DFL_OK;
+}
+
+bool fit_shares(const fit *f, size_t n) {
+    return opt_bool(&f->spec, "share") &&
+           fit_unknown_count(f, n) == fit_unknown_count(f, f->steps - 1);
 }
 
 size_t fit_share_sweeps(const fit *f) {
@@ -96,12 +102,12 @@ static dfl_status sweep_step(sharing *s, const fit_student *student, size_t n, d
     double base[FIT_NUMBERS], basis[FIT_COLUMNS * FIT_COLUMNS];
     fit_inputs in;
     TRY(fit_student_look(student, n, &in));
-    if (fit_unknown_count(f, n) < s->free) {
-        TRY(fit_one_step(f, n, &in, &s->step[n]));
-    } else {
+    if (fit_shares(f, n)) {
         step_of(s, n, base, basis, &s->step[n]);
         for (size_t i = 0; i < in.count; i++) TRY(take_sample(s, n, &in, i, base, basis, lines));
         s->shared++;
+    } else {
+        TRY(fit_one_step(f, n, &in, &s->step[n]));
     }
     fit_advance(f, n, s->step[n].c, &in, student->x);
     s->step[n].rms = distance(f, student->x, in.target);
@@ -157,11 +163,12 @@ static dfl_status solve(sharing *s, double *change) {
 }
 
 dfl_status fit_share_steps(fit *f) {
-    sharing s = {.f = f, .error = INFINITY, .step = mem_array(f->steps, sizeof *s.step)};
+    sharing s = {.f = f,
+                 .free = fit_unknown_count(f, f->steps - 1),
+                 .error = INFINITY,
+                 .step = mem_array(f->steps, sizeof *s.step)};
     double change = INFINITY;
     dfl_status status = s.step ? DFL_OK : fail_memory();
-    for (size_t n = 0; n < f->steps; n++)
-        if (fit_unknown_count(f, n) > s.free) s.free = fit_unknown_count(f, n);
     for (size_t i = 0; i < SWEEPS && change > settled && status == DFL_OK; i++) {
         status = sweep(&s);
         change = 0;

@@ -11,10 +11,12 @@
 
 #include "base/dense.h"
 
-/* Damping at first, what it is divided and multiplied by, attempts of one iteration, iterations
-   without gain on held-out starts, and the part of the objective that is still a gain. */
+/* Damping at first, what it is divided and multiplied by, iterations without gain on held-out
+   starts, and the part of the objective that is still a gain. How much damping is enough depends on
+   the objective's scale (weight), so attempts end where a step promises no gain; MOST ends them on
+   residuals that a step can't be promised for. */
 static const double first_damping = 1e-2, factor = 5, least_gain = 1e-5;
-enum { ATTEMPTS = 8, PATIENCE = 3 };
+enum { MOST = 24, PATIENCE = 3 };
 
 /* A row of what is kept of an iterate. */
 enum { OBJECTIVE, HELD_OUT, RMS, RATIO, FIT_RMS, DAMPING, HEAD };
@@ -73,7 +75,8 @@ dfl_status refine_cost(const fit *f, size_t *evaluations) {
     *evaluations = 0;
     if (iterations == 0) return DFL_OK;
     for (size_t n = 0; n < f->steps; n++)
-        branches += f->components * fit_columns(f, n) * (last - n);
+        if (refine_counted_at(f, n) == n)
+            branches += f->components * fit_columns(f, n) * (last - n);
     if (opt_bool(&f->spec, "refine_times")) branches += last * (last + 1) / 2;
     TRY(refine_load(f, HEAD + refine_size(f), iterations + 1, NULL, &done));
     const size_t left = iterations + 1 - (done > 0 ? done : 1), all = f->samples + f->held_out;
@@ -105,6 +108,20 @@ static dfl_status solve(refiner *s, double damping) {
     return dense_least_squares(&(dense_squares){2 * n, n, s->a, s->b, 1e-12}, s->y, &rank);
 }
 
+/* The part of |r|^2 that |J y + r|^2 is less. */
+static double promised(const refiner *s) {
+    const size_t n = s->n, wide = n + 1;
+    double before = 0, after = 0;
+    for (size_t i = 0; i <= n; i++) {
+        const double *const line = s->triangle + i * wide;
+        double r = line[n];
+        before += r * r;
+        for (size_t k = i; k < n; k++) r += line[k] * s->y[k];
+        after += r * r;
+    }
+    return (before - after) / before;
+}
+
 /* Where a run diverges the objective is infinite. */
 static dfl_status attempt(refiner *s, const double *point, refine_pass *pass, refine_score *out) {
     *out = (refine_score){INFINITY, INFINITY, NAN};
@@ -132,9 +149,10 @@ static dfl_status add_row(refiner *s, const refine_score *on_fit, double damping
 static dfl_status take_step(refiner *s) {
     const double *const last = row_of(s, s->filled - 1);
     double *const to = point_of(s, s->filled), damping = last[DAMPING];
-    for (size_t i = 0; i < ATTEMPTS; i++, damping *= factor) {
+    for (size_t i = 0; i < MOST; i++, damping *= factor) {
         refine_score score;
         TRY(solve(s, damping));
+        if (i > 0 && !(promised(s) > least_gain)) break;
         if (!refine_move(s->f, last + HEAD, s->directions, s->n, s->y, to)) continue;
         TRY(attempt(s, to, &s->next, &score));
         if (!(score.objective < last[OBJECTIVE])) continue;

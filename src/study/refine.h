@@ -44,12 +44,13 @@ typedef struct {
 } refine_pass;
 
 /* One thing that moves: the coefficients of a step, along a direction in which one half of the next
-   state changes by 1 of its unit (root mean square over all of its numbers); or the time that a step
-   begins at, by 1 in half the log-SNR. */
+   state changes by 1 of its unit (root mean square over all of its numbers); the weights that this
+   step and others share, so that the states after them do; or the time that a step begins at, by 1
+   in half the log-SNR. */
 typedef struct {
     size_t step, half;
     bool time;
-    double along[FIT_COLUMNS]; /* of z in c = c_0 + B z, for each of the step's unknowns */
+    double along[FIT_COLUMNS]; /* of z in c = c_0 + B z, or w in z = g w, for each unknown */
 } refine_direction;
 
 /* The directions at a point, in the order of the steps; those in which the columns of a step hardly
@@ -57,6 +58,8 @@ typedef struct {
 dfl_status refine_directions(const fit *f, const double *point, const refine_pass *pass,
                              refine_direction *to, size_t *n);
 size_t refine_directions_max(const fit *f);
+size_t refine_counted_at(const fit *f, size_t n); /* step of the directions that move step n's
+                                                     coefficients: itself, or the first that shares */
 
 /* to = from + sum of y_k directions. c_0 and B move with the times, so that a step stays one between
    its times. False: the times do not fall any more. */
