@@ -315,7 +315,7 @@ def test_auto_without_plan_takes_what_was_tuned_else_the_usual(run, folder, tmp_
     solver, said = chosen(run, 6)
     assert solver.startswith("scire:variant=v1,method=multistep") and "no plan fitted" in said
     assert "on nsr, the usual choice" in said
-    assert chosen(run, 15)[0].startswith("unipc:order=2") and chosen(run, 14)[0].startswith("scire")
+    assert chosen(run, 15)[0].startswith("unipc:order=3") and chosen(run, 14)[0].startswith("scire")
     solver, said = chosen(run, 1)  # SciRE's has at least two
     assert solver.startswith("deis:kind=tab,order=2") and "on uniform" in said and "spends 1 evaluation," in said
     entry = {"process": "vp_linear:beta_min=0.1,beta_max=20", "t_start": 1.0, "t_end": 0.001,
