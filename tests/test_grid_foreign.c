@@ -36,6 +36,65 @@ static void test_exponential(void **state) {
     }
 }
 
+/* Values of SciPy 1.17, and what is known in closed form: b = 1, a = 1, the arcsine distribution, and both
+   orders of the parameters. */
+static void test_quantiles(void **state) {
+    (void)state;
+    static const double p[] = {1e-6, 0.1, 0.5, 0.9};
+    static const struct {
+        double a, b, known[4];
+    } cases[] = {
+        {0.6, 0.6, {1.8558824624053043e-10, 0.039584405588780847, 0.5, 0.96041559441121915}},
+        {0.05,
+         20,
+         {2.9930833200152e-122, 2.99308332001524e-22, 2.8544281635185e-08, 0.00390060294713}},
+        {20, 0.05, {0.64084157310512857, 0.9960993970528611, 0.99999997145571839, 1}},
+        {20, 20, {0.17007587820183878, 0.39910202790369009, 0.5, 0.60089797209630991}},
+        {2,
+         3,
+         {0.00040835946020425731, 0.14255931671003072, 0.38572756813238951, 0.67953941627818171}},
+        {0.3,
+         4,
+         {1.9049653209186645e-21, 8.843870482363649e-05, 0.019778314565049332, 0.2143738140841478}},
+    };
+    for (size_t k = 0; k < LENGTH(cases); k++)
+        for (size_t i = 0; i < LENGTH(p); i++) {
+            const double q = beta_quantile(p[i], cases[k].a, cases[k].b);
+            assert_true(fabs(q / cases[k].known[i] - 1) < 1e-11);
+        }
+    for (double part = 0; part <= 1; part += 1.0 / 64) {
+        const double arcsine = sin(acos(-1) * part / 2);
+        assert_true(fabs(beta_quantile(part, 0.5, 0.5) - arcsine * arcsine) < 1e-14);
+        assert_true(fabs(beta_quantile(part, 3, 1) - cbrt(part)) < 1e-14);
+        assert_true(fabs(beta_quantile(part, 1, 3) - (1 - cbrt(1 - part))) < 1e-14);
+        assert_true(fabs(beta_quantile(part, 2, 7) - (1 - beta_quantile(1 - part, 7, 2))) < 1e-14);
+    }
+}
+
+/* sigma at the quantiles of the arcsine distribution; its arc tangent evenly spaced; then 0. */
+static void test_beta_and_kl_optimal(void **state) {
+    (void)state;
+    static const char *const processes[] = {"ve", "edm", "vp_linear"};
+    for (size_t k = 0; k < LENGTH(processes); k++) {
+        const plan_case c = {.process = processes[k]};
+        process *p = case_process(&c);
+        double *const spread = times_of(p, "beta:alpha=0.5,beta=0.5", 0, 6);
+        double *const even = times_of(p, "kl_optimal:sigma_data=0.5", 0, 6);
+        const double max = process_at(p, 1).rho, min = process_at(p, 1e-3).rho;
+        for (int i = 0; i < 6; i++) {
+            const double part = cos(acos(-1) * i / 10);
+            const double sigma = min + part * part * (max - min);
+            const double angle = atan(2 * max) + i / 5.0 * (atan(2 * min) - atan(2 * max));
+            assert_true(fabs(process_at(p, spread[i]).rho / sigma - 1) < 1e-10);
+            assert_true(fabs(process_at(p, even[i]).rho / (0.5 * tan(angle)) - 1) < 1e-10);
+        }
+        assert_true(spread[6] == 0 && even[6] == 0);
+        free(spread);
+        free(even);
+        process_free(p);
+    }
+}
+
 /* Between indices: linspace without rounding, and flow_match by its definition, twice shifted. */
 static void test_real_indices(void **state) {
     (void)state;
@@ -58,6 +117,8 @@ static void test_real_indices(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exponential),
+        cmocka_unit_test(test_quantiles),
+        cmocka_unit_test(test_beta_and_kl_optimal),
         cmocka_unit_test(test_real_indices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,6 +213,11 @@ void quad_gauss_n(void (*f)(double x, void *user, double *out), void *user, doub
  */
 double quad_lagrange(const double *node, int n, int j, double x);
 
+/* ---- beta.c ---------------------------------------------------------------------------------- */
+
+/* x in [0, 1] with probability p below it; a and b from 0.01 to 80. */
+double beta_quantile(double p, double a, double b);
+
 /* ---- noise.c: counter-based random numbers --------------------------------------------------- */
 
 /* Standard normals dst[0..n): elements element0 .. element0 + n of (seed, kind, draw, sample).

@@ -9,6 +9,11 @@
  *   karras(rho)      sigma_i^(1/rho) linear, sigma = b/a (Karras et al., arXiv 2206.00364, (5));
  *                    with t_end = 0 down to the model's t_min, and one last step to 0, as there
  *   nsr(k)           log(sigma_i + k sigma_N) linear (SciRE-Solver, arXiv 2308.07896)
+ *   beta(alpha, beta) sigma_i = sigma_N + q(1 - i/N)(sigma_0 - sigma_N), q the quantiles of that
+ *                    distribution (diffusers' use_beta_sigmas; ComfyUI's beta has them in the time);
+ *                    last step as in karras
+ *   kl_optimal       arctan(sigma_i/s) linear, for data of standard deviation s (Sabour et al., Align
+ *                    Your Steps, arXiv 2404.14507, for Gaussian data); last step as in karras
  *   leading, linspace, trailing
  *                    the index grids of the discrete samplers (Lin et al., arXiv 2305.08891, table
  *                    2), of an N-step table: index i is t = (i + 1)/N. endpoint=0 is the form that
@@ -33,6 +38,17 @@ static const opt_row karras_options[] = {
 
 static const opt_row nsr_options[] = {
     {"k", OPT_REAL, "3.1", 0, 1e6, NULL, "shift in units of the last sigma; 0 is logsnr"},
+    {0},
+};
+
+static const opt_row beta_options[] = {
+    {"alpha", OPT_REAL, "0.6", 0.05, 20, NULL, "below 1: more steps near the last sigma"},
+    {"beta", OPT_REAL, "0.6", 0.05, 20, NULL, "below 1: more steps near the first sigma"},
+    {0},
+};
+
+static const opt_row kl_optimal_options[] = {
+    {"sigma_data", OPT_REAL, "1", 1e-3, 1e3, NULL, "standard deviation of the data"},
     {0},
 };
 
@@ -110,6 +126,19 @@ static double nsr_time(const process *p, const opts *o, double start, double end
     return process_time_of_rho(p, fmax(last, exp(from + w * (to - from)) - shift));
 }
 
+static double beta_time(const process *p, const opts *o, double start, double end, double w) {
+    const double first = process_at(p, start).rho, last = process_at(p, end).rho;
+    const double part = beta_quantile(1 - w, opt_real(o, "alpha"), opt_real(o, "beta"));
+    return process_time_of_rho(p, last + part * (first - last));
+}
+
+static double kl_optimal_time(const process *p, const opts *o, double start, double end, double w) {
+    const double data = opt_real(o, "sigma_data");
+    const double first = atan(process_at(p, start).rho / data);
+    const double last = atan(process_at(p, end).rho / data);
+    return process_time_of_rho(p, data * tan(first + w * (last - first)));
+}
+
 /* Index grids: time number i of `steps`, i < steps; the last time is t_end. */
 static double leading_index(const opts *o, int i, int steps) {
     const int dropped = opt_bool(o, "endpoint") ? 0 : 1;
@@ -145,6 +174,16 @@ static const grid_row nsr = {
     .is = {"nsr", "log(sigma + k sigma_end) evenly spaced", "arXiv:2308.07896", nsr_options},
     .time = nsr_time,
     .in_sigma = true};
+static const grid_row beta = {
+    .is = {"beta", "sigma at the quantiles of a beta distribution", "diffusers", beta_options},
+    .time = beta_time,
+    .in_sigma = true,
+    .reaches_zero = true};
+static const grid_row kl_optimal = {
+    .is = {"kl_optimal", "arctan(sigma) evenly spaced", "arXiv:2404.14507", kl_optimal_options},
+    .time = kl_optimal_time,
+    .in_sigma = true,
+    .reaches_zero = true};
 static const grid_row leading = {.is = {"leading", "every (N/steps)-th index of a table, from 0",
                                         "arXiv:2305.08891 table 2", leading_options},
                                  .index = leading_index,
@@ -188,9 +227,10 @@ static const grid_row flow_match = {.is = {"flow_match",
 static const grid_row list = {.is = {"list", "times given one by one", "", list_options},
                               .reaches_zero = true};
 
-static const family_row *const rows[] = {
-    &uniform.is, &power.is,    &quadratic.is, &logsnr.is,     &exponential.is, &karras.is, &nsr.is,
-    &leading.is, &linspace.is, &trailing.is,  &flow_match.is, &list.is,        &file.is};
+static const family_row *const rows[] = {&uniform.is,     &power.is,   &quadratic.is, &logsnr.is,
+                                         &exponential.is, &karras.is,  &nsr.is,       &beta.is,
+                                         &kl_optimal.is,  &leading.is, &linspace.is,  &trailing.is,
+                                         &flow_match.is,  &list.is,    &file.is};
 
 /* Names of ComfyUI, DPM-Solver and diff-sampler that mean exactly one of these. */
 static const family_alias aliases[] = {

@@ -125,7 +125,6 @@ static const struct {
      "a network that takes log(sigma) without preconditioning"},
     {"invert_sigmas", NULL, true, "a network whose time counts from the noise"},
     {"thresholding", NULL, false, "thresholding (\"--thresholding\" is near to it)"},
-    {"use_beta_sigmas", NULL, false, "use_beta_sigmas"},
     {"use_dynamic_shifting", NULL, false, "use_dynamic_shifting"},
     {"shift_terminal", NULL, false, "shift_terminal"},
     {"stochastic_sampling", NULL, false, "stochastic_sampling"},

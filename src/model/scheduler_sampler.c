@@ -117,6 +117,8 @@ static dfl_status add_grid(const config *c, text *out) {
     double rho, shift;
     TRY(config_real(c, "rho", 7, &rho));
     TRY(config_shift(c, &shift));
+    const bool betas = config_at(c, "use_beta_sigmas", NULL);
+    if (betas && c->kind == FLOW) config_differs(c, "use_beta_sigmas");
     if (c->is->kind == FLOW) {
         text_add(out, " grid=flow_match:num_train_timesteps=%lld,shift=", c->length);
         text_real(out, shift);
@@ -135,6 +137,10 @@ static dfl_status add_grid(const config *c, text *out) {
     if (config_at(c, "use_exponential_sigmas", NULL) || config_at(c, "use_lu_lambdas", NULL) ||
         config_at(c, "sigma_schedule", "exponential")) {
         text_add(out, " grid=exponential");
+        return DFL_OK;
+    }
+    if (betas) {
+        text_add(out, " grid=beta");
         return DFL_OK;
     }
     if (c->kind == EDM || config_at(c, "use_karras_sigmas", NULL)) {

@@ -13,8 +13,7 @@
 
 /* Damping at first, what it is divided and multiplied by, iterations without gain on held-out
    starts, and the part of the objective that is still a gain. How much damping is enough depends on
-   the objective's scale (weight), so attempts end where a step promises no gain; MOST ends them on
-   residuals that a step can't be promised for. */
+   the objective's scale (weight), so attempts end where a step promises no gain, or after MOST. */
 static const double first_damping = 1e-2, factor = 5, least_gain = 1e-5;
 enum { MOST = 24, PATIENCE = 3 };
 

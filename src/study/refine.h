@@ -53,13 +53,13 @@ typedef struct {
     double along[FIT_COLUMNS]; /* of z in c = c_0 + B z, or w in z = g w, for each unknown */
 } refine_direction;
 
-/* The directions at a point, in the order of the steps; those in which the columns of a step hardly
-   differ are left out. `to` holds refine_directions_max(). */
+/* The directions at a point, in the order of the steps, shared weights last; those in which the
+   columns of a step hardly differ are left out. `to` holds refine_directions_max(). */
 dfl_status refine_directions(const fit *f, const double *point, const refine_pass *pass,
                              refine_direction *to, size_t *n);
 size_t refine_directions_max(const fit *f);
-size_t refine_counted_at(const fit *f, size_t n); /* step of the directions that move step n's
-                                                     coefficients: itself, or the first that shares */
+/* The step of the directions that move step n's coefficients: itself, or the first that shares. */
+size_t refine_counted_at(const fit *f, size_t n);
 
 /* to = from + sum of y_k directions. c_0 and B move with the times, so that a step stays one between
    its times. False: the times do not fall any more. */

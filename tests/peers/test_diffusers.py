@@ -84,6 +84,8 @@ def dpm_cases():
         for steps in (5, 20):
             yield Case(multistep, ours, steps, "grid=karras t_end=0 steps=%d" % steps, solver_order=order,
                        use_karras_sigmas=True)
+            yield Case(multistep, ours, steps, "grid=beta t_end=0 steps=%d" % steps, solver_order=order,
+                       use_beta_sigmas=True)
             yield Case(multistep, ours, steps, "trailing", solver_order=order, timestep_spacing="trailing")
             yield Case(multistep, ours, steps, solver_order=order, use_lu_lambdas=True)
             yield Case(multistep, ours, steps, solver_order=order, timestep_spacing="leading", steps_offset=1)

@@ -140,6 +140,7 @@ OPTIONS = [
      "solver=sde_dpm:order=2 grid=karras:rho=7 t_end=0.001"),
     ("DPMSolverMultistepScheduler", {"solver_type": "heun", "solver_order": 3, "use_lu_lambdas": True},
      "solver=dpm:algorithm_type=dpmsolver++,method=multistep,order=3,solver_type=heun grid=exponential t_end=0"),
+    ("HeunDiscreteScheduler", {"use_beta_sigmas": True}, "solver=heun grid=beta t_end=0"),
     ("UniPCMultistepScheduler", {"solver_type": "bh1", "predict_x0": False, "timestep_spacing": "leading"},
      f"solver=unipc:order=2,solver_type=bh1,predict_x0=0 grid=leading:{TABLE},endpoint=0,steps_offset=0 t_end=0"),
     ("EDMEulerScheduler", {"sigma_schedule": "exponential", "final_sigmas_type": "sigma_min", "sigma_max": 20},
