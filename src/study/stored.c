@@ -87,9 +87,15 @@ static double error_of(const dfl_plan *plan, const char *identity, int nfe) {
     return rms;
 }
 
-/* Files that are no plans are passed over, and the note says so. */
+/* Errors don't show what refinement by features is for. */
+static bool looks_better(const dfl_plan *plan) {
+    return plan && plan->meta.solver && strstr(plan->meta.solver, "objective=feature");
+}
+
+/* Files that are no plans are passed over, and the note says so. `other` names a plan that is not
+   chosen and may look better. */
 static dfl_status consider(stored_choice *c, const char *path, const char *identity, int nfe,
-                           double *best) {
+                           double *best, text *other) {
     dfl_plan *plan = NULL;
     const dfl_status status = read_plan(path, &plan);
     if (status == DFL_E_MEMORY) return status;
@@ -98,7 +104,12 @@ static dfl_status consider(stored_choice *c, const char *path, const char *ident
         return DFL_OK;
     }
     const double rms = error_of(plan, identity, nfe);
-    if (!(rms < *best)) {
+    const bool chosen = rms < *best;
+    if (isfinite(rms) && looks_better(chosen ? c->plan : plan)) {
+        text_free(other);
+        text_add(other, "%s", chosen ? c->file.data : path);
+    }
+    if (!chosen) {
         plan_free(plan);
         return DFL_OK;
     }
@@ -112,7 +123,7 @@ static dfl_status consider(stored_choice *c, const char *path, const char *ident
 
 static dfl_status choose_fitted(const dfl_model *model, int nfe, stored_choice *c) {
     char identity[DIGEST_HEX];
-    text folder = {0};
+    text folder = {0}, other = {0};
     char **names = NULL;
     size_t n = 0;
     double best = INFINITY;
@@ -124,15 +135,21 @@ static dfl_status choose_fitted(const dfl_model *model, int nfe, stored_choice *
         text path = {0};
         text_add(&path, "%s/%s", folder.data, names[i]);
         if (status == DFL_OK)
-            status = path.failed ? fail_memory() : consider(c, path.data, identity, nfe, &best);
+            status =
+                path.failed ? fail_memory() : consider(c, path.data, identity, nfe, &best, &other);
         text_free(&path);
         free(names[i]);
     }
     free(names);
     text_free(&folder);
+    if (status == DFL_OK && other.failed) status = fail_memory();
     if (status == DFL_OK && c->plan)
         text_add(&c->note, "%s, fitted to this model; held out: %s", c->file.data,
                  c->plan->meta.held_out ? c->plan->meta.held_out : c->plan->meta.held_out_rms);
+    if (status == DFL_OK && other.len)
+        text_add(&c->note, "; %s errs more and is refined by features: --plan takes it",
+                 other.data);
+    text_free(&other);
     return status;
 }
 

@@ -308,6 +308,18 @@ def test_auto_takes_the_best_plan_of_the_budget(run, folder, tmp_path):
     assert "m/plans/best.json, fitted to this model; held out: 256 starts" in said
     assert "m/plans/junk.json is passed over" in said
     assert chosen(run, 4)[0] == "fitted:other-budget"
+    assert "refined by features" not in said
+
+
+@pytest.mark.parametrize("name", ["a", "z"])  # whichever comes first
+def test_auto_tells_of_a_plan_that_may_look_better(run, folder, name):
+    folder(f"{name},objective=features", 3, 0.3)
+    folder("nearer", 3, 0.2)
+    folder("m,objective=features", 4, 0.3)
+    solver, said = chosen(run, 3)
+    assert solver == "fitted:nearer"
+    assert f"m/plans/{name},objective=features.json errs more and is refined by features: --plan takes it" in said
+    assert chosen(run, 4)[0] == "fitted:m,objective=features" and "--plan takes" not in chosen(run, 4)[1]
 
 
 def test_auto_without_plan_takes_what_was_tuned_else_the_usual(run, folder, tmp_path):
