@@ -193,6 +193,9 @@ static dfl_status add_betas(config *c, text *out) {
             scheduler_add_real(out, i ? ", " : "\"trained_betas\": [", trained[i]);
         text_add(out, "]");
         free(trained);
+        if (n < 2)
+            return fail(DFL_E_RANGE, "%s: \"trained_betas\" has length %zu; 2 to %d is allowed",
+                        c->in.where, n, LENGTH_MAX);
     } else {
         if (!word_is(schedule, "linear") && !word_is(schedule, "scaled_linear") &&
             !word_is(schedule, "squaredcos_cap_v2") && !word_is(schedule, "sigmoid"))

@@ -444,6 +444,7 @@ REFUSED = [
     ("DPMSolverMultistepScheduler", {"use_flow_sigmas": True, "prediction_type": "epsilon"}, {}, "flow"),
     ("EDMEulerScheduler", {"prediction_type": "v_prediction"}, {}, "v_prediction"),
     ("DDIMScheduler", {"num_train_timesteps": 1}, {}, "num_train_timesteps"),
+    ("DDIMScheduler", {"trained_betas": [0.3]}, {}, '"trained_betas" has length 1; 2 to'),
     ("DDIMScheduler", {"beta_start": "small"}, {}, "beta_start"),
     ("DDIMScheduler", {"timestep_spacing": "middle"}, {}, "middle"),
     ("DDIMScheduler", {}, {"extra": "encoder_hidden_states"}, "encoder_hidden_states"),
@@ -469,10 +470,16 @@ def test_what_the_sampler_leaves_out(run, make, card):
     keys = {"thresholding": True, "use_beta_sigmas": True, "lambda_min_clipped": -5.1, "disable_corrector": [0],
             "sigma_max": 14.6}
     folder = make("DPMSolverMultistepScheduler", keys)
-    for word in ("thresholding", "use_beta_sigmas", "lambda_min_clipped", "disable_corrector", "sigma_max"):
+    for word in ("thresholding", "lambda_min_clipped", "disable_corrector", "sigma_max"):
         assert word in card(folder)["sampler_differs"]
+    assert "use_beta_sigmas" not in card(folder)["sampler_differs"]
     assert "thresholding" in run("sample", folder, "-n", 1, "-o", "x.npy", "--published").stderr
     assert "thresholding" not in run("sample", folder, "-n", 1, "-o", "x.npy").stderr
+
+
+def test_beta_sigmas_of_flows_are_left_out(make, card):
+    flow = card(make("FlowMatchEulerDiscreteScheduler", {"use_beta_sigmas": True}))
+    assert "use_beta_sigmas" in flow["sampler_differs"] and "grid=flow_match" in flow["sampler"]
 
 
 def test_minus_infinity(make, card):
