@@ -91,7 +91,10 @@ val rows_lin(rows *r, const term *terms, size_t n) {
             return 0;
         }
     if (count == 0) {
-        rows_fail(r, fail(DFL_E_INTERNAL, "a row without terms (row %zu)", r->out->nrows));
+        rows_fail(r, fail(DFL_E_COMBINATION,
+                          "the coefficients of the step from t=%.17g cancel on process %s, and "
+                          "nothing is left of state and outputs",
+                          r->t, r->process->row->is.name));
         return 0;
     }
     if (count == 1 && blk_is_one(kept[0].c)) return kept[0].v;
