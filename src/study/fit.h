@@ -201,7 +201,8 @@ const char *fit_usual_teacher(const fit *f); /* solver, where none is asked for 
 const char *fit_base_name(const fit *f);     /* the solver whose coefficients are the base */
 
 /* From times t [steps + 1] the base of step n, [components][columns]; what may be added to each of
-   its rows, by the unit of that half, [columns][free]: the number of those; and how much of each has
+   its rows, by the unit of that half, [columns][free], where weights are shared in units of the
+   step's reach: the number of those; and how much of each has
    been added to make c, z [components][free]. */
 size_t fit_unknown_count(const fit *f, size_t n);
 void fit_base(const fit *f, const double *t, size_t n, double base[FIT_NUMBERS]);

@@ -55,18 +55,16 @@ typedef struct {
     double triangle[(FIT_COLUMNS + 1) * (FIT_COLUMNS + 1)];
 } sharing;
 
-/* Coefficients of a step, and g B [columns][unknowns]. */
+/* Coefficients of a step, base and basis; that has the g of above in it (fit_space.c). */
 static void step_of(const sharing *s, size_t n, double *base, double *basis, fit_step *out) {
     const fit *const f = s->f;
     const size_t columns = fit_columns(f, n), unknowns = fit_basis(f, f->t, n, basis);
-    const double reach = fit_reach(f, f->t, n);
     fit_base(f, f->t, n, base);
     *out = (fit_step){
         .columns = columns, .terms = fit_terms(f, n), .free = unknowns, .rank = unknowns};
     for (size_t k = 0; k < columns; k++) {
         out->c[k] = base[k];
-        for (size_t j = 0; j < unknowns; j++)
-            out->c[k] += (basis[k * unknowns + j] *= reach) * s->w[j];
+        for (size_t j = 0; j < unknowns; j++) out->c[k] += basis[k * unknowns + j] * s->w[j];
     }
 }
 

@@ -197,8 +197,14 @@ static void phase_basis(const fit *f, const double *t, size_t n, double *basis) 
     }
 }
 
+/* Weights that steps share are counted in units of each one's reach. */
+static double unit_of_unknowns(const fit *f, const double *t, size_t n) {
+    return fit_shares(f, n) ? fit_reach(f, t, n) : 1;
+}
+
 size_t fit_basis(const fit *f, const double *t, size_t n, double basis[FIT_COLUMNS * FIT_COLUMNS]) {
     const size_t unknowns = fit_unknown_count(f, n);
+    const double unit = unit_of_unknowns(f, t, n);
     memset(basis, 0, FIT_COLUMNS * FIT_COLUMNS * sizeof *basis);
     if (fit_order(f))
         fit_order_basis(f, t, n, basis);
@@ -206,6 +212,7 @@ size_t fit_basis(const fit *f, const double *t, size_t n, double basis[FIT_COLUM
         (phase(f) ? phase_basis : scalar_basis)(f, t, n, basis);
     else
         for (size_t k = 0; k < unknowns; k++) basis[k * unknowns + k] = 1 / unit_of(f, k);
+    for (size_t k = 0; k < fit_columns(f, n) * unknowns; k++) basis[k] *= unit;
     return unknowns;
 }
 
@@ -215,14 +222,15 @@ void fit_unknowns(const fit *f, const double *t, size_t n, const double *c, doub
     double base[FIT_NUMBERS], basis[FIT_COLUMNS * FIT_COLUMNS];
     const size_t columns = fit_columns(f, n), unknowns = fit_basis(f, t, n, basis);
     const size_t first = columns - unknowns, pair = phase(f) && consistent(f);
+    const double unit = unit_of_unknowns(f, t, n);
     fit_base(f, t, n, base);
     for (size_t i = 0; i < f->components; i++)
         for (size_t j = 0; j < unknowns; j++) {
             double sum = 0;
             for (size_t k = j < pair ? 0 : first + j; k < (j < pair ? 2 : first + j + 1); k++) {
-                const double unit = unit_of(f, k), part = basis[k * unknowns + j] * unit;
-                sum += (c[i * columns + k] - base[i * columns + k]) / f->unit[i] * unit * part;
+                const double seen = unit_of(f, k), part = basis[k * unknowns + j] * seen;
+                sum += (c[i * columns + k] - base[i * columns + k]) / f->unit[i] * seen * part;
             }
-            z[i * unknowns + j] = sum;
+            z[i * unknowns + j] = sum / (unit * unit);
         }
 }

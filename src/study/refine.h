@@ -50,7 +50,7 @@ typedef struct {
 typedef struct {
     size_t step, half;
     bool time;
-    double along[FIT_COLUMNS]; /* of z in c = c_0 + B z, or w in z = g w, for each unknown */
+    double along[FIT_COLUMNS]; /* of z in c = c_0 + B z, for each of the step's unknowns */
 } refine_direction;
 
 /* The directions at a point, in the order of the steps, shared weights last; those in which the

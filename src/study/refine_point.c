@@ -56,11 +56,6 @@ static dfl_status columns_of(const fit *f, const refine_pass *p, size_t n, doubl
     return DFL_OK;
 }
 
-/* z = g w where weights are shared. */
-static double reach_of(const fit *f, const double *t, size_t n) {
-    return fit_shares(f, n) ? fit_reach(f, t, n) : 1;
-}
-
 size_t refine_counted_at(const fit *f, size_t n) {
     while (n > 0 && fit_shares(f, n) && fit_shares(f, n - 1)) n--;
     return n;
@@ -71,7 +66,7 @@ typedef struct {
     const double *point;
     const refine_pass *pass;
     double *lines;                              /* [dim][FIT_COLUMNS] */
-    double triangle[FIT_COLUMNS * FIT_COLUMNS]; /* of R B g of the steps that move together */
+    double triangle[FIT_COLUMNS * FIT_COLUMNS]; /* of R B of the steps that move together */
     size_t numbers;                             /* that they move */
     refine_direction *to;
     size_t n;
@@ -83,11 +78,9 @@ static dfl_status see_step(listing *l, size_t n) {
     const fit *const f = l->f;
     double triangle[N * N], basis[N * N], a[N * N];
     const size_t columns = fit_columns(f, n), unknowns = fit_basis(f, l->point, n, basis);
-    const double reach = reach_of(f, l->point, n);
     TRY(columns_of(f, l->pass, n, l->lines, triangle));
     if (unknowns == 0) return DFL_OK;
     fit_project(&(fit_columns_seen){columns, columns, unknowns, triangle, basis}, a);
-    for (size_t i = 0; i < columns * unknowns; i++) a[i] *= reach;
     l->numbers += l->pass->count * f->dim;
     return dense_triangle(unknowns, columns, a, l->triangle);
 }
@@ -147,7 +140,7 @@ dfl_status refine_directions(const fit *f, const double *point, const refine_pas
 
 /* ---- moving ------------------------------------------------------------------------------------ */
 
-/* c of step n where z, or w, changes by dz [components][unknowns] and the times from t to new_t;
+/* c of step n where z changes by dz [components][unknowns] and the times from t to new_t;
    exactly c where nothing does. */
 static void move_step(const fit *f, size_t n, const double *t, const double *new_t,
                       const double *dz, double *c) {
@@ -157,15 +150,14 @@ static void move_step(const fit *f, size_t n, const double *t, const double *new
     fit_base(f, t, n, base[0]);
     fit_base(f, new_t, n, base[1]);
     fit_unknowns(f, t, n, c, z);
-    const double reach = reach_of(f, new_t, n), ratio = reach / reach_of(f, t, n);
     for (size_t i = 0; i < f->components; i++)
         for (size_t k = 0; k < columns; k++) {
             const size_t at = i * columns + k;
             double change = base[1][at] - base[0][at];
             for (size_t j = 0; j < unknowns; j++) {
                 const size_t entry = k * unknowns + j, which = i * unknowns + j;
-                change += f->unit[i] * ((ratio * basis[1][entry] - basis[0][entry]) * z[which] +
-                                        reach * basis[1][entry] * dz[which]);
+                change += f->unit[i] * ((basis[1][entry] - basis[0][entry]) * z[which] +
+                                        basis[1][entry] * dz[which]);
             }
             c[at] += change;
         }
