@@ -136,7 +136,7 @@ static bool read_name(const message *m, const field *at, char name[ONNX_NAME]) {
 
 /* Dimensions without a number (a name, or nothing) are open. */
 static bool read_dim(const message *m, net_port *port) {
-    if (port->rank > CARD_RANK_MAX) return true; /* too many: found out by its rank */
+    if (port->rank > CARD_RANK_MAX + 1) return true; /* too many: found out by its rank */
     int64_t *const dim = &port->dims[port->rank - 1];
     *dim = PORT_UNKNOWN;
     while (more(m)) {

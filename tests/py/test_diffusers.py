@@ -423,6 +423,8 @@ def test_shape(make, card):
     assert card(wide)["sample"]["shape"] == [3, 4, 8]
     silent = make("DDIMScheduler", sample=(3, 4, 8), unet={"sample_size": None})
     assert card(silent)["sample"]["shape"] == [3, 4, 8]
+    most = make("DDIMScheduler", sample=(1, 2) * 4, unet={"sample_size": None})
+    assert card(most)["sample"]["shape"] == [1, 2] * 4
 
 
 def test_classes(make, card):
