@@ -52,8 +52,7 @@ static const arg_row rows[] = {
     {0, "dry-run", NULL, NULL, NULL, "print what it would cost, and stop", ARG_FLAG, 0, 0},
     {0, "rerun", NULL, "CAPSULE", NULL,
      "draw the cell of a capsule again and compare the number; --ref, --features and MODEL say "
-     "where "
-     "things are now",
+     "where things are now, --peer that its program may be started",
      ARG_FILE, 0, 0},
     {'t', "threads", NULL, "T", "all cores", "threads of the networks", ARG_INT, 0, 1024},
     {'q', "quiet", NULL, NULL, NULL, "no progress, no cost and no table", ARG_FLAG, 0, 0},

@@ -12,7 +12,8 @@ static const double same_within = 1e-6;
 
 /* Options that say what is drawn would be ignored: the capsule says it. */
 static dfl_status check_options(const args *a) {
-    static const char *const allowed[] = {"rerun", "ref", "features", "threads", "quiet"};
+    static const char *const allowed[] = {"rerun", "peer",    "ref",
+                                          "features", "threads", "quiet"};
     for (const arg_row *row = a->command->rows; row->name; row++) {
         bool fine = !arg_given(a, row->name);
         for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
@@ -22,6 +23,33 @@ static dfl_status check_options(const args *a) {
                         row->name);
     }
     return DFL_OK;
+}
+
+static dfl_status refuse_command(const sweep_way *way, const char *path) {
+    text words = {0};
+    for (size_t i = 0; way->argv[i]; i++) text_add(&words, " %s", way->argv[i]);
+    const dfl_status status =
+        words.failed ? fail_memory()
+                     : fail(DFL_E_ARG,
+                            "%s would start a program; if you trust it, say so with --peer and its "
+                            "name and command: %s=%s",
+                            path, way->label, words.data + 1);
+    text_free(&words);
+    return status;
+}
+
+/* A capsule is a stranger's file: the program it names is started only if the caller names it, too. */
+static dfl_status check_peer(const args *a, const char *path, const sweep_way *way) {
+    sweep given = {0};
+    if (!way->argv)
+        return arg_given(a, "peer")
+                   ? fail(DFL_E_ARG, "--peer: no program drew the cell of %s, a plan did", path)
+                   : DFL_OK;
+    if (!arg_given(a, "peer")) return refuse_command(way, path);
+    dfl_status status = sweep_add_peer(&given, arg(a, "peer")->text);
+    if (status == DFL_OK && !sweep_same_peer(&given.way[0], way)) status = refuse_command(way, path);
+    sweep_free(&given);
+    return status;
 }
 
 static dfl_status open_capsule_model(sweep_job *j, const capsule *c) {
@@ -74,6 +102,7 @@ static dfl_status compare(const sweep_job *j, const capsule *c) {
     const bool bits = strcmp(now->features, then->features) == 0;
     const bool same = fabs(now->fid - then->fid) <= same_within * fabs(then->fid) + 1e-9;
     text_add(&out, bits ? "\nthe same features, bit for bit\n" : "\nother features\n");
+    if (out.data) text_tame(out.data);
     dfl_status status = out.failed ? fail_memory() : DFL_OK;
     if (status == DFL_OK && !arg_given(j->args, "quiet")) status = print_page(out.data);
     text_free(&out);
@@ -89,7 +118,8 @@ dfl_status sweep_rerun(sweep_job *j, const char *path) {
     capsule c = {0};
     TRY(check_options(j->args));
     TRY(capsule_open(path, &c, j->s));
-    dfl_status status = draw_again(j, &c);
+    dfl_status status = check_peer(j->args, path, &j->s->way[0]);
+    if (status == DFL_OK) status = draw_again(j, &c);
     if (status == DFL_OK) status = compare(j, &c);
     capsule_close(&c);
     return status;

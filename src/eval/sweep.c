@@ -53,6 +53,10 @@ static bool same_argv(char **a, char **b) {
     return !a[i] && !b[i];
 }
 
+bool sweep_same_peer(const sweep_way *a, const sweep_way *b) {
+    return strcmp(a->label, b->label) == 0 && same_argv(a->argv, b->argv);
+}
+
 /* Adds a way, or marks the one that is there already; takes `way` over. */
 dfl_status sweep_add_way(sweep *s, const sweep_way *way) {
     sweep_way given = *way;

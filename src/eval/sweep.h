@@ -99,6 +99,7 @@ dfl_status sweep_add_ways(sweep *s, const char *list, const char *grid);
 dfl_status sweep_add_peer(sweep *s, const char *text);
 dfl_status sweep_add_way(sweep *s, const sweep_way *way); /* takes it over, also on failure */
 void sweep_way_free(sweep_way *w);
+bool sweep_same_peer(const sweep_way *a, const sweep_way *b); /* name and command */
 dfl_status sweep_add_budget(sweep *s, int nfe, bool wanted);
 /* Compiles the plans and lists the cells. A solver that is not understood is refused; one that
    refuses a budget leaves a note there. */

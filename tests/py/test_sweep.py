@@ -234,8 +234,8 @@ def test_capsule_is_repeated(run, pictures, tmp_path):
     gone = run("sweep", "--rerun", ours, ok=False)
     assert gone.returncode in (FAILURE, MODEL)
     words = ["sweep", "mixture:else/m.json", "--ref", "else/real.npy", "--rerun"]
-    for path in ours, theirs:
-        done = run(*words, path)
+    for path, options in (ours, []), (theirs, ["--peer", peer("them", "keep")]):
+        done = run(*words, path, *options)
         assert "bit for bit" in done.stdout and str(json.loads(path.read_text())["result"]["fid"]) in done.stdout
     capsule = json.loads(ours.read_text())
     capsule["result"]["fid"] *= 1.001
@@ -245,8 +245,23 @@ def test_capsule_is_repeated(run, pictures, tmp_path):
     other = json.loads((tmp_path / "else/m.json").read_text())
     other["stds"] = [0.2, 0.21]
     (tmp_path / "else/m.json").write_text(json.dumps(other))
-    done = run(*words, theirs, ok=False)
+    done = run(*words, theirs, "--peer", peer("them", "keep"), ok=False)
     assert done.returncode == USAGE and "another model" in done.stderr
+
+
+def test_capsule_starts_no_program_unasked(run, pictures, tmp_path):
+    """A capsule is a stranger's file: its command runs only if the caller gives the same one."""
+    run("sweep", *pictures, "--solvers", "ddim", "--nfe", 3, "--peer", peer("them", "keep"), "-o", "out")
+    ours, theirs = [tmp_path / "out" / r["capsule"] for r in cells(tmp_path / "out")]
+    trace = tmp_path / "seen.txt"
+    trace.unlink()
+    for options in [], ["--peer", peer("them", "short")], ["--peer", peer("me", "keep")]:
+        done = run("sweep", "--rerun", theirs, *options, ok=False)
+        assert done.returncode == USAGE and "would start a program" in done.stderr
+        assert peer("them", "keep").replace("'", "") in done.stderr and done.stderr.count("\n") == 1
+        assert not trace.exists()
+    done = run("sweep", "--rerun", ours, "--peer", peer("them", "keep"), ok=False)
+    assert done.returncode == USAGE and "a plan did" in done.stderr
 
 
 def test_dry_run_writes_nothing(run, pictures, tmp_path):
