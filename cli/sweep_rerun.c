@@ -12,8 +12,7 @@ static const double same_within = 1e-6;
 
 /* Options that say what is drawn would be ignored: the capsule says it. */
 static dfl_status check_options(const args *a) {
-    static const char *const allowed[] = {"rerun", "peer",    "ref",
-                                          "features", "threads", "quiet"};
+    static const char *const allowed[] = {"rerun", "peer", "ref", "features", "threads", "quiet"};
     for (const arg_row *row = a->command->rows; row->name; row++) {
         bool fine = !arg_given(a, row->name);
         for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
@@ -47,7 +46,8 @@ static dfl_status check_peer(const args *a, const char *path, const sweep_way *w
                    : DFL_OK;
     if (!arg_given(a, "peer")) return refuse_command(way, path);
     dfl_status status = sweep_add_peer(&given, arg(a, "peer")->text);
-    if (status == DFL_OK && !sweep_same_peer(&given.way[0], way)) status = refuse_command(way, path);
+    if (status == DFL_OK && !sweep_same_peer(&given.way[0], way))
+        status = refuse_command(way, path);
     sweep_free(&given);
     return status;
 }

@@ -6,6 +6,10 @@
 
 #include "prior/prior.h"
 
+static const char *const names[] = {"format",      "kind",    "state",     "labels", "shape",
+                                    "gate",        "weights", "means",     "basis",  "center",
+                                    "covariances", "factors", "variances", "rest"};
+
 enum { DIM_MAX = 256 };
 
 static void use(const prior *p) {
@@ -23,7 +27,12 @@ static void use(const prior *p) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     prior *p = NULL, *there = NULL, *one = NULL;
-    FUZZ_CALL(prior_read(fuzz_file(data, size), &p), p);
+    double a, b;
+    const char *const path = fuzz_archive(data, size, names, sizeof names / sizeof names[0]);
+    FUZZ_CALL(prior_read(path, &p), p);
+    const dfl_status state = prior_read_state(path, &a, &b);
+    fuzz_outcome(state, state == DFL_OK ? path : NULL);
+    fuzz_check(!p || state == DFL_OK, "an accepted prior without a state");
     if (p && prior_dim(p) <= DIM_MAX && prior_components(p) <= DIM_MAX) {
         use(p);
         FUZZ_CALL(prior_at(p, 0.6, 0.8, &there), there);

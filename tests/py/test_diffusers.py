@@ -421,10 +421,9 @@ def test_shape(make, card):
     assert card(make("DDIMScheduler", sample=(2, 16)))["sample"]["shape"] == [2, 16]
     wide = make("DDIMScheduler", sample=(3, 4, 8), unet={"sample_size": [4, 8]})
     assert card(wide)["sample"]["shape"] == [3, 4, 8]
-    silent = make("DDIMScheduler", sample=(3, 4, 8), unet={"sample_size": None})
-    assert card(silent)["sample"]["shape"] == [3, 4, 8]
-    most = make("DDIMScheduler", sample=(1, 2) * 4, unet={"sample_size": None})
-    assert card(most)["sample"]["shape"] == [1, 2] * 4
+    for shape in [3, 4, 8], [1, 2] * 4:
+        silent = make("DDIMScheduler", sample=tuple(shape), unet={"sample_size": None})
+        assert card(silent)["sample"]["shape"] == shape
 
 
 def test_classes(make, card):
