@@ -118,7 +118,7 @@ static void offer_argument(const place *p, const command *c, const arg_row *opti
         const family *f;
     } specs[] = {{"solver", &solver_family}, {"grid", &grid_family}, {"process", &process_family}};
     if (option->kind == ARG_CHOICE) offer_choices(p, option->value, option->help);
-    if (option->kind == ARG_FILE) offer_files(p);
+    if (option->kind == ARG_FILE || option->kind == ARG_OUTPUT) offer_files(p);
     for (size_t i = 0; option->kind == ARG_TEXT && i < sizeof specs / sizeof *specs; i++)
         if (strcmp(option->name, specs[i].option) == 0) offer_spec(p, specs[i].f);
     if (c == &command_sample && strcmp(option->name, "solver") == 0)

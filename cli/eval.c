@@ -29,9 +29,9 @@ static const arg_row rows[] = {
     {0, "range", NULL, "LO,HI", "-1,1", "numbers of black and white in arrays that are not bytes",
      ARG_TEXT, 0, 0},
     {'o', "stats-out", "output", "FILE", NULL,
-     "keep statistics as .npz; an interrupted run goes on from them", ARG_FILE, 0, 0},
-    {0, "features-out", NULL, "FILE", NULL, "keep the features as .npy", ARG_FILE, 0, 0},
-    {0, "json", NULL, "FILE", NULL, "save a record; - writes it to standard output", ARG_FILE, 0,
+     "keep statistics as .npz; an interrupted run goes on from them", ARG_OUTPUT, 0, 0},
+    {0, "features-out", NULL, "FILE", NULL, "keep the features as .npy", ARG_OUTPUT, 0, 0},
+    {0, "json", NULL, "FILE", NULL, "save a record; - writes it to standard output", ARG_OUTPUT, 0,
      0},
     SPEC_ROWS,
     START_ROWS,
@@ -109,16 +109,11 @@ static dfl_status check_replaced(const char *path) {
 
 static dfl_status check_outputs(const eval_job *j) {
     static const char *const outputs[] = {"stats-out", "features-out", "json"};
-    const char *seen[3];
     for (int i = 0; i < 3; i++) {
-        seen[i] = arg(j->args, outputs[i])->text;
-        if (!seen[i] || (i == 2 && strcmp(seen[i], "-") == 0)) continue;
-        TRY(output_check_folder(seen[i]));
-        for (int k = 0; k < i; k++)
-            if (seen[k] && strcmp(seen[k], seen[i]) == 0)
-                return fail(DFL_E_ARG, "--%s: %s is already another output", outputs[i], seen[i]);
+        const char *const path = arg(j->args, outputs[i])->text;
+        if (path && !(i == 2 && strcmp(path, "-") == 0)) TRY(output_check_folder(path));
     }
-    return seen[1] ? check_replaced(seen[1]) : DFL_OK;
+    return arg_given(j->args, outputs[1]) ? check_replaced(arg(j->args, outputs[1])->text) : DFL_OK;
 }
 
 static dfl_status read_settings(eval_job *j) {

@@ -294,18 +294,26 @@ static int after_real(void *user, size_t done) {
 }
 
 /* What a run before this one left, or a finished file of which more is wanted. */
-static dfl_status take_up(eval_job *j, const gathering *g) {
+static dfl_status take_up(const eval_job *j, const gathering *g, const char **from) {
+    *from = NULL;
     const char *const path = arg(j->args, "stats-out")->text;
     if (!path) return DFL_OK;
     const bool begun = access(j->part.data, F_OK) == 0;
-    const char *const from = begun ? j->part.data : path;
     if (!begun && access(path, F_OK) != 0) return DFL_OK;
-    if (g->kept && !matrix_kept(g->kept)) return DFL_OK; /* the features are gone: all anew */
+    *from = begun ? j->part.data : path;
     statistics_free(g->sums);
-    TRY(statistics_read(from, g->sums));
-    TRY(gather_check(g, from));
-    if (statistics_count(g->sums) < features_count(g->from)) statistics_cut(g->sums);
-    return DFL_OK;
+    TRY(statistics_read(*from, g->sums));
+    return gather_check(g, *from);
+}
+
+/* The rows that belong to it. Where there are none, as beside a finished file, all of it is anew. */
+static dfl_status take_up_rows(eval_job *j, gathering *g, const char *from) {
+    const feature_source *const s = g->from;
+    TRY(matrix_open(j->matrix_path.data, features_count(s), features_width(s), &j->made.kept));
+    g->kept = j->made.kept;
+    if (from && *g->sums->tail && matrix_kept(g->kept)) return gather_check(g, from);
+    statistics_free(g->sums);
+    return features_statistics(s, g->sums);
 }
 
 static dfl_status name_parts(eval_job *j, bool keep) {
@@ -335,12 +343,11 @@ static dfl_status gather_made(eval_job *j) {
     const bool keep = needs_features(j) || arg_given(j->args, "features-out");
     gathering g = {.from = e->features, .sums = &e->sums, .after = after_made, .user = j};
     TRY(name_parts(j, keep));
-    if (keep)
-        TRY(matrix_open(j->matrix_path.data, features_count(e->features),
-                        features_width(e->features), &e->kept));
-    g.kept = e->kept;
+    const char *from;
     TRY(features_statistics(e->features, &e->sums));
-    TRY(take_up(j, &g));
+    TRY(take_up(j, &g, &from));
+    if (keep) TRY(take_up_rows(j, &g, from));
+    if (statistics_count(g.sums) < features_count(g.from)) statistics_cut(g.sums);
     j->begun = (size_t)statistics_count(&e->sums);
     if (j->begun == features_count(e->features)) return DFL_OK;
     j->saved = seconds_now();
@@ -431,6 +438,16 @@ dfl_status eval_compare(eval_job *j) {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* Of a run that was interrupted, and that this one went on from without features. */
+static dfl_status forget_rows(const char *stats) {
+    text path = {0};
+    text_add(&path, "%s.features.part", stats);
+    const dfl_status status = path.failed ? fail_memory() : DFL_OK;
+    if (status == DFL_OK) unlink(path.data);
+    text_free(&path);
+    return status;
+}
+
 /* Finished statistics say nothing of the features that were kept beside them. */
 dfl_status eval_finish(eval_job *j) {
     const char *const stats = arg(j->args, "stats-out")->text;
@@ -443,6 +460,7 @@ dfl_status eval_finish(eval_job *j) {
             return fail(DFL_E_IO, "%s: %s", j->part.data, strerror(errno));
     }
     if (!out) matrix_remove(j->made.kept);
+    if (stats && !j->made.kept) TRY(forget_rows(stats));
     j->finished = true;
     return DFL_OK;
 }

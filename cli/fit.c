@@ -21,7 +21,7 @@ static int run_fit(const args *a);
 static const arg_row fit_rows[] = {
     {0, "steps", NULL, "N", NULL, "required: steps, which are the plan's evaluations", ARG_INT, 1,
      1000},
-    {'o', "output", NULL, "FILE", NULL, "required: the plan (JSON)", ARG_FILE, 0, 0},
+    {'o', "output", NULL, "FILE", NULL, "required: the plan (JSON)", ARG_OUTPUT, 0, 0},
     {0, "grid", "scheduler", "TEXT", "power:kappa=2",
      "time grid; the times of the teacher nearest to it are taken. search, with options as in "
      "search:candidates=40,rounds=4: times are searched among the teacher's",

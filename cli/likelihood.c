@@ -18,7 +18,7 @@ static int run_likelihood(const args *a);
 /* clang-format off */
 static const arg_row table[] = {
     {'o', "output", NULL, "FILE", NULL,
-     "values of each image: .npz, or .npy of bits/dim alone; makes a run one to go on from", ARG_FILE,
+     "values of each image: .npz, or .npy of bits/dim alone; makes a run one to go on from", ARG_OUTPUT,
      0, 0},
     {'n', "count", NULL, "N", "all", "images, from --first on", ARG_INT, 1, 1e9},
     {0, "first", NULL, "INDEX", "0", "index of the first image", ARG_INT, 0, 1e9},
@@ -62,8 +62,8 @@ static const arg_row table[] = {
     {'s', "seed", NULL, "S", "0", "seed of all random numbers", ARG_INT, 0, 9e15},
     {'t', "threads", NULL, "T", "all cores", "threads of the network", ARG_INT, 0, 1024},
     {0, "batch", NULL, "B", "16", "images at once; no influence on results", ARG_INT, 1, 1 << 20},
-    {0, "latents", NULL, "FILE", NULL, "flow: keep the states at T (.npy)", ARG_FILE, 0, 0},
-    {0, "json", NULL, "FILE", NULL, "save a record; - writes it to standard output", ARG_FILE, 0, 0},
+    {0, "latents", NULL, "FILE", NULL, "flow: keep the states at T (.npy)", ARG_OUTPUT, 0, 0},
+    {0, "json", NULL, "FILE", NULL, "save a record; - writes it to standard output", ARG_OUTPUT, 0, 0},
     {'q', "quiet", NULL, NULL, NULL, "no progress and no summary", ARG_FLAG, 0, 0},
     ROWS_END};
 /* clang-format on */
@@ -94,8 +94,6 @@ typedef struct {
 static dfl_status check_latents(const work *w) {
     if (!text_ends_in(w->latents, ".npy"))
         return fail(DFL_E_ARG, "--latents: %s: the name must end in .npy", w->latents);
-    if (w->in.output && strcmp(w->in.output, w->latents) == 0)
-        return fail(DFL_E_ARG, "--latents: %s is already another output", w->latents);
     return output_check_folder(w->latents);
 }
 
@@ -107,9 +105,6 @@ static dfl_status check_outputs(work *w) {
         return fail(DFL_E_ARG, "%s: the output's name must end in .npz or .npy", w->in.output);
     if (w->latents) TRY(check_latents(w));
     if (!w->json || strcmp(w->json, "-") == 0) return DFL_OK;
-    if ((w->in.output && strcmp(w->in.output, w->json) == 0) ||
-        (w->latents && strcmp(w->latents, w->json) == 0))
-        return fail(DFL_E_ARG, "--json: %s is already another output", w->json);
     return output_check_folder(w->json);
 }
 

@@ -1,12 +1,14 @@
 /* driftless, the program: finds the command, parses its line, and turns the outcome into an exit
    code. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+#include "output.h"
 
 static int run_version(const args *a);
 static int run_help(const args *a);
@@ -168,13 +170,23 @@ static int run_command(const command *c, int argc, char *const *argv) {
     dfl_status status = args_parse(c, argc - 2, argv + 2, &a);
     if (status == DFL_OK && a.help) return print_help(c);
     if (status == DFL_OK) status = args_check_operands(&a);
+    if (status == DFL_OK) status = output_check_apart(&a);
     if (status != DFL_OK) return tell_failure(status, CODE_USAGE);
     a.argc = argc;
     a.argv = argv;
     return c->run(&a);
 }
 
+/* A caller may close the standard streams; a file that was opened next would take their number, and
+   sentences for people would go into it. What is closed reads as empty, and refuses to be written. */
+static bool streams_are_open(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd) return false;
+    return true;
+}
+
 int main(int argc, char **argv) {
+    if (!streams_are_open()) return CODE_FAILURE;
     /* A reader that went away must not kill a run whose pictures are not yet on disk. */
     signal(SIGPIPE, SIG_IGN);
     /* Nor may a limit on file sizes: the write fails with a sentence, and no half file stays. */

@@ -82,6 +82,7 @@ static dfl_status check_value(arg_value *v, const char *shown) {
         return fail(DFL_E_ARG, "%s: \"%s\" is not one of %s", shown, v->text, row->value);
     case ARG_TEXT:
     case ARG_FILE:
+    case ARG_OUTPUT:
         if (*v->text) return DFL_OK;
         return fail(DFL_E_ARG, "%s: its value %s is empty", shown, row->value);
     case ARG_FLAG: break;

@@ -4,7 +4,8 @@
 
 #include "base/base.h"
 
-typedef enum { ARG_FLAG, ARG_INT, ARG_REAL, ARG_CHOICE, ARG_TEXT, ARG_FILE } arg_kind;
+/* FILE: to be read, or a folder; OUTPUT: to be written. */
+typedef enum { ARG_FLAG, ARG_INT, ARG_REAL, ARG_CHOICE, ARG_TEXT, ARG_FILE, ARG_OUTPUT } arg_kind;
 
 typedef struct {
     char letter;          /* short form, 0: none */
@@ -43,7 +44,7 @@ struct args {
     const command *command;
     int argc; /* the whole command line, for the record */
     char *const *argv;
-    arg_value value[ARGS_MAX]; /* in the order of the table */
+    arg_value value[ARGS_MAX + 1]; /* in the order of the table; the last has no row */
     const char *operand[OPERANDS_MAX];
     int noperands;
     bool help;

@@ -307,6 +307,67 @@ dfl_status output_check(const char *path) {
     return check_parent(path);
 }
 
+/* ---- the files of a call --------------------------------------------------------------------- */
+
+/* The folder of a path and the name in it. */
+static const char *split_path(const char *path, text *folder) {
+    const char *const slash = strrchr(path, '/');
+    if (!slash) text_add(folder, ".");
+    if (slash) text_add(folder, "%.*s/", (int)(slash - path), path);
+    return slash ? slash + 1 : path;
+}
+
+static bool same_node(const char *a, const char *b, bool *there) {
+    struct stat x, y;
+    const bool one = stat(a, &x) == 0, other = stat(b, &y) == 0;
+    *there = one || other;
+    return one && other && x.st_dev == y.st_dev && x.st_ino == y.st_ino &&
+           (S_ISREG(x.st_mode) || S_ISDIR(x.st_mode));
+}
+
+static bool same_file(const char *a, const char *b) {
+    text folder[2] = {{0}, {0}};
+    bool there, same = same_node(a, b, &there);
+    if (there) return same;
+    const char *const one = split_path(a, &folder[0]), *const other = split_path(b, &folder[1]);
+    same = !folder[0].failed && !folder[1].failed && strcmp(one, other) == 0 &&
+           same_node(folder[0].data, folder[1].data, &there);
+    for (int i = 0; i < 2; i++) text_free(&folder[i]);
+    return same;
+}
+
+/* The file that a model is, or what stands behind a word like "mixture:". */
+static const char *operand_path(const char *operand) {
+    static const char *const words[] = {"model:", "mixture:"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strncmp(operand, words[i], strlen(words[i])) == 0) operand += strlen(words[i]);
+    return operand;
+}
+
+static dfl_status check_apart(const args *a, const arg_value *output) {
+    const char *const name = output->row->name, *const path = output->text;
+    for (const arg_value *v = a->value; v->row; v++) {
+        const bool writes = v->row->kind == ARG_OUTPUT && v < output;
+        if (!v->given || !(writes || v->row->kind == ARG_FILE) || !same_file(v->text, path))
+            continue;
+        if (writes) return fail(DFL_E_ARG, "--%s: %s is already another output", name, path);
+        return fail(DFL_E_ARG, "--%s: %s is what --%s names to be read", name, path, v->row->name);
+    }
+    /* what is merged may grow in place: it is read before it is written */
+    const bool merged = a->noperands > 0 && strcmp(a->operand[0], "merge") == 0;
+    for (int i = 0; i < a->noperands && !merged; i++)
+        if (same_file(operand_path(a->operand[i]), path))
+            return fail(DFL_E_ARG, "--%s: %s is to be read", name, path);
+    return DFL_OK;
+}
+
+dfl_status output_check_apart(const args *a) {
+    for (const arg_value *v = a->value; v->row; v++)
+        if (v->given && v->row->kind == ARG_OUTPUT && strcmp(v->text, "-") != 0)
+            TRY(check_apart(a, v));
+    return DFL_OK;
+}
+
 /* ---- the interface --------------------------------------------------------------------------- */
 
 dfl_status sink_open(const output_wish *wish, sink **out) {

@@ -4,6 +4,7 @@
 
 #include "io/io.h"
 #include "model/model.h"
+#include "options.h"
 
 /* What is known when the sink is opened. Pointers are borrowed for the sink's life. */
 typedef struct {
@@ -27,6 +28,9 @@ dfl_status output_check(const char *path);
 
 /* The folder of a file exists and can be written, and no folder bears the file's name. */
 dfl_status output_check_folder(const char *path);
+
+/* No file is written twice by a call, or written and read, however its name is spelled. */
+dfl_status output_check_apart(const args *a);
 
 /* Samples of this card are pictures: [1 or 3][height][width]. */
 bool card_has_images(const card *c);

@@ -23,7 +23,7 @@ static const arg_row plan_rows[] = {
     {0, "source", NULL, "TEXT", "the table's, or its file",
      "where the table comes from, kept in the plan", ARG_TEXT, 0, 0},
     {0, "json", NULL, "FILE", NULL, "save the plan as JSON; - writes it to standard output",
-     ARG_FILE, 0, 0},
+     ARG_OUTPUT, 0, 0},
     PREDICT_ROWS,
     {'q', "quiet", NULL, NULL, NULL, "no warnings and no notes", ARG_FLAG, 0, 0},
     ROWS_END};

@@ -17,7 +17,7 @@ static int run_prior(const args *a);
 
 /* clang-format off */
 static const arg_row prior_rows[] = {
-    {'o', "output", NULL, "FILE", NULL, "fit: the prior (.npz); sample, logp: results (.npy)", ARG_FILE, 0, 0},
+    {'o', "output", NULL, "FILE", NULL, "fit: the prior (.npz); sample, logp: results (.npy)", ARG_OUTPUT, 0, 0},
     {0, "kind", NULL, "gauss|diag|full|tied|pcagmm|ppca|fa", "pcagmm", "structure of the covariances", ARG_CHOICE, 0, 0},
     {'k', "components", NULL, "N", "30; gauss 1; ppca, fa 10", "components, of each class where there are classes", ARG_INT, 1, 4096},
     {0, "rank", NULL, "Q", "64 (pcagmm), 20 (ppca, fa)", "principal coordinates, or factors", ARG_INT, 1, 4095},

@@ -16,7 +16,7 @@ static int run_sample(const args *a);
 
 static const arg_row rows[] = {
     {'o', "output", NULL, "PATH", NULL,
-     "required: .png (a grid), .npz, .npy, or a folder of pictures (PATH/)", ARG_FILE, 0, 0},
+     "required: .png (a grid), .npz, .npy, or a folder of pictures (PATH/)", ARG_OUTPUT, 0, 0},
     {'n', "count", NULL, "N", "64, or what --init or --noise holds", "samples to draw", ARG_INT, 1,
      1e9},
     SPEC_ROWS,
@@ -41,9 +41,9 @@ static const arg_row rows[] = {
     {0, "init", NULL, "FILE", NULL, "start from the states in this .npy", ARG_FILE, 0, 0},
     START_ROWS,
     {0, "noise", NULL, "FILE", NULL, "take random numbers from this .npz", ARG_FILE, 0, 0},
-    {0, "save-noise", NULL, "FILE", NULL, "save the random numbers as .npz", ARG_FILE, 0, 0},
-    {0, "trajectory", NULL, "FILE", NULL, "save the states of all steps as .npz", ARG_FILE, 0, 0},
-    {0, "json", NULL, "FILE", NULL, "save a run record; - writes it to standard output", ARG_FILE,
+    {0, "save-noise", NULL, "FILE", NULL, "save the random numbers as .npz", ARG_OUTPUT, 0, 0},
+    {0, "trajectory", NULL, "FILE", NULL, "save the states of all steps as .npz", ARG_OUTPUT, 0, 0},
+    {0, "json", NULL, "FILE", NULL, "save a run record; - writes it to standard output", ARG_OUTPUT,
      0, 0},
     {0, "columns", NULL, "N", "about square", "columns of a grid", ARG_INT, 1, 4096},
     {0, "float", NULL, NULL, NULL, "numbers, not bytes, in an .npz of images", ARG_FLAG, 0, 0},
@@ -97,16 +97,10 @@ static dfl_status read_settings(job *j) {
 
 static dfl_status check_outputs(job *j) {
     static const char *const others[] = {"trajectory", "save-noise", "json"};
-    const char *seen[4] = {j->output};
     TRY(output_check(j->output));
     for (int i = 0; i < 3; i++) {
         const char *path = job_text(j, others[i]);
-        seen[i + 1] = path;
-        if (!path || (i == 2 && strcmp(path, "-") == 0)) continue;
-        TRY(output_check_folder(path));
-        for (int k = 0; k <= i; k++)
-            if (seen[k] && strcmp(seen[k], path) == 0)
-                return fail(DFL_E_ARG, "--%s: %s is already another output", others[i], path);
+        if (path && !(i == 2 && strcmp(path, "-") == 0)) TRY(output_check_folder(path));
     }
     return DFL_OK;
 }

@@ -17,8 +17,8 @@
 static int run_stats(const args *a);
 
 static const arg_row rows[] = {
-    {'o', "output", NULL, "FILE", NULL, "required: where the statistics are kept (JSON)", ARG_FILE,
-     0, 0},
+    {'o', "output", NULL, "FILE", NULL, "required: where the statistics are kept (JSON)",
+     ARG_OUTPUT, 0, 0},
     {'n', "samples", NULL, "N", "256", "samples that are averaged over", ARG_INT, 1, 1 << 20},
     {0, "nfe", NULL, "N", "1000", "evaluations per sample", ARG_INT, 2, 1e5},
     {0, "solver", "sampling-method", "TEXT", "deis:order=2", "solver of the runs", ARG_TEXT, 0, 0},

@@ -17,10 +17,10 @@ static int run_times(const args *a);
 /* clang-format off */
 static const arg_row table[] = {
     {0, "prior", NULL, "FILE[,FILE...]", "N(0, I) alone", "auxiliary densities of clean data to start from, beside N(0, I)", ARG_TEXT, 0, 0},
-    {'o', "output", NULL, "FILE", NULL, "numbers of each image (.npz); makes a run one to go on from", ARG_FILE, 0, 0},
-    {0, "plot", NULL, "FILE", NULL, "the curves, .svg or .png, by gnuplot", ARG_FILE, 0, 0},
-    {0, "csv", NULL, "FILE", NULL, "the curves as a table; - writes it to standard output", ARG_FILE, 0, 0},
-    {0, "json", NULL, "FILE", NULL, "save a record; - writes it to standard output", ARG_FILE, 0, 0},
+    {'o', "output", NULL, "FILE", NULL, "numbers of each image (.npz); makes a run one to go on from", ARG_OUTPUT, 0, 0},
+    {0, "plot", NULL, "FILE", NULL, "the curves, .svg or .png, by gnuplot", ARG_OUTPUT, 0, 0},
+    {0, "csv", NULL, "FILE", NULL, "the curves as a table; - writes it to standard output", ARG_OUTPUT, 0, 0},
+    {0, "json", NULL, "FILE", NULL, "save a record; - writes it to standard output", ARG_OUTPUT, 0, 0},
     {'n', "count", NULL, "N", "256", "images, from --first on", ARG_INT, 2, 1e9},
     {0, "first", NULL, "INDEX", "0", "index of the first image", ARG_INT, 0, 1e9},
     {0, "points", NULL, "N", "40", "times, even in log-SNR from --t-end to --t-start", ARG_INT, 3, TIMES_MAX},
@@ -72,15 +72,10 @@ static bool is_stdout(const char *path) {
     return path && strcmp(path, "-") == 0;
 }
 
-static dfl_status check_names(const work *w) {
-    const char *const path[] = {w->in.output, w->plot, w->csv, w->json};
-    static const char *const option[] = {"output", "plot", "csv", "json"};
-    for (int i = 0; i < 4; i++) {
-        for (int k = 0; k < i; k++)
-            if (path[i] && path[k] && strcmp(path[i], path[k]) == 0)
-                return fail(DFL_E_ARG, "--%s: %s is already another output", option[i], path[i]);
-        if (i > 0 && path[i] && !(i >= 2 && is_stdout(path[i]))) TRY(output_check_folder(path[i]));
-    }
+static dfl_status check_folders(const work *w) {
+    const char *const path[] = {w->plot, w->csv, w->json};
+    for (int i = 0; i < 3; i++)
+        if (path[i] && !(i >= 1 && is_stdout(path[i]))) TRY(output_check_folder(path[i]));
     return DFL_OK;
 }
 
@@ -93,7 +88,7 @@ static dfl_status check_outputs(work *w) {
         return fail(DFL_E_ARG, "%s: the output's name must end in .npz", w->in.output);
     if (w->plot && !text_ends_in(w->plot, ".svg") && !text_ends_in(w->plot, ".png"))
         return fail(DFL_E_ARG, "%s: the plot's name must end in .svg or .png", w->plot);
-    return check_names(w);
+    return check_folders(w);
 }
 
 static dfl_status split_priors(work *w) {

@@ -36,7 +36,8 @@ static const arg_row rows[] = {
      0},
     GUIDANCE_ROWS,
     {'t', "threads", NULL, "T", "all cores", "threads of the network", ARG_INT, 0, 1024},
-    {'o', "output", NULL, "FILE", "MODEL/tuned.json", "where the choices are kept", ARG_FILE, 0, 0},
+    {'o', "output", NULL, "FILE", "MODEL/tuned.json", "where the choices are kept", ARG_OUTPUT, 0,
+     0},
     {'q', "quiet", NULL, NULL, NULL, "no progress and no table", ARG_FLAG, 0, 0},
     ROWS_END};
 

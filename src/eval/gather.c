@@ -194,6 +194,7 @@ static dfl_status one_shard(const shard_room *r, size_t from, size_t n) {
     TRY(read_features(g->from, from, n, r->features, r->logits));
     TRY(statistics_add(g->sums, s->first + from, n, r->features, r->logits));
     TRY(statistics_origin(g->sums, s->digest, s->what.data, s->first + from, n));
+    *g->sums->tail = 0;
     if (g->kept) digest_bytes(r->features, n * s->width * sizeof(float), g->sums->tail);
     if (g->half) return keep_halves(r, from, n);
     return g->kept ? matrix_put(g->kept, from, n, r->features) : DFL_OK;

@@ -345,18 +345,43 @@ def test_merge(evaluate, run, tmp_path, make_model):
         assert done.returncode == USAGE and words in done.stderr and not (tmp_path / "bad.npz").exists()
 
 
-def test_other_statistics_are_left_alone(evaluate, run, tmp_path, classifier):
+@pytest.mark.parametrize("more", [[], ["--ref", "b.npy"], ["--ref", "b.npy", "--features-out", "f.npy"]])
+def test_other_statistics_are_left_alone(evaluate, run, tmp_path, classifier, more):
+    """Whether features are needed beside them or not."""
     np.save(tmp_path / "a.npy", pictures(30, 1))
     np.save(tmp_path / "b.npy", pictures(30, 2))
     evaluate("a.npy", "-o", "s.npz")
     before = (tmp_path / "s.npz").read_bytes()
     for generated, features, words in (("b.npy", classifier, "statistics of something else"),
                                        ("a.npy", "pixels", "of another extractor")):
-        done = run("eval", generated, "--features", features, "-o", "s.npz", ok=False)
+        done = run("eval", generated, *more, "--features", features, "-o", "s.npz", ok=False)
         assert done.returncode == USAGE and words in done.stderr
-    done = run("eval", "a.npy", "--features", classifier, "-n", 20, "-o", "s.npz", ok=False)
+    done = run("eval", "a.npy", *more, "--features", classifier, "-n", 20, "-o", "s.npz", ok=False)
     assert done.returncode == USAGE and "more than are asked for" in done.stderr
+    evaluate("a.npy", *more, "-o", "s.npz")
     assert (tmp_path / "s.npz").read_bytes() == before
+
+
+def test_rows_of_another_run(evaluate, program, tmp_path):
+    """Interrupted with features, finished without, and all of it once more: the rows that were left
+    are not taken for those of the finished file."""
+    np.save(tmp_path / "a.npy", pictures(2600, 1))
+    np.save(tmp_path / "b.npy", pictures(100, 2))
+    common = ["a.npy", "--ref", "b.npy", "-t", 1]
+    begun = subprocess.Popen([program, "eval", *map(str, common), "--features", "pixels", "-q", "-o", "s.npz"],
+                             cwd=tmp_path)
+    rows = tmp_path / "s.npz.features.part"
+    while not (tmp_path / "s.npz.part").exists() and begun.poll() is None:
+        time.sleep(0.002)
+    begun.kill()
+    begun.wait()
+    kept = rows.read_bytes()
+    evaluate(*common, "-m", "fid", "-o", "s.npz", features="pixels")
+    assert not rows.exists()
+    rows.write_bytes(kept)  # as a run leaves it that is killed before its first shard
+    whole = (tmp_path / "s.npz").read_bytes()
+    evaluate(*common, "-o", "s.npz", features="pixels")
+    assert (tmp_path / "s.npz").read_bytes() == whole and not list(tmp_path.glob("*.part"))
 
 
 # ---- refusals ----------------------------------------------------------------------------------
