@@ -229,8 +229,11 @@ static void test_not_json(void **state) {
     check_refused("{}", 2, DFL_E_KEY, "\"format\"");
     check_refused("{\"a\":1}\0junk", 12, DFL_E_FORMAT, "not valid JSON");
     check_refused(hand_simple, ((size_t)1 << 28) + 1, DFL_E_RANGE, "bytes of JSON");
-    dfl_plan *plan = NULL;
+    dfl_plan *plan = (dfl_plan *)&plan; /* whatever was there before */
     assert_int_equal(dfl_plan_from_json(NULL, 0, &plan), DFL_E_ARG);
+    assert_null(plan);
+    assert_int_equal(dfl_run_start(NULL, NULL, 0, NULL), DFL_E_ARG);
+    assert_int_equal(dfl_ode_start(NULL, NULL, 0, NULL), DFL_E_ARG);
     assert_int_equal(dfl_plan_from_json("{}", 2, NULL), DFL_E_ARG);
     for (int kind = 0; kind < 2; kind++) { /* 200000 levels deep */
         text deep = {0};

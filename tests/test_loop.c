@@ -390,13 +390,14 @@ static void test_arguments(void **state) {
     const dfl_request *rq = NULL;
     const int64_t labels[COUNT] = {0};
     refused(dfl_run_begin(NULL, 0, 1, NULL, NULL, f->samples), DFL_E_ARG, "run is NULL");
-    refused(dfl_run_begin(f->run, 0, 1, NULL, NULL, NULL), DFL_E_ARG, "samples is NULL");
     refused(dfl_run_begin(f->run, UINT64_MAX, 1, NULL, NULL, f->samples), DFL_E_RANGE, "2^64");
     refused(dfl_run_next(f->run, NULL), DFL_E_ARG, "request is NULL");
     refused(dfl_run_next(NULL, &rq), DFL_E_ARG, "run is NULL");
     refused(dfl_model_answer(NULL, rq), DFL_E_ARG, "model is NULL");
     refused(dfl_model_answer(f->model, NULL), DFL_E_ARG, "request is NULL");
     advance(f, 3, &rq); /* a refused beginning ends what was in progress */
+    refused(dfl_run_begin(f->run, 0, COUNT, NULL, NULL, NULL), DFL_E_ARG, "samples is NULL");
+    refused(dfl_run_next(f->run, &rq), DFL_E_ARG, "nothing is in progress");
     refused(dfl_run_begin(f->run, 0, COUNT, labels, NULL, f->samples), DFL_E_COMBINATION,
             "no classes");
     assert_usable(f);

@@ -108,6 +108,10 @@ static void test_ends(void **state) {
         {"denoise=1", 1, 0, 11, 11},
         {"nfe=10 denoise=1", 1, 0, 10, 10},
         {"denoise=1 t_end=0", 1, 0, 10, 10},
+        {"nfe=5 denoise=1 t_end=0", 1, 0, 5, 5},
+        {"solver=heun nfe=9 process=vp_discrete grid=trailing", 1, 0, 5, 9},
+        {"nfe=5 denoise=1 process=vp_discrete grid=trailing", 1, 0, 5, 5},
+        {"solver=heun nfe=9 grid=list:times=[1,0.8,0.5,0.3,0.1,0]", 1, 0, 5, 9},
         {"grid=list:times=[0.9,0.5,0.1]", 0.9, 0.1, 2, 2},
         {"grid=list:times=[0.9,0.5,0.1] steps=2", 0.9, 0.1, 2, 2},
         {"process=vp_discrete:num_train_timesteps=500 t_end=0.5", 1, 0.5, 10, 10},
@@ -253,6 +257,21 @@ static void test_refusals(void **state) {
     }
 }
 
+/* However the first time comes about, the network was trained there. */
+static void test_untrained(void **state) {
+    (void)state;
+    static const char *const specs[] = {"t_start=0.5", "grid=list:times=[0.5,0.1]",
+                                        "process=vp_discrete grid=trailing steps=4"};
+    plan_source from = source("vp_linear");
+    from.t_max = 0.3;
+    for (size_t i = 0; i < LENGTH(specs); i++) {
+        dfl_plan *plan;
+        assert_int_equal(plan_compile(specs[i], &from, &plan), DFL_E_RANGE);
+        assert_message_has("trained up to t = 0.3 ");
+        assert_null(plan);
+    }
+}
+
 /* What a network cannot answer is refused, not turned into an infinity. */
 static void test_undetermined(void **state) {
     (void)state;
@@ -351,8 +370,8 @@ int main(void) {
         cmocka_unit_test(test_budgets),       cmocka_unit_test(test_ends),
         cmocka_unit_test(test_clean_end),     cmocka_unit_test(test_integer_times),
         cmocka_unit_test(test_largest_steps), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_undetermined),  cmocka_unit_test(test_prune),
-        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_untrained),     cmocka_unit_test(test_undetermined),
+        cmocka_unit_test(test_prune),         cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

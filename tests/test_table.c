@@ -198,7 +198,8 @@ static const struct {
     {HEAD "1,0.5,one,1\n", DFL_E_FORMAT, "'one' is not a number"},
     {HEAD "1,0.5,nan,1\n", DFL_E_FORMAT, "'nan' is not a number"},
     {HEAD "1,0.5,1,1e999\n", DFL_E_FORMAT, "'1e999' is not a number"},
-    {HEAD "1,0.5,1,\n", DFL_E_FORMAT, "'' is not a number"},
+    {HEAD "1,0.5,,1\n", DFL_E_FORMAT, "'' is not a number"},
+    {HEAD "1,0.5,1,\n", DFL_E_RANGE, "no step uses an output"},
     {HEAD "1,0.5,1,1,0.5\n", DFL_E_FORMAT, "step 1 uses the output 1 steps before"},
     {HEAD "1,0.5,1,1\n0.4,0.1,1,1\n", DFL_E_RANGE, "step 2 begins at 0.4"},
     {HEAD "0.5,1,1,1\n", DFL_E_RANGE, "times must fall, but step 1 goes from t = 0.5"},
@@ -206,7 +207,7 @@ static const struct {
     {HEAD "2,0.5,1,1\n", DFL_E_RANGE, "a step's time=2"},
     {HEAD "0.5,-1,1,1\n", DFL_E_RANGE, "a step's time"},
     {HEAD "1,0.5,0,0\n", DFL_E_RANGE, "step 1 has no coefficient but 0"},
-    {HEAD "1,0.5,1,0\n", DFL_E_FORMAT, "never used"},
+    {HEAD "1,0.5,1,0\n", DFL_E_RANGE, "no step uses an output"},
     {"sigma_from,sigma_to,x,epsilon\n500,1,1,1\n", DFL_E_RANGE, "nowhere at sigma = 500"},
     {"sigma_from,sigma_to,x,epsilon\n1,-1,1,1\n", DFL_E_RANGE, "nowhere at sigma = -1"},
     {"{", DFL_E_FORMAT, "not valid JSON"},
@@ -218,6 +219,26 @@ static const struct {
     {JSON "\"steps\":[{\"from\":1,\"to\":0.5,\"x\":1,\"outputs\":[]}]}", DFL_E_RANGE, "outputs"},
     {JSON "\"times\":\"hours\",\"steps\":[]}", DFL_E_RANGE, "hours"},
 };
+
+/* An output that no step uses is not asked for: its cell is empty, or 0. */
+static void test_unused(void **state) {
+    (void)state;
+    static const char *const tables[] = {HEAD "1,0.5,1,1\n0.5,0.1,1,,0.5\n",
+                                         HEAD "1,0.5,1,1\n0.5,0.1,1,0,0.5\n"};
+    const plan_source to = source_of("vp_linear", PRED_EPSILON);
+    for (size_t i = 0; i < LENGTH(tables); i++) {
+        plan_table t = {0};
+        dfl_plan *plan = NULL;
+        table_check check;
+        write_bytes(in_folder("unused.csv"), tables[i]);
+        assert_ok(table_read(in_folder("unused.csv"), &t));
+        assert_ok(table_plan(&t, &to, "x", &check, &plan));
+        assert_int_equal(plan->nfe, 1);
+        assert_int_equal(plan->steps, 2);
+        plan_free(plan);
+        table_free(&t);
+    }
+}
 
 static void test_refusals(void **state) {
     (void)state;
@@ -271,7 +292,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_predictions),
         cmocka_unit_test(test_violation),  cmocka_unit_test(test_json),
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_unused),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_caps),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

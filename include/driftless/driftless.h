@@ -180,7 +180,8 @@ typedef struct dfl_plan dfl_plan;
      denoise=0|1                    one more evaluation to land on x_0; default 0
      published=0|1                  what is not given here as the card's "sampler" has it; default 0
    e.g. "solver=deis:order=3 steps=10 grid=power:kappa=2". dfl_describe() lists all options.
-   Errors: E_KEY, E_RANGE, E_COMBINATION, E_MEMORY. */
+   Errors: E_KEY, E_RANGE, E_COMBINATION, E_MEMORY; E_IO, E_FORMAT for the file of a grid or of
+   statistics. */
 DFL_API dfl_status dfl_plan_new(const dfl_model *model, const char *spec, dfl_plan **out);
 
 /* Reads a plan from JSON text (docs/plan-format.md). The text may come from a stranger: it is

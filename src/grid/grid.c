@@ -72,6 +72,16 @@ static double formula_time(const draft *d, int i, int steps) {
     return d->row->time(d->p, &d->o, d->wish.start, end, (double)i / (jumps ? steps - 1 : steps));
 }
 
+static bool brings_times(const draft *d) {
+    return !d->row->time && !d->row->index;
+}
+
+/* Where nothing is asked: a table of indices goes on to t = 0. */
+static double default_end(const draft *d) {
+    if (!isnan(d->wish.end)) return d->wish.end;
+    return d->row->index ? 0 : d->wish.model_end;
+}
+
 static void fill(draft *d, int steps) {
     for (int i = 0; i < steps; i++)
         d->t[i] = d->row->index ? index_time(d, i, steps) : formula_time(d, i, steps);
@@ -87,15 +97,23 @@ static int first_stall(const double *t, int steps) {
     return 0;
 }
 
+/* One more than there can be: times fall by a step of the table, or of the network, at least. */
+static int most_steps(const draft *d) {
+    double most = d->steps;
+    if (d->row->index) most = fmin(most, (double)opt_int(&d->o, "num_train_timesteps") + 1);
+    if (d->wish.unit > 0) most = fmin(most, (d->t[0] - d->wish.end) / d->wish.unit + 2);
+    return (int)most;
+}
+
 static dfl_status check_decreasing(draft *d) {
     const char *name = d->row->is.name;
     const int stall = first_stall(d->t, d->steps);
     if (!stall) return DFL_OK;
     const double before = d->t[stall - 1], after = d->t[stall];
-    if (!d->row->time && !d->row->index)
+    if (brings_times(d))
         return fail(DFL_E_RANGE, "grid %s: times must fall, but %.17g follows %.17g", name, after,
                     before);
-    int usable = d->steps;
+    int usable = most_steps(d);
     do {
         usable--;
         if (usable > 0) fill(d, usable);
@@ -114,7 +132,7 @@ static dfl_status settle_ends(draft *d) {
                     "grid %s: its steps decide where it starts; leave t_start out", name);
     if (isnan(wish->start))
         wish->start = d->row->index ? index_time(d, 0, d->steps) : wish->model_start;
-    if (isnan(wish->end)) wish->end = d->row->index ? 0 : wish->model_end;
+    wish->end = default_end(d);
     TRY(process_check_time(d->p, "t_start", wish->start));
     TRY(process_check_time(d->p, "t_end", wish->end));
     if (!(wish->start > wish->end))
@@ -154,7 +172,7 @@ static dfl_status check_integers(const draft *d) {
 }
 
 static dfl_status build(draft *d) {
-    const bool given = !d->row->time && !d->row->index;
+    const bool given = brings_times(d);
     if (given)
         TRY(take_times(d));
     else
@@ -173,13 +191,38 @@ static dfl_status build(draft *d) {
     return check_decreasing(d);
 }
 
+static dfl_status begin(draft *d, const process *p, const grid_wish *wish) {
+    const family_row *found;
+    *d = (draft){.p = p, .wish = *wish};
+    const dfl_status status = family_parse(&grid_family, wish->spec, &found, &d->o);
+    d->row = (const grid_row *)found;
+    return status;
+}
+
+dfl_status grid_last(const process *p, const grid_wish *wish, double *t) {
+    draft d;
+    dfl_status status = begin(&d, p, wish);
+    d.wish.steps = 0;
+    if (status == DFL_OK && brings_times(&d)) status = take_times(&d);
+    if (status == DFL_OK) *t = default_end(&d);
+    opts_free(&d.o);
+    free(d.t);
+    return status;
+}
+
+bool grid_is(const char *spec, const char *name) {
+    opts o;
+    const family_row *found;
+    const bool known = family_parse(&grid_family, spec, &found, &o) == DFL_OK;
+    opts_free(&o);
+    return known && strcmp(found->name, name) == 0;
+}
+
 dfl_status grid_new(const process *p, const grid_wish *wish, double **times, int *steps) {
     *times = NULL;
     *steps = 0;
-    draft d = {.p = p, .wish = *wish};
-    const family_row *found;
-    dfl_status status = family_parse(&grid_family, wish->spec, &found, &d.o);
-    d.row = (const grid_row *)found;
+    draft d;
+    dfl_status status = begin(&d, p, wish);
     if (status == DFL_OK) status = build(&d);
     opts_free(&d.o);
     if (status != DFL_OK) {

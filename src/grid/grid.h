@@ -34,6 +34,12 @@ typedef struct {
 dfl_status grid_between(const process *p, const char *spec, double start, double end, int n,
                         double *t);
 
+/* The last time that such a grid has, whatever its number of steps. */
+dfl_status grid_last(const process *p, const grid_wish *wish, double *t);
+
+/* Whether option text names that grid, in whatever spelling. */
+bool grid_is(const char *spec, const char *name);
+
 /* *times is [*steps + 1], to be freed. Ends exact; strictly decreasing, else E_RANGE naming the
    largest usable number of steps. */
 dfl_status grid_new(const process *p, const grid_wish *wish, double **times, int *steps);

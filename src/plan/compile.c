@@ -51,17 +51,16 @@ static int steps_for(const front *f, int nfe, bool to_zero) {
     return f->solver->steps ? f->solver->steps(&f->solver_opts, nfe, to_zero) : nfe;
 }
 
-/* steps as asked, or what the budget pays for; 0 if neither is given. */
-static dfl_status count_steps(front *f, int *steps) {
+/* steps as asked, or what the budget pays for; 0 if neither is given. At t = 0 there is nothing left
+   to denoise. */
+static dfl_status count_steps(front *f, bool to_zero, int *steps) {
     const opt_value *asked = opt_get(&f->spec, "steps"), *budget = opt_get(&f->spec, "nfe");
     *steps = asked->set ? (int)asked->number : 0;
     if (!budget->set) return DFL_OK;
     if (asked->set)
         return fail(DFL_E_COMBINATION, "steps=%d and nfe=%d are both given; choose one", *steps,
                     (int)budget->number);
-    const double asked_end = real_or_nan(&f->spec, "t_end");
-    const bool to_zero = (isnan(asked_end) ? f->source->t_min : asked_end) == 0;
-    const int nfe = (int)budget->number - (opt_bool(&f->spec, "denoise") ? 1 : 0);
+    const int nfe = (int)budget->number - (opt_bool(&f->spec, "denoise") && !to_zero ? 1 : 0);
     f->nfe = nfe;
     *steps = steps_for(f, nfe, to_zero);
     if (*steps >= 1) return DFL_OK;
@@ -107,6 +106,14 @@ static dfl_status add_published(front *f) {
     return DFL_OK;
 }
 
+/* Wherever the first time comes from: t_start, a list, a file, or a table's number of steps. */
+static dfl_status check_trained(const front *f) {
+    if (f->t[0] <= f->source->t_max * (1 + 1e-12)) return DFL_OK;
+    return fail(DFL_E_RANGE,
+                "t_start=%.15g: this model was trained up to t = %.15g (t_max of its card)",
+                f->t[0], f->source->t_max);
+}
+
 static dfl_status front_build(front *f, const char *spec) {
     TRY(opts_parse_words("plan", plan_options, spec, &f->spec));
     if (opt_bool(&f->spec, "published")) TRY(add_published(f));
@@ -129,12 +136,11 @@ static dfl_status front_build(front *f, const char *spec) {
         .unit = integers ? 1 / form->scale : 0,
         .origin = integers ? -form->offset / form->scale : 0,
     };
-    if (wish.start > f->source->t_max * (1 + 1e-12))
-        return fail(DFL_E_RANGE,
-                    "t_start=%.17g: this model was trained up to t = %.17g (t_max of its card)",
-                    wish.start, f->source->t_max);
-    TRY(count_steps(f, &wish.steps));
-    return grid_new(f->process, &wish, &f->t, &f->steps);
+    double last;
+    TRY(grid_last(f->process, &wish, &last));
+    TRY(count_steps(f, last == 0, &wish.steps));
+    TRY(grid_new(f->process, &wish, &f->t, &f->steps));
+    return check_trained(f);
 }
 
 /* One more evaluation at the last time t: x_0 itself, or in phase space, which cannot land on it,

@@ -80,6 +80,7 @@ void dfl_plan_free(dfl_plan *plan) {
 }
 
 dfl_status dfl_plan_from_json(const char *json, size_t length, dfl_plan **out) {
+    if (out) *out = NULL;
     if (!json || !out) return fail(DFL_E_ARG, "dfl_plan_from_json: text and out must not be NULL");
     return plan_parse(json, length, out);
 }

@@ -41,7 +41,7 @@ static dfl_status find_times(import *m) {
     }
     if (m->time[0] <= m->to->t_max * (1 + 1e-12)) return DFL_OK;
     return fail(DFL_E_RANGE,
-                "the table begins at t = %.17g; this model was trained up to t = %.17g (t_max of "
+                "the table begins at t = %.15g; this model was trained up to t = %.15g (t_max of "
                 "its card)",
                 m->time[0], m->to->t_max);
 }
@@ -108,12 +108,19 @@ static dfl_status check_coefficients(const table_step *s, size_t i) {
     return any ? DFL_OK : fail(DFL_E_RANGE, "step %zu has no coefficient but 0", i + 1);
 }
 
+/* Whether this step or a later one uses the output of step i. */
+static bool is_used(const plan_table *t, size_t i) {
+    for (size_t k = 0; k < TABLE_OUTPUTS_MAX && i + k < t->n; k++)
+        if (k < t->steps[i + k].outputs && t->steps[i + k].c[k] != 0) return true;
+    return false;
+}
+
 static val take_step(const import *m, rows *r, val x, size_t i) {
     const table_step *s = &m->t->steps[i];
     term terms[TABLE_OUTPUTS_MAX + 1] = {{x, blk_real(s->x)}};
     size_t n = 1;
     for (size_t k = 0; k < s->outputs && k <= i; k++)
-        terms[n++] = (term){m->output[i - k], blk_real(s->c[k])};
+        if (s->c[k] != 0) terms[n++] = (term){m->output[i - k], blk_real(s->c[k])};
     x = rows_lin(r, terms, n);
     rows_step(r, x, m->time[i + 1], 0);
     return x;
@@ -127,13 +134,16 @@ static dfl_status write_rows(import *m, program *code) {
     plan_input start = {.id = x, .t = m->time[0], .scale = process_prior(m->process, m->time[0])};
     process_marginal(m->process, start.t, &start.at);
     TRY(program_add_input(code, &start));
+    bool asked = false;
     for (size_t i = 0; i < m->t->n; i++) {
         TRY(check_coefficients(&m->t->steps[i], i));
-        m->output[i] = ask(m, &r, x, m->time[i]);
+        if (is_used(m->t, i)) m->output[i] = ask(m, &r, x, m->time[i]);
+        asked = asked || is_used(m->t, i);
         x = take_step(m, &r, x, i);
         check_step(m, i);
     }
     TRY(r.status);
+    if (!asked) return fail(DFL_E_RANGE, "no step uses an output of the network");
     TRY(program_add_output(code, x));
     return program_prune(code);
 }

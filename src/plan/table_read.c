@@ -98,7 +98,7 @@ static dfl_status read_step(plan_table *t, char *const *cell, size_t n, size_t c
         return fail(DFL_E_FORMAT, "%zu cells; the header has %zu columns", n, columns);
     for (size_t k = 0; k < n; k++) {
         double *const to = k < 3 ? first[k] : &s.c[k - 3];
-        if (k > 3 && !*cell[k]) continue;
+        if (k > 2 && !*cell[k]) continue;
         if (!text_to_real(cell[k], to) || !isfinite(*to))
             return fail(DFL_E_FORMAT, "'%.40s' is not a number", cell[k]);
     }

@@ -203,6 +203,7 @@ double dfl_run_model_seconds(const dfl_run *run) {
 
 dfl_status dfl_run_start(const dfl_run *run, char *buf, size_t cap, size_t *need) {
     text out = {0};
+    if (!run) return fail(DFL_E_ARG, "dfl_run_start: run is NULL");
     TRY(start_json(run->start, &out));
     return text_result(&out, buf, cap, need);
 }
@@ -274,10 +275,10 @@ static dfl_status prepare(dfl_run *run) {
 
 dfl_status dfl_run_begin(dfl_run *run, uint64_t first, size_t count, const int64_t *labels,
                          const void *start, void *samples) {
+    if (run) run->order.open = false; /* whatever was in progress is abandoned */
     if (!run || (!samples && count))
         return fail(DFL_E_ARG, "a run and room for its samples are needed, but %s is NULL",
                     run ? "samples" : "run");
-    run->order.open = false; /* whatever was in progress is abandoned */
     if (first > UINT64_MAX - count)
         return fail(DFL_E_RANGE, "first + count of the samples to draw is above 2^64 - 1");
     TRY(card_check_labels(&run->model->card, labels, count));

@@ -53,7 +53,7 @@ static dfl_status set_times(dfl_ode *ode, const opts *spec) {
     }
     if (ode->t[0] > c->t_max * (1 + 1e-12))
         return fail(DFL_E_RANGE,
-                    "t_start=%.17g: this model was trained up to t = %.17g (t_max of its card)",
+                    "t_start=%.15g: this model was trained up to t = %.15g (t_max of its card)",
                     ode->t[0], c->t_max);
     if (ode->t[0] > ode->t[1]) return DFL_OK;
     return fail(DFL_E_RANGE, "t_start=%.17g must be above t_end=%.17g", ode->t[0], ode->t[1]);
@@ -179,6 +179,7 @@ double dfl_ode_model_seconds(const dfl_ode *ode) {
 
 dfl_status dfl_ode_start(const dfl_ode *ode, char *buf, size_t cap, size_t *need) {
     text out = {0};
+    if (!ode) return fail(DFL_E_ARG, "dfl_ode_start: ode is NULL");
     TRY(start_json(ode->start, &out));
     return text_result(&out, buf, cap, need);
 }
