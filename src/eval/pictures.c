@@ -290,6 +290,22 @@ static void array_source_free(picture_source *self) {
     free(s->pixels);
 }
 
+/* The same numbers are other pictures in another range. */
+static dfl_status digest_array(array_source *s) {
+    char *const hex = s->base.digest;
+    text t = {0};
+    TRY(digest_file(s->path, hex));
+    if (s->layout.type == ARRAY_U8) return DFL_OK;
+    text_add(&t, "%s range ", hex);
+    text_real(&t, s->range[0]);
+    text_add(&t, " ");
+    text_real(&t, s->range[1]);
+    if (!t.failed) digest_bytes(t.data, t.len, hex);
+    const dfl_status status = t.failed ? fail_memory() : DFL_OK;
+    text_free(&t);
+    return status;
+}
+
 static dfl_status open_array(const picture_wish *w, bool archive, picture_source **out) {
     static const char *const names[] = {"arr_0"};
     enum { WHOLE_MAX = 1 << 30 };
@@ -306,7 +322,7 @@ static dfl_status open_array(const picture_wish *w, bool archive, picture_source
         TRY(npy_rows_open(w->path, &s->file));
     TRY(find_layout(w->path, s->file ? npy_rows_shape(s->file) : &s->whole, &s->layout));
     TRY(take_part(&s->base, w, s->layout.n));
-    TRY(digest_file(w->path, s->base.digest));
+    TRY(digest_array(s));
     return name_source(&s->base, "file", w->path);
 }
 
