@@ -311,6 +311,16 @@ def test_auto_takes_the_best_plan_of_the_budget(run, folder, tmp_path):
     assert "refined by features" not in said
 
 
+def test_auto_begins_with_the_models_noise(run, folder, mixture, fit, tmp_path):
+    """A shorter way has the lesser error, but does not begin where the model does, nor does another process."""
+    folder("whole", 3, 0.3)
+    folder("other-process", 3, 0.01, process="vp_cosine:s=0.008")
+    _, short = fit(mixture(), "--steps", 3, "--t-start", 0.2, "-n", 50, "-q", "--compare", "none")
+    short["meta"] |= {"model": "ab" * 32, "identity": "ab" * 32, "held_out_rms": "0.01", "solver": "fitted:short"}
+    (tmp_path / "m" / "plans" / "short.json").write_text(json.dumps(short))
+    assert chosen(run, 3)[0] == "fitted:whole"
+
+
 @pytest.mark.parametrize("name", ["a", "z"])  # whichever comes first
 def test_auto_tells_of_a_plan_that_may_look_better(run, folder, name):
     folder(f"{name},objective=features", 3, 0.3)
