@@ -1,4 +1,5 @@
-"""driftless eval: what is kept belongs to the pictures it was made of, and to no others."""
+"""driftless eval: what is kept belongs to the pictures it was made of, and to no others; metrics that these do
+not allow take nothing from the rest."""
 
 import json
 
@@ -28,6 +29,19 @@ def floats(tmp_path):
         np.save(tmp_path / f"{name}.npy", generator.uniform(-1, 1, (n, 4, 4)).astype(np.float32))
 
 
+@pytest.fixture
+def evaluated(run, tmp_path):
+    """evaluated(generated, reference, *options): the record of all metrics, by pixels; arrays a.npy and b.npy."""
+
+    def call(generated, reference, *options):
+        np.save(tmp_path / "a.npy", generated)
+        np.save(tmp_path / "b.npy", reference)
+        run("eval", "a.npy", "--ref", "b.npy", "--features", "pixels", "--json", "r.json", "-q", *options)
+        return json.loads((tmp_path / "r.json").read_text())
+
+    return call
+
+
 def test_range(run, fid, floats, tmp_path):
     """The same numbers are other pictures in another range; bytes know none."""
     fid("a.npy", "-o", "s.npz")
@@ -53,3 +67,29 @@ def test_folder(run, fid, floats, tmp_path):
         path.write_bytes(other)
     done = run("eval", "f", "-o", "s.npz", "--features", "pixels", ok=False)
     assert done.returncode == USAGE and "s.npz holds statistics of something else" in done.stderr
+
+
+def test_few_samples(run, tmp_path, evaluated):
+    """What three pictures do not allow is left out and told, or refused at once where it is asked for."""
+    record = evaluated(pictures(3, side=4), pictures(60, side=4), "-o", "s.npz")
+    assert set(record["metrics"]) == {"fid", "kid", "sliced_wasserstein", "mmd_squared"} and (tmp_path / "s.npz").exists()
+    for key in "pr", "dc":
+        assert f"{key} cannot be had: GENERATED has 3 samples, and 6 are needed." in record["notes"]
+    done = run("eval", "b.npy", "--ref", "a.npy", "--features", "pixels", "-m", "fid,pr", "-o", "t.npz", ok=False)
+    assert done.returncode == USAGE and not list(tmp_path.glob("t.npz*"))
+    assert "--metrics: pr cannot be had: the reference has 3 samples, and 6 are needed" in done.stderr
+    np.save(tmp_path / "a.npy", pictures(1, side=4))
+    done = run("eval", "a.npy", "--ref", "b.npy", "--features", "pixels", ok=False)
+    assert "no metric can be had: fid cannot be had: GENERATED has 1 sample, and 2 are needed" in done.stderr
+    run("eval", "a.npy", "--ref", "b.npy", "--features", "pixels", "-o", "one.npz", "-q")
+    done = run("eval", "one.npz", "--ref", "b.npy", "--features", "pixels", "-m", "fid", ok=False)
+    assert "--metrics: fid cannot be had: GENERATED has 1 sample, and 2 are needed" in done.stderr
+
+
+def test_pictures_that_are_all_alike(run, tmp_path, evaluated):
+    record = evaluated(np.zeros((30, 4, 4), np.uint8), np.zeros((40, 4, 4), np.uint8), "-o", "s.npz")
+    assert len(record["metrics"]) == 7 and record["metrics"]["fid"]["value"] == 0 and (tmp_path / "s.npz").exists()
+    words = "mmd cannot be had: the median distance between samples, MMD's bandwidth, is zero"
+    assert any(note.startswith(words) for note in record["notes"])
+    done = run("eval", "a.npy", "--ref", "b.npy", "--features", "pixels", "-m", "mmd", ok=False)
+    assert done.returncode == USAGE and words in done.stderr
