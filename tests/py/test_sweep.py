@@ -306,6 +306,27 @@ def test_another_sweep_in_the_folder_is_refused(run, pictures, tmp_path, change,
     assert (tmp_path / "out/sweep.json").read_bytes() == before
 
 
+def test_other_plans_of_the_same_name_are_refused(run, pictures, tmp_path):
+    """A grid is read from a file that changes: old numbers and new ones are not put in one table."""
+    words = ["sweep", *pictures, "--solvers", "ddim@file:path=times.txt", "-o", "out", "--nfe"]
+    (tmp_path / "times.txt").write_text("1 0.5 0.2 0.001\n")
+    run(*words, 3)
+    before = cells(tmp_path / "out")
+    (tmp_path / "times.txt").write_text("1 0.9 0.8 0.001\n")
+    done = run(*words, 3, ok=False)
+    assert done.returncode == USAGE and "was drawn by another plan than this solver has now" in done.stderr
+    assert cells(tmp_path / "out") == before
+    (tmp_path / "times.txt").write_text("1 0.5 0.2 0.001\n")
+    run(*words, "2,3")  # as it was; with two steps there is no such grid
+    rows = cells(tmp_path / "out")
+    assert rows[1:] == before and rows[0]["note"]
+    capsule, = (tmp_path / "out/capsules").glob("*nfe3*.json")
+    kept = json.loads(capsule.read_text())
+    kept["plan"]["meta"]["version"] = "9.9"  # another program's, which came to the same plan
+    capsule.write_text(json.dumps(kept))
+    run(*words, 3)
+
+
 @pytest.mark.parametrize("options, says", [
     (["--nfe", "2"], "--solvers"), (["--solvers", "ddim"], "--nfe"),
     (["--solvers", "ddim", "--nfe", "2,"], "--nfe"), (["--solvers", "ddim", "--nfe", "x"], "--nfe"),
