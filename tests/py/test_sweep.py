@@ -290,6 +290,12 @@ def test_statistics_as_reference(run, pictures, tmp_path):
     np.savez(tmp_path / "real.npz", mu=np.zeros(3), sigma=np.eye(3))
     done = run("sweep", *words, "--solvers", "ddim", "--nfe", 3, "-o", "c", ok=False)
     assert "3 features" in done.stderr
+    np.save(tmp_path / "one.npy", np.load(tmp_path / "real.npy")[:1])
+    run("eval", "one.npy", "--features", "pixels", "-o", "one.npz", "-q")
+    for reference in "one.npz", "one.npy":
+        words[words.index("--ref") + 1] = reference
+        done = run("sweep", *words, "--solvers", "ddim", "--nfe", 3, "-o", "c", ok=False)
+        assert done.returncode == USAGE and f"{reference}: a reference needs two pictures at least" in done.stderr
 
 
 @pytest.mark.parametrize("change, code, says", [
