@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from test_eval import pictures, png
+from test_eval import make_model, pictures, png  # noqa: F401, a fixture
 
 USAGE = 2
 
@@ -93,3 +93,17 @@ def test_pictures_that_are_all_alike(run, tmp_path, evaluated):
     assert any(note.startswith(words) for note in record["notes"])
     done = run("eval", "a.npy", "--ref", "b.npy", "--features", "pixels", "-m", "mmd", ok=False)
     assert done.returncode == USAGE and words in done.stderr
+
+
+def test_samples_of_another_card(run, tmp_path, make_model):
+    """The network is the same; a text may change, what tells how it is asked and shown may not."""
+    model = make_model(6)
+    path = tmp_path / "model/model.json"
+    card = json.loads(path.read_text())
+    words = ["eval", model, "-n", 20, "--nfe", 1, "--solver", "ddim", "--features", "pixels", "-o", "s.npz"]
+    run(*words)
+    path.write_text(json.dumps(card | {"license": "MIT"}))
+    run(*words)
+    path.write_text(json.dumps(card | {"sample": card["sample"] | {"range": [-3, 1]}}))
+    done = run(*words, ok=False)
+    assert done.returncode == USAGE and "s.npz holds statistics of something else" in done.stderr
