@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -253,6 +254,18 @@ def test_features_of_the_shipped_network(model, fit, objective):
     rows, _ = iterates(done)
     assert rows[1][0] < rows[0][0]
     assert f"objective {objective}, weight 2, features of fashion-classifier" in plan["meta"]["fit"]
+
+
+def test_features_that_would_be_resized_are_refused_first(mixture, run, root, tmp_path):
+    """Before the teacher runs: resizing is for finished pictures."""
+    shutil.copytree(root / "models/mnist-lenet5", tmp_path / "eye")
+    card = json.loads((tmp_path / "eye/features.json").read_text())
+    (tmp_path / "eye/features.json").write_text(json.dumps(card | {"resize": {"type": "bilinear"}}))
+    model = mixture(weights=[1], means=[[0.1] * 16], stds=[0.3], card={"sample": {"shape": [1, 4, 4]}})
+    done = run("fit", model, "--steps", 3, "-n", 20, "--held-out", 20, "--teacher-nfe", 10, "--compare", "none",
+               "--refine", 1, "--objective", "features", "--features", "eye", "--work", "states", "-o", "x.json", ok=False)
+    assert done.returncode == 2 and "samples of 4 x 4 would have to be resized for extractor mnist-lenet5" in done.stderr
+    assert not (tmp_path / "states").exists()
 
 
 # ---- whose plan it is, and which one ------------------------------------------------------------
