@@ -23,6 +23,7 @@ typedef struct {
     const args *args;
     const char *generated, *reference; /* reference NULL: none */
     unsigned wanted;                   /* bits of metrics */
+    bool chosen;                       /* by name, so that each of them must be had */
     double range[2];
     extractor *extractor;
     dfl_model *model;
@@ -45,6 +46,10 @@ dfl_status eval_gather(eval_job *j);
 dfl_status eval_compare(eval_job *j);
 dfl_status eval_finish(eval_job *j);
 void eval_close(eval_job *j);
+
+/* eval_choose.c: metrics that cannot be had are refused if they were asked for, else a note tells why. */
+bool eval_wants(const eval_job *j, int metric);
+dfl_status eval_choose(eval_job *j);
 
 /* eval_report.c */
 dfl_status eval_notes(eval_job *j);

@@ -35,17 +35,13 @@ static size_t width_of(const eval_job *j) {
     return j->made.result.g.d ? j->made.result.g.d : j->made.sums.d;
 }
 
-static bool has_metric(const eval_job *j, int metric) {
-    return j->wanted >> (unsigned)metric & 1U;
-}
-
 /* ---- notes ----------------------------------------------------------------------------------- */
 
 static void note_bias(eval_job *j) {
     const uint64_t made = count_of(&j->made), real = count_of(&j->real);
     const size_t d = width_of(j);
     const uint64_t least = real && real < made ? real : made;
-    if (!has_metric(j, METRIC_FID) || least == 0 || (least >= BIASED && least > d)) return;
+    if (!eval_wants(j, METRIC_FID) || least == 0 || (least >= BIASED && least > d)) return;
     text_add(&j->notes,
              "FID is biased upwards at n = %llu%s: compare it only with values of the same n.\n",
              (unsigned long long)least,

@@ -22,10 +22,6 @@ static const char *model_folder(const char *path) {
     return strncmp(path, prefix, sizeof prefix - 1) == 0 ? path + sizeof prefix - 1 : NULL;
 }
 
-static bool wants(const eval_job *j, int metric) {
-    return j->wanted >> (unsigned)metric & 1U;
-}
-
 /* ---- the model ------------------------------------------------------------------------------- */
 
 /* Options that describe a sampler, and others that only a model has. */
@@ -203,40 +199,11 @@ static dfl_status check_sides(eval_job *j) {
     return DFL_OK;
 }
 
-/* ---- what can be had ------------------------------------------------------------------------- */
-
-static size_t classes_of(const evaluated *e) {
-    return e->features ? features_classes(e->features) : e->sums.classes;
-}
-
-static const char *why_not(const eval_job *j, int metric) {
-    if (metric == METRIC_IS)
-        return classes_of(&j->made) ? NULL : "the extractor of GENERATED has no classes";
-    if (!j->reference) return "there is no reference (--ref)";
-    if (!metric_needs_features(metric)) return NULL;
-    if (!j->made.features) return "GENERATED is statistics only, and it needs features";
-    return j->real.features ? NULL : "the reference is statistics only, and it needs features";
-}
-
-static dfl_status choose_metrics(eval_job *j) {
-    const bool chosen = j->wanted != 0;
-    for (int m = 0; m < METRICS; m++) {
-        const char *const why = why_not(j, m);
-        if (!chosen && !why) j->wanted |= 1U << (unsigned)m;
-        if (chosen && wants(j, m) && why)
-            return fail(DFL_E_COMBINATION, "--metrics: %s cannot be had: %s", metric_keys[m], why);
-        if (!chosen && why && j->reference)
-            text_add(&j->notes, "%s cannot be had: %s.\n", metric_keys[m], why);
-    }
-    const bool keeps = arg_given(j->args, "stats-out") || arg_given(j->args, "features-out");
-    if (j->wanted || keeps) return DFL_OK;
-    return fail(DFL_E_ARG, "eval has nothing to do: give a reference (--ref PATH), or keep "
-                           "statistics (--stats-out FILE)");
-}
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool needs_features(const eval_job *j) {
     for (int m = 0; m < METRICS; m++)
-        if (wants(j, m) && metric_needs_features(m)) return true;
+        if (eval_wants(j, m) && metric_needs_features(m)) return true;
     return false;
 }
 
@@ -258,7 +225,7 @@ dfl_status eval_open(eval_job *j) {
         TRY(open_side(j, &j->real, false));
         TRY(check_sides(j));
     }
-    TRY(choose_metrics(j));
+    TRY(eval_choose(j));
     TRY(check_kept(j));
     return j->notes.failed ? fail_memory() : DFL_OK;
 }
@@ -429,8 +396,9 @@ dfl_status eval_compare(eval_job *j) {
     if (j->wanted == 0) return DFL_OK;
     TRY(make_side(&j->made, false));
     if (j->reference) TRY(make_side(&j->real, j->real.features != NULL));
-    const dfl_status status = compare(j->wanted, &j->made.result,
-                                      j->reference ? &j->real.result : NULL, &watching, &j->list);
+    const comparison c = {j->wanted, &j->made.result, j->reference ? &j->real.result : NULL,
+                          &watching};
+    const dfl_status status = compare(&c, j->chosen ? NULL : &j->notes, &j->list);
     if (status != WATCH_STOPPED) return status;
     return fail(DFL_E_STOPPED, "interrupted while the metrics were computed%s",
                 j->part.len > 0 ? "; the same command goes on from there" : "");

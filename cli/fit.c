@@ -146,7 +146,7 @@ static dfl_status open_eye(const args *a, const dfl_model *model, eye *out, fit 
     text_free(&folder);
     TRY(status);
     out->card = c;
-    TRY(extractor_fit(out->extractor, c->shape[1], c->shape[2], c->shape[0]));
+    TRY(extractor_fit_reals(out->extractor, c->shape[1], c->shape[2], c->shape[0]));
     f->features = (fit_features){.width = extractor_width(out->extractor),
                                  .name = extractor_name(out->extractor),
                                  .digest = extractor_digest(out->extractor),

@@ -267,6 +267,13 @@ static void test_resume(void **state) {
     likelihood *other = of_batch(&data, "method=bound steps=20 terms=5", 0, 0, 3);
     refused(likelihood_resume(other, in_folder("part.npz")), DFL_E_COMBINATION, "other settings");
     likelihood_free(other);
+    likelihood *same = of_batch(&data, specs[3], 0, 0, 3);
+    const double was = mixture2d->card.range[1];
+    mixture2d->card.range[1] += 1; /* the card was corrected */
+    refused(likelihood_resume(same, in_folder("part.npz")), DFL_E_COMBINATION, "another model");
+    mixture2d->card.range[1] = was;
+    assert_ok(likelihood_resume(same, in_folder("part.npz")));
+    likelihood_free(same);
 }
 
 static int stop_third(void *user, size_t evaluations) {

@@ -291,6 +291,30 @@ static void test_folder(void **state) {
     refused(pictures_open(&wish, &s), DFL_E_RANGE, "holds 7 pictures; 8 are asked for");
 }
 
+/* Of what is in the files and their order, but not of how many are asked for. */
+static void test_folder_digest(void **state) {
+    (void)state;
+    char before[DIGEST_HEX];
+    picture_source *s;
+    assert_int_equal(mkdir(in_folder("d"), 0700), 0);
+    put_png("d/0.png", 0, 1, H);
+    put_png("d/1.png", 1, 1, H);
+    picture_wish wish = all_of(in_folder("d"));
+    assert_ok(pictures_open(&wish, &s));
+    memcpy(before, s->digest, sizeof before);
+    pictures_free(s);
+    wish.count = 1;
+    assert_ok(pictures_open(&wish, &s));
+    assert_string_equal(s->digest, before);
+    pictures_free(s);
+    assert_int_equal(rename(in_folder("d/0.png"), in_folder("d/2")), 0);
+    assert_int_equal(rename(in_folder("d/1.png"), in_folder("d/0.png")), 0);
+    assert_int_equal(rename(in_folder("d/2"), in_folder("d/1.png")), 0);
+    assert_ok(pictures_open(&wish, &s));
+    assert_string_not_equal(s->digest, before);
+    pictures_free(s);
+}
+
 /* A set ends where the size changes, and the next begins with the picture that was seen already. */
 static void test_folder_of_sizes(void **state) {
     (void)state;
@@ -424,6 +448,7 @@ int main(void) {
         cmocka_unit_test(test_ambiguous_arrays), cmocka_unit_test(test_folder),
         cmocka_unit_test(test_folder_of_sizes),  cmocka_unit_test(test_idx),
         cmocka_unit_test(test_refused_arrays),   cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_folder_digest),
     };
     return cmocka_run_group_tests_name("pictures", tests, folder_make, folder_remove);
 }

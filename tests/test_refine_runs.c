@@ -244,6 +244,33 @@ static void test_goes_on(void **state) {
     dfl_model_free(model);
 }
 
+/* Iterates with shared weights take nothing from those without, in one folder. */
+static void test_shared_beside_others(void **state) {
+    (void)state;
+    static const char spec[] = "steps=4 samples=100 held_out=40 compare=none teacher_nfe=8 "
+                               "constraint=consistency history=1 refine=2";
+    char with[200], path[300];
+    array before = {0}, after = {0};
+    dfl_model *model = mixture_of(THREE);
+    const char *work = in_folder("shared");
+    snprintf(with, sizeof with, "%s share=1", spec);
+    fit *plain = refined(model, spec, work);
+    find_refined(work, path);
+    assert_ok(npy_read(path, 1 << 20, &before));
+    fit *shared = refined(model, with, work);
+    assert_ok(npy_read(path, 1 << 20, &after));
+    assert_int_equal(after.shape[0], before.shape[0]);
+    assert_memory_equal(after.data, before.data,
+                        before.shape[0] * before.shape[1] * sizeof(double));
+    assert_ok(fit_forget(shared));
+    assert_ok(fit_forget(plain));
+    array_free(&before);
+    array_free(&after);
+    fit_free(shared);
+    fit_free(plain);
+    dfl_model_free(model);
+}
+
 /* What ended because nothing was gained any more ends there again. */
 static void test_settles(void **state) {
     (void)state;
@@ -371,6 +398,7 @@ int main(void) {
         cmocka_unit_test(test_held_out_decides),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_shared_beside_others),
         cmocka_unit_test(test_settles),
         cmocka_unit_test(test_odd_networks),
         cmocka_unit_test(test_none_asked),

@@ -247,12 +247,41 @@ static void test_damaged(void **state) {
     dfl_model_free(model);
 }
 
+/* Of a card that was corrected since; one without its digest is from an older program. */
+static void test_other_card(void **state) {
+    (void)state;
+    char *file;
+    size_t size;
+    dfl_model *model = gaussian_that_predicts("epsilon", "");
+    gather(model, "nfe=20", "samples=4", in_folder("first.json"));
+    assert_ok(file_read(in_folder("first.json"), 1 << 20, &file, &size));
+    char *const from = strstr(file, ", \"card_sha256\": \"");
+    assert_non_null(from);
+    const char *const rest = strchr(from, '}');
+    memmove(from, rest, strlen(rest) + 1);
+    write_bytes(in_folder("older.json"), file);
+    free(file);
+    model->card.range[0] -= 2;
+    dfl_stats *stats = begin(model, "nfe=20", "samples=8");
+    assert_int_equal(dfl_stats_resume(stats, in_folder("first.json")), DFL_E_COMBINATION);
+    assert_message_has("card_sha256 differs");
+    assert_ok(dfl_stats_resume(stats, in_folder("older.json")));
+    dfl_stats_free(stats);
+    model->card.range[0] += 2;
+    free(model->card.license);
+    model->card.license = text_copy("MIT"); /* a text that says nothing of numbers */
+    stats = begin(model, "nfe=20", "samples=8");
+    assert_ok(dfl_stats_resume(stats, in_folder("first.json")));
+    dfl_stats_free(stats);
+    dfl_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_closed_form), cmocka_unit_test(test_bins),
-        cmocka_unit_test(test_resume),      cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_strangers),   cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_other_card),  cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_merge),       cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests_name("stats", tests, folder_make, folder_remove);
 }

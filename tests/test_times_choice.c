@@ -272,6 +272,12 @@ static void test_going_on(void **state) {
     times_study *other = fresh(&data, "points=5 seed=1", 7);
     refused(times_resume(other, part), DFL_E_COMBINATION, "or settings");
     times_free(other);
+    other = fresh(&data, "points=5", 7);
+    const double was = mixture2d->card.range[1];
+    mixture2d->card.range[1] += 1; /* the card was corrected */
+    refused(times_resume(other, part), DFL_E_COMBINATION, "another model");
+    mixture2d->card.range[1] = was;
+    times_free(other);
     times_free(whole);
     free(x);
 }

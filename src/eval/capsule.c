@@ -225,6 +225,35 @@ static bool same_frame(const sweep_frame *a, const sweep_frame *b) {
            strcmp(a->tail, b->tail) == 0;
 }
 
+/* Without what a plan says of itself: a program of another version may say it otherwise. */
+static json_t *without_meta(json_t *plan) {
+    json_t *const rest = json_copy(plan);
+    if (rest) json_object_del(rest, "meta");
+    return rest;
+}
+
+/* A label may name a file, and that may have changed since. */
+static dfl_status check_plan(const json_in *in, const dfl_plan *plan, const char *path) {
+    text printed = {0};
+    if (!plan) return DFL_OK;
+    plan_write(plan, &printed);
+    json_t *const whole =
+        printed.failed ? NULL : json_loads(printed.data, JSON_REJECT_DUPLICATES, NULL);
+    json_t *const now = without_meta(whole);
+    json_t *const then = without_meta(json_object_get(in->object, "plan"));
+    dfl_status status = now ? DFL_OK : fail_memory();
+    if (now && !(then && json_equal(now, then)))
+        status = fail(DFL_E_COMBINATION,
+                      "%s was drawn by another plan than this solver has now (a file that it reads "
+                      "may have changed); name another folder, or remove it",
+                      path);
+    json_decref(whole);
+    json_decref(now);
+    json_decref(then);
+    text_free(&printed);
+    return status;
+}
+
 dfl_status capsule_result(const sweep *s, sweep_cell *c, const char *path) {
     json_t *root = NULL;
     json_in in;
@@ -237,6 +266,8 @@ dfl_status capsule_result(const sweep *s, sweep_cell *c, const char *path) {
     if (status == DFL_OK) status = get_result(&in, &c->result);
     if (status == DFL_OK && (strcmp(name, c->name) != 0 || !same_frame(&frame, &s->frame)))
         status = fail(DFL_E_COMBINATION, "%s belongs to another sweep; remove it", path);
+    if (status == DFL_OK && !*c->result.note)
+        status = check_plan(&in, s->point[c->point].plan, path);
     c->done = status == DFL_OK;
     json_decref(root);
     return status;

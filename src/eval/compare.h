@@ -34,10 +34,17 @@ typedef struct {
 
 /* Whether a metric needs features, not only moments. */
 bool metric_needs_features(int metric);
+size_t metric_least(int metric); /* samples of each side, without which it cannot be had */
 
-/* The rows of the metrics whose bits are set in `wanted`; `real` is NULL where there is none, and only
-   the inception score can be had. */
-dfl_status compare(unsigned wanted, const side *made, const side *real, const metric_watch *watch,
-                   metric_list *out);
+/* What is compared; `real` is NULL where there is none, and only the inception score can be had. */
+typedef struct {
+    unsigned wanted; /* bits of metrics */
+    const side *made, *real;
+    const metric_watch *watch;
+} comparison;
+
+/* The rows of the metrics that are wanted. One that these samples do not allow, E_RANGE, gets a line in
+   `notes` in place of its rows; where `notes` is NULL it ends the comparison. */
+dfl_status compare(const comparison *c, text *notes, metric_list *out);
 
 #endif

@@ -46,12 +46,14 @@ static void drawn_free(picture_source *self) {
     free(s->pixels);
 }
 
-/* Of plan, network with its guidance, seed, and where samples start. */
+/* Of plan, network with its guidance, card, seed, and where samples start. */
 static dfl_status digest(drawn_source *s) {
-    char model[DIGEST_HEX];
+    char model[DIGEST_HEX], card_hex[DIGEST_HEX];
     text t = {0};
     TRY(model_identify(s->wish.model, model));
-    text_add(&t, "%s %llu%s ", model, (unsigned long long)s->wish.seed, s->wish.start_name);
+    TRY(model_card_digest(s->wish.model, card_hex));
+    text_add(&t, "%s %s %llu%s ", model, card_hex, (unsigned long long)s->wish.seed,
+             s->wish.start_name);
     plan_write(s->wish.plan, &t);
     const dfl_status status = t.failed ? fail_memory() : DFL_OK;
     if (status == DFL_OK) digest_bytes(t.data, t.len, s->base.digest);

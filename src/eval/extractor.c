@@ -247,13 +247,18 @@ dfl_status extractor_run(extractor *e, const picture_set *set, float *features, 
     return call_all(e, &(job){.first = set->first, .n = set->n, .bytes = set}, features, logits);
 }
 
+dfl_status extractor_fit_reals(extractor *e, size_t height, size_t width, size_t channels) {
+    const size_t *const shape = e->card.shape;
+    TRY(extractor_fit(e, height, width, channels));
+    if (height == shape[1] && width == shape[2]) return DFL_OK;
+    return fail(DFL_E_COMBINATION,
+                "samples of %zu x %zu would have to be resized for extractor %s, which takes "
+                "%zu x %zu; that is done to finished pictures only",
+                width, height, e->card.name, shape[2], shape[1]);
+}
+
 dfl_status extractor_run_reals(extractor *e, const real_set *set, float *features) {
-    TRY(extractor_fit(e, set->height, set->width, set->channels));
-    if (set->height != e->card.shape[1] || set->width != e->card.shape[2])
-        return fail(DFL_E_COMBINATION,
-                    "samples of %zu x %zu would have to be resized for extractor %s, which takes "
-                    "%zu x %zu; that is done to finished pictures only",
-                    set->width, set->height, e->card.name, e->card.shape[2], e->card.shape[1]);
+    TRY(extractor_fit_reals(e, set->height, set->width, set->channels));
     for (size_t i = 0; e->pixels && i < set->n; i++)
         put_reals(e, set, i, features + i * e->card.width);
     if (e->pixels) return DFL_OK;

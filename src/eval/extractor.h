@@ -36,7 +36,9 @@ typedef struct {
     const double *x;
 } real_set;
 
-/* As extractor_run, without logits; E_COMBINATION also if the samples would have to be resized. */
+/* As extractor_fit, E_COMBINATION also if samples of this size would have to be resized. */
+dfl_status extractor_fit_reals(extractor *e, size_t height, size_t width, size_t channels);
+/* As extractor_run, without logits, of samples that fit so. */
 dfl_status extractor_run_reals(extractor *e, const real_set *set, float *features);
 
 #endif

@@ -231,8 +231,8 @@ static dfl_status find_bandwidth(const features *a, const features *b, uint64_t 
         sort_reals(g.value, g.n);
         *bandwidth = (sqrt(g.value[(g.n - 1) / 2]) + sqrt(g.value[g.n / 2])) / 2;
         if (!(*bandwidth > 0))
-            status = fail(DFL_E_RANGE,
-                          "MMD: the median distance between samples is zero; give a bandwidth");
+            status = fail(DFL_E_RANGE, "the median distance between samples, MMD's bandwidth, is "
+                                       "zero: most of them are alike");
     }
     pairs_free(&p);
     free(of_a);

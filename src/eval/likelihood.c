@@ -220,10 +220,11 @@ dfl_status likelihood_text(const likelihood *l, text *out) {
 
 /* All that a row depends on. */
 static dfl_status identity(const likelihood *l, text *out) {
-    char hex[DIGEST_HEX];
+    char hex[DIGEST_HEX], card_hex[DIGEST_HEX];
     TRY(model_identify(l->model, hex));
-    text_add(out, "driftless-likelihood/1;model=%s;data=%s;first=%zu;", hex, l->data->digest,
-             l->first);
+    TRY(model_card_digest(l->model, card_hex));
+    text_add(out, "driftless-likelihood/1;model=%s;card=%s;data=%s;first=%zu;", hex, card_hex,
+             l->data->digest, l->first);
     if (l->latents) text_add(out, "latents;");
     return likelihood_text(l, out);
 }

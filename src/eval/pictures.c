@@ -95,21 +95,21 @@ static dfl_status open_picture(const folder_source *s, size_t i, bitmap *out) {
     return status;
 }
 
-/* Names and sizes of the files: enough to tell another folder, without reading all of it. */
+/* Digest of the one before, name and content, file after file; of all files, since a run that goes on
+   may ask for more of them. */
 static dfl_status digest_folder(folder_source *s) {
-    text list = {0};
-    for (size_t i = 0; i < s->base.count && !list.failed; i++) {
-        text path = {0};
-        struct stat info;
-        text_add(&path, "%s/%s", s->path, s->name[i]);
-        const bool there = !path.failed && stat(path.data, &info) == 0;
-        list.failed = list.failed || path.failed;
-        text_free(&path);
-        text_add(&list, "%s %lld\n", s->name[i], there ? (long long)info.st_size : -1LL);
+    char *const hex = s->base.digest, file[DIGEST_HEX];
+    dfl_status status = DFL_OK;
+    for (size_t i = 0; i < s->n && status == DFL_OK; i++) {
+        text t = {0};
+        text_add(&t, "%s/%s", s->path, s->name[i]);
+        status = t.failed ? fail_memory() : digest_file(t.data, file);
+        text_free(&t);
+        text_add(&t, "%s %s %s", hex, s->name[i], file);
+        if (!t.failed) digest_bytes(t.data, t.len, hex);
+        if (t.failed && status == DFL_OK) status = fail_memory();
+        text_free(&t);
     }
-    if (!list.failed) digest_bytes(list.data, list.len, s->base.digest);
-    const dfl_status status = list.failed ? fail_memory() : DFL_OK;
-    text_free(&list);
     return status;
 }
 
@@ -290,6 +290,22 @@ static void array_source_free(picture_source *self) {
     free(s->pixels);
 }
 
+/* The same numbers are other pictures in another range. */
+static dfl_status digest_array(array_source *s) {
+    char *const hex = s->base.digest;
+    text t = {0};
+    TRY(digest_file(s->path, hex));
+    if (s->layout.type == ARRAY_U8) return DFL_OK;
+    text_add(&t, "%s range ", hex);
+    text_real(&t, s->range[0]);
+    text_add(&t, " ");
+    text_real(&t, s->range[1]);
+    if (!t.failed) digest_bytes(t.data, t.len, hex);
+    const dfl_status status = t.failed ? fail_memory() : DFL_OK;
+    text_free(&t);
+    return status;
+}
+
 static dfl_status open_array(const picture_wish *w, bool archive, picture_source **out) {
     static const char *const names[] = {"arr_0"};
     enum { WHOLE_MAX = 1 << 30 };
@@ -306,7 +322,7 @@ static dfl_status open_array(const picture_wish *w, bool archive, picture_source
         TRY(npy_rows_open(w->path, &s->file));
     TRY(find_layout(w->path, s->file ? npy_rows_shape(s->file) : &s->whole, &s->layout));
     TRY(take_part(&s->base, w, s->layout.n));
-    TRY(digest_file(w->path, s->base.digest));
+    TRY(digest_array(s));
     return name_source(&s->base, "file", w->path);
 }
 

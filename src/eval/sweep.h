@@ -141,7 +141,8 @@ dfl_status sweep_folder_read(sweep *s);
 dfl_status sweep_folder_save(const sweep *s);
 
 dfl_status capsule_write(const sweep *s, const sweep_cell *c);
-/* The result that a capsule of this cell keeps; E_COMBINATION if it belongs to another cell. */
+/* The result that a capsule of this cell keeps; E_COMBINATION if it belongs to another cell, or was drawn
+   by another plan than the cell has. */
 dfl_status capsule_result(const sweep *s, sweep_cell *c, const char *path);
 
 /* A capsule as a stranger takes it: a sweep of one cell. Texts are borrowed from root. */

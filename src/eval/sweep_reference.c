@@ -24,6 +24,11 @@ static dfl_status is_statistics(const char *path, npz_kind *kind) {
     return text_ends_in(path, ".npz") ? statistics_kind(path, kind) : DFL_OK;
 }
 
+static dfl_status check_count(const sweep *s, const char *path) {
+    if (s->frame.reference_count >= 2) return DFL_OK;
+    return fail(DFL_E_RANGE, "%s: a reference needs two pictures at least", path);
+}
+
 /* Ours say which extractor they are of; anyone's mu and sigma only how many features. */
 static dfl_status look_at_statistics(sweep *s, const char *path, npz_kind kind) {
     statistics ours = {0};
@@ -34,9 +39,10 @@ static dfl_status look_at_statistics(sweep *s, const char *path, npz_kind kind) 
     s->frame.reference_count = (size_t)statistics_count(&ours);
     const bool same = strcmp(ours.extractor, s->frame.extractor) == 0;
     statistics_free(&ours);
-    return same ? DFL_OK
-                : fail(DFL_E_COMBINATION, "%s: statistics of another extractor than %s", path,
-                       extractor_name(s->extractor));
+    if (!same)
+        return fail(DFL_E_COMBINATION, "%s: statistics of another extractor than %s", path,
+                    extractor_name(s->extractor));
+    return check_count(s, path);
 }
 
 dfl_status sweep_reference_look(sweep *s, const char *path) {
@@ -48,8 +54,7 @@ dfl_status sweep_reference_look(sweep *s, const char *path) {
     s->frame.reference_count = pictures->count;
     memcpy(s->frame.reference, pictures->digest, DIGEST_HEX);
     pictures_free(pictures);
-    if (s->frame.reference_count >= 2) return DFL_OK;
-    return fail(DFL_E_RANGE, "%s: a reference needs two pictures at least", path);
+    return check_count(s, path);
 }
 
 /* ---- features -------------------------------------------------------------------------------- */

@@ -168,10 +168,11 @@ dfl_status times_text(const times_study *s, text *out) {
 
 /* All that a number depends on. */
 static dfl_status identity(const times_study *s, text *out) {
-    char hex[DIGEST_HEX];
+    char hex[DIGEST_HEX], card_hex[DIGEST_HEX];
     TRY(model_identify(s->model, hex));
-    text_add(out, "driftless-times/1;model=%s;data=%s;first=%zu;count=%zu;", hex, s->data->digest,
-             s->first, s->count);
+    TRY(model_card_digest(s->model, card_hex));
+    text_add(out, "driftless-times/1;model=%s;card=%s;data=%s;first=%zu;count=%zu;", hex, card_hex,
+             s->data->digest, s->first, s->count);
     for (size_t k = 0; k < s->npriors; k++) text_add(out, "prior=%s;", s->prior[k].digest);
     return times_text(s, out);
 }

@@ -130,6 +130,10 @@ dfl_status model_digest(const dfl_model *model, char hex[DIGEST_HEX]);
 /* The same, guidance included: two scales are two models to tuning. */
 dfl_status model_identify(const dfl_model *model, char hex[DIGEST_HEX]);
 
+/* Digest of the card without its names and other texts: of how the network is asked, and what samples
+   are. What a model made belongs to this as much as to the network; the classifier is in the identity. */
+dfl_status model_card_digest(const dfl_model *model, char hex[DIGEST_HEX]);
+
 /* Constructors. Options as in dfl_model_open. Each takes over the card, also on failure. */
 dfl_status model_mixture(const char *path, dfl_model **out);
 dfl_status model_openvino(card *c, const opts *o, dfl_model **out);

@@ -140,6 +140,19 @@ dfl_status model_identify(const dfl_model *model, char hex[DIGEST_HEX]) {
     return status;
 }
 
+dfl_status model_card_digest(const dfl_model *model, char hex[DIGEST_HEX]) {
+    card bare = model->card; /* borrows all of it */
+    text printed = {0};
+    bare.name = bare.license = bare.data = bare.training = NULL;
+    bare.sampler = bare.sampler_differs = NULL;
+    bare.class_names = NULL;
+    bare.classifier = NULL;
+    const dfl_status status = card_print(&bare, &printed);
+    if (status == DFL_OK) digest_bytes(printed.data, printed.len, hex);
+    text_free(&printed);
+    return status;
+}
+
 /* Whether a request that was made for one card can be put to a model with another. */
 static dfl_status check_request(const card *c, const dfl_request *rq) {
     const size_t dim = card_dim(c), components = (size_t)rq->components;

@@ -1,11 +1,12 @@
 /* Where the teacher, the student and whoever they are compared with start: normals, or what the
    options of a run say of a start below t = 1 (run/start.h). */
+#include "prior/prior.h"
 #include "run/run.h"
 #include "study/fit.h"
 
 /* Those of the options that a run knows, too; the first two are files. */
 static const char *const keys[] = {"prior", "data_moments", "prior_map"};
-enum { FILES = 2, KEYS = sizeof keys / sizeof *keys };
+enum { PRIOR = 0, FILES = 2, KEYS = sizeof keys / sizeof *keys };
 
 static dfl_status read_options(fit *f) {
     text_add(&f->start, "%s", "");
@@ -17,7 +18,7 @@ static dfl_status read_options(fit *f) {
         text_add(&f->start, ",");
         opts_print(&one, &f->start);
         if (i >= FILES) continue;
-        TRY(digest_file(one.v[0].text, hex));
+        TRY(i == PRIOR ? prior_digest(one.v[0].text, hex) : digest_file(one.v[0].text, hex));
         text_add(&f->start_files, "%s %s\n", keys[i], hex);
     }
     return f->start.failed || f->start_files.failed ? fail_memory() : DFL_OK;

@@ -239,7 +239,9 @@ static dfl_status finish(refiner *s) {
     refine_write(f, point_of(s, f->best));
     for (size_t n = 0; n < f->steps; n++) f->step[n].rms = NAN;
     f->step[f->steps - 1].rms = row_of(s, f->best)[FIT_RMS];
-    return opt_bool(&f->spec, "refine_times") ? fit_list_times(f) : DFL_OK;
+    if (!opt_bool(&f->spec, "refine_times")) return DFL_OK;
+    TRY(fit_list_times(f));
+    return fit_choose_rivals(f); /* on these times */
 }
 
 static void refiner_free(refiner *s) {

@@ -21,6 +21,7 @@ static dfl_status path_of(const fit *f, text *out) {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (opt_get(&f->spec, keys[i])->set)
             text_add(&all, " %s=%s", keys[i], opt_get(&f->spec, keys[i])->text);
+    if (opt_bool(&f->spec, "share")) text_add(&all, " share");
     if (f->features.digest) text_add(&all, " %s", f->features.digest);
     if (!all.failed) digest_bytes(all.data, all.len, hex);
     const bool failed = all.failed;

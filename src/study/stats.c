@@ -123,16 +123,19 @@ static dfl_status describe(dfl_stats *s) {
     const dfl_plan *plan = s->plan;
     const card *c = &s->model->card;
     stats_sums *have = &s->have;
+    char card_digest[DIGEST_HEX];
     TRY(model_digest(s->model, have->digest));
+    TRY(model_card_digest(s->model, card_digest));
     if (!*have->digest)
         return fail(DFL_E_ARG, "statistics need a model with a network, not a card alone");
     if (c->name && !(have->network = text_copy(c->name))) return fail_memory();
     json_error_t error;
-    have->settings = json_pack_ex(
-        &error, 0, "{s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:o, s:I}", "solver", plan->meta.solver,
-        "grid", plan->meta.grid, "process", plan->meta.process, "t_start", plan->code.inputs[0].t,
-        "t_end", last_time(plan), "steps", (json_int_t)plan->steps, "nfe", (json_int_t)plan->nfe,
-        "guidance", guidance(s->model), "bins", (json_int_t)have->bins);
+    have->settings = json_pack_ex(&error, 0, "{s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:o, s:I, s:s}",
+                                  "solver", plan->meta.solver, "grid", plan->meta.grid, "process",
+                                  plan->meta.process, "t_start", plan->code.inputs[0].t, "t_end",
+                                  last_time(plan), "steps", (json_int_t)plan->steps, "nfe",
+                                  (json_int_t)plan->nfe, "guidance", guidance(s->model), "bins",
+                                  (json_int_t)have->bins, stats_card_key, card_digest);
     if (have->settings) return DFL_OK;
     if (json_error_code(&error) != json_error_invalid_utf8) return fail_memory();
     return fail(DFL_E_FORMAT, "statistics: solver, grid or process is not UTF-8");

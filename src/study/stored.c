@@ -76,15 +76,40 @@ static dfl_status read_plan(const char *path, dfl_plan **out) {
     return status;
 }
 
-/* Its error on held-out starts; infinite where it is not for this model and budget. */
-static double error_of(const dfl_plan *plan, const char *identity, int nfe) {
+/* What a plan has to be made for: it begins with noise of this process at the card's last time. The
+   time it ends at is its own. */
+typedef struct {
+    char identity[DIGEST_HEX];
+    text process;
+    double t_max;
+    int nfe;
+} request;
+
+static dfl_status process_text(const dfl_model *model, text *out) {
+    process *p = NULL;
+    TRY(process_new(model->card.process, &p));
+    family_print(&p->row->is, &p->options, out);
+    process_free(p);
+    return out->failed ? fail_memory() : DFL_OK;
+}
+
+static bool is_same(const char *there, const char *wanted) {
+    return there && strcmp(there, wanted) == 0;
+}
+
+static bool plan_fits(const dfl_plan *plan, const request *r) {
     const plan_meta *m = &plan->meta;
+    return *r->identity && is_same(m->identity, r->identity) &&
+           is_same(m->process, r->process.data) && plan->nfe == (size_t)r->nfe &&
+           plan->code.inputs[0].t == r->t_max;
+}
+
+/* Its error on held-out starts; infinite where it is not for this model and budget. */
+static double error_of(const dfl_plan *plan, const request *r) {
+    const char *const held_out = plan->meta.held_out_rms;
     double rms = INFINITY;
-    if (!*identity || !m->identity || strcmp(m->identity, identity) != 0 ||
-        plan->nfe != (size_t)nfe || !m->held_out_rms || !text_to_real(m->held_out_rms, &rms) ||
-        !(rms >= 0))
-        return INFINITY;
-    return rms;
+    const bool known = held_out && text_to_real(held_out, &rms) && rms >= 0;
+    return known && plan_fits(plan, r) ? rms : INFINITY;
 }
 
 /* Errors don't show what refinement by features is for. */
@@ -94,8 +119,8 @@ static bool looks_better(const dfl_plan *plan) {
 
 /* Files that are no plans are passed over, and the note says so. `other` names a plan that is not
    chosen and may look better. */
-static dfl_status consider(stored_choice *c, const char *path, const char *identity, int nfe,
-                           double *best, text *other) {
+static dfl_status consider(stored_choice *c, const char *path, const request *r, double *best,
+                           text *other) {
     dfl_plan *plan = NULL;
     const dfl_status status = read_plan(path, &plan);
     if (status == DFL_E_MEMORY) return status;
@@ -103,7 +128,7 @@ static dfl_status consider(stored_choice *c, const char *path, const char *ident
         text_add(&c->note, "%s is passed over (%s); ", path, dfl_last_message());
         return DFL_OK;
     }
-    const double rms = error_of(plan, identity, nfe);
+    const double rms = error_of(plan, r);
     const bool chosen = rms < *best;
     if (isfinite(rms) && looks_better(chosen ? c->plan : plan)) {
         text_free(other);
@@ -121,27 +146,21 @@ static dfl_status consider(stored_choice *c, const char *path, const char *ident
     return c->file.failed ? fail_memory() : DFL_OK;
 }
 
-static dfl_status choose_fitted(const dfl_model *model, int nfe, stored_choice *c) {
-    char identity[DIGEST_HEX];
-    text folder = {0}, other = {0};
+static dfl_status choose_among(const char *folder, const request *r, stored_choice *c) {
+    text other = {0};
     char **names = NULL;
     size_t n = 0;
     double best = INFINITY;
-    if (!model->card.folder) return DFL_OK;
-    TRY(model_identify(model, identity));
-    text_add(&folder, "%s/plans", model->card.folder);
-    dfl_status status = folder.failed ? fail_memory() : list_names(folder.data, &names, &n);
+    dfl_status status = list_names(folder, &names, &n);
     for (size_t i = 0; i < n; i++) {
         text path = {0};
-        text_add(&path, "%s/%s", folder.data, names[i]);
+        text_add(&path, "%s/%s", folder, names[i]);
         if (status == DFL_OK)
-            status =
-                path.failed ? fail_memory() : consider(c, path.data, identity, nfe, &best, &other);
+            status = path.failed ? fail_memory() : consider(c, path.data, r, &best, &other);
         text_free(&path);
         free(names[i]);
     }
     free(names);
-    text_free(&folder);
     if (status == DFL_OK && other.failed) status = fail_memory();
     if (status == DFL_OK && c->plan)
         text_add(&c->note, "%s, fitted to this model; held out: %s", c->file.data,
@@ -150,6 +169,19 @@ static dfl_status choose_fitted(const dfl_model *model, int nfe, stored_choice *
         text_add(&c->note, "; %s errs more and is refined by features: --plan takes it",
                  other.data);
     text_free(&other);
+    return status;
+}
+
+static dfl_status choose_fitted(const dfl_model *model, int nfe, stored_choice *c) {
+    request r = {.t_max = model->card.t_max, .nfe = nfe};
+    text folder = {0};
+    if (!model->card.folder) return DFL_OK;
+    TRY(model_identify(model, r.identity));
+    text_add(&folder, "%s/plans", model->card.folder);
+    dfl_status status = folder.failed ? fail_memory() : process_text(model, &r.process);
+    if (status == DFL_OK) status = choose_among(folder.data, &r, c);
+    text_free(&r.process);
+    text_free(&folder);
     return status;
 }
 
@@ -203,14 +235,6 @@ static void spec_of_entry(const json_t *entry, int nfe, text *spec) {
         text_real(spec, json_number_value(json_object_iter_value(at)));
         first = false;
     }
-}
-
-static dfl_status process_text(const dfl_model *model, text *out) {
-    process *p = NULL;
-    TRY(process_new(model->card.process, &p));
-    family_print(&p->row->is, &p->options, out);
-    process_free(p);
-    return out->failed ? fail_memory() : DFL_OK;
 }
 
 static dfl_status choose_tuned(const dfl_model *model, int nfe, const char *tuned,

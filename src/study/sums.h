@@ -25,6 +25,9 @@ typedef struct {
     size_t bins;        /* of the result: value k at t = (k + 1)/bins */
 } stats_sums;
 
+/* A setting that older files lack: digest of the model's card. */
+extern const char stats_card_key[];
+
 void stats_sums_free(stats_sums *s);
 uint64_t stats_count(const stats_sums *s); /* samples in all */
 

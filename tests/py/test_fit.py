@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -255,6 +256,18 @@ def test_features_of_the_shipped_network(model, fit, objective):
     assert f"objective {objective}, weight 2, features of fashion-classifier" in plan["meta"]["fit"]
 
 
+def test_features_that_would_be_resized_are_refused_first(mixture, run, root, tmp_path):
+    """Before the teacher runs: resizing is for finished pictures."""
+    shutil.copytree(root / "models/mnist-lenet5", tmp_path / "eye")
+    card = json.loads((tmp_path / "eye/features.json").read_text())
+    (tmp_path / "eye/features.json").write_text(json.dumps(card | {"resize": {"type": "bilinear"}}))
+    model = mixture(weights=[1], means=[[0.1] * 16], stds=[0.3], card={"sample": {"shape": [1, 4, 4]}})
+    done = run("fit", model, "--steps", 3, "-n", 20, "--held-out", 20, "--teacher-nfe", 10, "--compare", "none",
+               "--refine", 1, "--objective", "features", "--features", "eye", "--work", "states", "-o", "x.json", ok=False)
+    assert done.returncode == 2 and "samples of 4 x 4 would have to be resized for extractor mnist-lenet5" in done.stderr
+    assert not (tmp_path / "states").exists()
+
+
 # ---- whose plan it is, and which one ------------------------------------------------------------
 
 
@@ -309,6 +322,16 @@ def test_auto_takes_the_best_plan_of_the_budget(run, folder, tmp_path):
     assert "m/plans/junk.json is passed over" in said
     assert chosen(run, 4)[0] == "fitted:other-budget"
     assert "refined by features" not in said
+
+
+def test_auto_begins_with_the_models_noise(run, folder, mixture, fit, tmp_path):
+    """A shorter way has the lesser error, but does not begin where the model does, nor does another process."""
+    folder("whole", 3, 0.3)
+    folder("other-process", 3, 0.01, process="vp_cosine:s=0.008")
+    _, short = fit(mixture(), "--steps", 3, "--t-start", 0.2, "-n", 50, "-q", "--compare", "none")
+    short["meta"] |= {"model": "ab" * 32, "identity": "ab" * 32, "held_out_rms": "0.01", "solver": "fitted:short"}
+    (tmp_path / "m" / "plans" / "short.json").write_text(json.dumps(short))
+    assert chosen(run, 3)[0] == "fitted:whole"
 
 
 @pytest.mark.parametrize("name", ["a", "z"])  # whichever comes first

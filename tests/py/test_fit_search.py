@@ -62,6 +62,16 @@ def test_searched_times_are_refined(fit, error):
     assert error("--plan", "refined.json") < 0.95 * error("--plan", "found.json")
 
 
+@pytest.mark.parametrize("more", [(), ("--constraint", "order3", "--history", 2, "--share")])
+def test_rivals_of_two_evaluations_a_step(fit, more):
+    """Refined times are a grid of four steps, on which such rivals have no place; the others are measured there."""
+    done, plan = fit("--steps", 4, "-n", 400, "--held-out", 200, "--teacher-nfe", 20, "--refine", 6, "--refine-times",
+                     "--compare", "all", *more)
+    assert plan["meta"]["grid"].startswith("list:times=[1,") and plan["meta"]["solver"].endswith("objective=rms")
+    assert re.search(r"\nheun +refined +not at this budget\n", done.stdout)
+    assert re.search(r"\nddim +refined +\d", done.stdout) and re.search(r"\nheun +karras +\d", done.stdout)
+
+
 def test_searched_times_beat_given_ones(fit, error):
     _, given = fit("--steps", 5, "--compare", "none", name="given.json")
     done, plan = fit("--steps", 5, "--compare", "none", "--grid", "search", name="found.json")

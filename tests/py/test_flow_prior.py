@@ -121,6 +121,16 @@ def test_runs_start_from_it(run, tmp_path, time):
     assert "at t = 0.3 " in done.stderr and "from a normalising flow;" in done.stderr
 
 
+def test_plans_are_fitted_from_it(run, tmp_path, spoil):
+    """Its states are kept for it: those of a flow whose card is another are not taken."""
+    options = ["--steps", 3, "--t-start", T, "-n", 20, "--held-out", 10, "--teacher-nfe", 10, "--compare", "none",
+               "--work", "states", "-o", "plan.json", "--prior"]
+    run("fit", FLAT, *options, FLOW, "-q")
+    assert "starts at t = 0.3: prior=" in json.loads((tmp_path / "plan.json").read_text())["meta"]["fit"]
+    assert " 0 of the teacher" in run("fit", FLAT, *options, FLOW).stderr
+    assert f" {30 * 10} of the teacher" in run("fit", FLAT, *options, spoil({"gate.gain": 1.0})).stderr
+
+
 def test_adaptive_runs_start_from_it_too(run, tmp_path):
     options = ["--prior", FLOW, "--solver", "ode45", "-s", 3, "-q"]
     run("sample", FLAT, *options, "-n", 9, "-o", "x.npy", "--json", "r.json")

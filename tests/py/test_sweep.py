@@ -290,6 +290,12 @@ def test_statistics_as_reference(run, pictures, tmp_path):
     np.savez(tmp_path / "real.npz", mu=np.zeros(3), sigma=np.eye(3))
     done = run("sweep", *words, "--solvers", "ddim", "--nfe", 3, "-o", "c", ok=False)
     assert "3 features" in done.stderr
+    np.save(tmp_path / "one.npy", np.load(tmp_path / "real.npy")[:1])
+    run("eval", "one.npy", "--features", "pixels", "-o", "one.npz", "-q")
+    for reference in "one.npz", "one.npy":
+        words[words.index("--ref") + 1] = reference
+        done = run("sweep", *words, "--solvers", "ddim", "--nfe", 3, "-o", "c", ok=False)
+        assert done.returncode == USAGE and f"{reference}: a reference needs two pictures at least" in done.stderr
 
 
 @pytest.mark.parametrize("change, code, says", [
@@ -304,6 +310,27 @@ def test_another_sweep_in_the_folder_is_refused(run, pictures, tmp_path, change,
     done = run("sweep", *words, *change, "--solvers", "ddim", "--nfe", 2, "-o", "out", ok=False)
     assert done.returncode == code and says in done.stderr
     assert (tmp_path / "out/sweep.json").read_bytes() == before
+
+
+def test_other_plans_of_the_same_name_are_refused(run, pictures, tmp_path):
+    """A grid is read from a file that changes: old numbers and new ones are not put in one table."""
+    words = ["sweep", *pictures, "--solvers", "ddim@file:path=times.txt", "-o", "out", "--nfe"]
+    (tmp_path / "times.txt").write_text("1 0.5 0.2 0.001\n")
+    run(*words, 3)
+    before = cells(tmp_path / "out")
+    (tmp_path / "times.txt").write_text("1 0.9 0.8 0.001\n")
+    done = run(*words, 3, ok=False)
+    assert done.returncode == USAGE and "was drawn by another plan than this solver has now" in done.stderr
+    assert cells(tmp_path / "out") == before
+    (tmp_path / "times.txt").write_text("1 0.5 0.2 0.001\n")
+    run(*words, "2,3")  # as it was; with two steps there is no such grid
+    rows = cells(tmp_path / "out")
+    assert rows[1:] == before and rows[0]["note"]
+    capsule, = (tmp_path / "out/capsules").glob("*nfe3*.json")
+    kept = json.loads(capsule.read_text())
+    kept["plan"]["meta"]["version"] = "9.9"  # another program's, which came to the same plan
+    capsule.write_text(json.dumps(kept))
+    run(*words, 3)
 
 
 @pytest.mark.parametrize("options, says", [
