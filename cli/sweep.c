@@ -76,9 +76,9 @@ const command command_sweep = {
 
 /* ---- what is asked --------------------------------------------------------------------------- */
 
-int sweep_watch(void *user, size_t evaluations) {
+int sweep_watch(void *user, size_t done) {
     sweep_job *j = user;
-    progress_add(&j->bar, evaluations);
+    progress_add(&j->bar, done);
     return stop_requested() ? WATCH_STOPPED : 0;
 }
 
@@ -289,12 +289,16 @@ static void add_counts(const sweep *s, text *out) {
              finished, refused);
 }
 
+/* Also where no cell is left to draw: the intervals are computed by every call. */
 static dfl_status tell_cost(sweep_job *j) {
     sweep *s = j->s;
-    double evaluations = 0, pictures = 0;
+    double evaluations = 0, pictures = 0, rate = 0;
     text out = {0};
     const size_t left = sweep_left(s), work = sweep_evaluations(s);
+    const size_t replicates = sweep_replicates(s);
+    if (arg_given(j->args, "quiet")) return DFL_OK;
     if (left > 0) TRY(sweep_probe(s, &evaluations, &pictures));
+    if (replicates > 0) TRY(sweep_probe_replicate(s, &rate));
     add_counts(s, &out);
     if (left > 0) {
         const double seen = (double)(left * s->frame.samples);
@@ -303,12 +307,16 @@ static dfl_status tell_cost(sweep_job *j) {
         add_time((double)work / evaluations + seen / pictures, &out);
         text_add(&out, "\n");
     }
+    if (replicates > 0) {
+        text_add(&out, "intervals %zu replicates at %.*f/s: about ", replicates, rate < 10, rate);
+        add_time((double)replicates / rate, &out);
+        text_add(&out, "\n");
+    }
     text_add(&out, "disk      %.1f MB of features in %s\n",
              1e-6 * 4 * (double)extractor_width(s->extractor) *
                  (double)(s->ncells * s->frame.samples + s->frame.reference_count),
              s->folder);
-    dfl_status status = out.failed ? fail_memory() : DFL_OK;
-    if (status == DFL_OK && !arg_given(j->args, "quiet")) status = print_page(out.data);
+    const dfl_status status = out.failed ? fail_memory() : print_page(out.data);
     text_free(&out);
     return status;
 }
@@ -319,7 +327,7 @@ static dfl_status tell_cell(sweep_job *j, const sweep_cell *c) {
     const sweep_point *p = &j->s->point[c->point];
     text line = {0};
     if (arg_given(j->args, "quiet")) return DFL_OK;
-    progress_end(&j->bar);
+    progress_hide(&j->bar);
     text_add(&line, "%4d  seed %llu  ", p->nfe, (unsigned long long)c->seed);
     if (*c->result.note)
         text_add(&line, "%s: no number: %s\n", j->s->way[p->way].label, c->result.note);
@@ -354,8 +362,12 @@ static dfl_status conclude(sweep_job *j) {
     sweep *s = j->s;
     sweep_row *table = NULL;
     text page = {0}, note = {0};
-    TRY(sweep_compare(s, arg(j->args, "baseline")->text, &table));
-    dfl_status status = sweep_write_comparisons(s, table);
+    const size_t replicates = sweep_replicates(s);
+    progress_start(&j->bar, !arg_given(j->args, "quiet") && replicates > 0, replicates, 1);
+    dfl_status status = sweep_compare(s, arg(j->args, "baseline")->text, &table);
+    progress_end(&j->bar);
+    TRY(status);
+    status = sweep_write_comparisons(s, table);
     if (status == DFL_OK) status = sweep_plot(s, table, &note);
     if (status == DFL_OK) status = sweep_report(s, table);
     if (status == DFL_OK && note.len) tell_warnings(note.data);

@@ -17,7 +17,7 @@ typedef struct {
 } sweep_job;
 
 /* For sweep.watch; user is a sweep_job. */
-int sweep_watch(void *user, size_t evaluations);
+int sweep_watch(void *user, size_t done);
 
 /* Absolute, where there is such a file or folder. */
 dfl_status sweep_absolute(const char *path, char **out);

@@ -149,7 +149,7 @@ static dfl_status replicate(sweep *s, const sweep_cell *c, const uint32_t *index
         double fid = 0;
         status = distance_to(&s->real, &f, index + b * n, &fid);
         sums[b] += fid / (double)s->nseeds;
-        if (status == DFL_OK && s->watch) status = s->watch(s->user, 0);
+        if (status == DFL_OK && s->watch) status = s->watch(s->user, 1);
     }
     array_free(&a);
     text_free(&path);
@@ -183,6 +183,20 @@ static void conclude(const sweep *s, sweep_row *rows, const double *sums, double
         for (size_t j = 0; j < b; j++) scratch[j] = sums[i * b + j] - sums[best->point * b + j];
         row->of_difference = spread_of(row->difference, scratch, b);
     }
+}
+
+/* A cell that is to be drawn counts as one with a number. */
+size_t sweep_replicates(const sweep *s) {
+    size_t points = 0;
+    for (size_t i = 0; i < s->npoints; i++) {
+        bool whole = true;
+        for (size_t k = 0; k < s->nseeds; k++) {
+            const sweep_cell *c = cell_of(s, i, k);
+            whole = whole && (has_number(c) || (sweep_cell_pending(c) && !*s->point[i].note));
+        }
+        points += whole;
+    }
+    return s->replicates >= 2 ? points * s->nseeds * s->replicates : 0;
 }
 
 static dfl_status compare(sweep *s, sweep_row *rows) {

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -264,11 +266,41 @@ def test_capsule_starts_no_program_unasked(run, pictures, tmp_path):
     assert done.returncode == USAGE and "a plan did" in done.stderr
 
 
+def test_table_stands_apart_from_the_bars(program, pictures, tmp_path):
+    """On a terminal the bars of cells and intervals are erased before anything else is printed there."""
+    master, slave = pty.openpty()
+    words = map(str, [program, "sweep", *pictures[:-1], 4000, "--solvers", "ddim heun", "--nfe", 8, "-o", "out"])
+    child = subprocess.Popen([*words], cwd=tmp_path, stdout=slave, stderr=slave)
+    os.close(slave)
+    seen = b""
+    try:
+        while more := os.read(master, 4096):
+            seen += more
+    except OSError:
+        pass  # the end of a terminal
+    os.close(master)
+    assert child.wait(timeout=60) == 0
+    assert re.search(rb"\d+/8000 .*ETA", seen)  # the intervals have a bar
+    screen = []
+    for line in seen.decode().replace("\r\n", "\n").split("\n"):
+        screen.append("")
+        for part in line.split("\r"):
+            screen[-1] = part + screen[-1][len(part):]
+    assert not [line for line in screen if "ETA" in line]
+    assert "  nfe  distance  +- sd     against baseline  solver@grid" in [line.rstrip() for line in screen]
+
+
 def test_dry_run_writes_nothing(run, pictures, tmp_path):
     done = run("sweep", *pictures, "--solvers", "ddim", "--nfe", "5,10", "--size", "medium", "-o", "out", "--dry-run")
     assert "cells     6: 1 solver x 2 budgets x 3 seeds (0,1,2) of 32 samples" in done.stdout
     assert "cost      1440 evaluations at" in done.stdout and "disk" in done.stdout
+    assert re.search(r"^intervals 120 replicates at [\d.]+/s: about \d+ s$", done.stdout, re.M)
     assert not (tmp_path / "out").exists()
+    run("sweep", *pictures, "--solvers", "ddim", "--nfe", 5, "-o", "out")
+    done = run("sweep", *pictures, "--solvers", "ddim", "--nfe", 5, "-o", "out")  # nothing but intervals is left
+    assert "intervals 20 replicates at" in done.stdout and "cost " not in done.stdout
+    done = run("sweep", *pictures[:-1], 0, "--solvers", "ddim", "--nfe", 5, "-o", "out")
+    assert "intervals" not in done.stdout
 
 
 def test_sizes(run, pictures):
