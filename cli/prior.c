@@ -339,6 +339,8 @@ static dfl_status check_options(const args *a, const sub *s) {
         if (arg_given(a, row->name) && !strstr(s->options, word))
             return fail(DFL_E_ARG, "prior %s: --%s has no meaning here", s->name, row->name);
     }
+    if (arg_given(a, "process") && strstr(s->options, "|t-start|") && !arg_given(a, "t-start"))
+        return fail(DFL_E_ARG, "prior %s: --process goes with --t-start", s->name);
     return DFL_OK;
 }
 

@@ -98,6 +98,10 @@ static dfl_status read_settings(job *j) {
 static dfl_status check_outputs(job *j) {
     static const char *const others[] = {"trajectory", "save-noise", "json"};
     TRY(output_check(j->output));
+    if (arg_given(j->args, "columns") && !text_ends_in(j->output, ".png"))
+        return fail(DFL_E_ARG, "--columns goes with a .png, which is a grid of pictures");
+    if (arg_given(j->args, "float") && !text_ends_in(j->output, ".npz"))
+        return fail(DFL_E_ARG, "--float goes with an .npz; an .npy holds numbers anyway");
     for (int i = 0; i < 3; i++) {
         const char *path = job_text(j, others[i]);
         if (path && !(i == 2 && strcmp(path, "-") == 0)) TRY(output_check_folder(path));

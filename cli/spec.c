@@ -75,10 +75,24 @@ static dfl_status add_flags(const args *a, text *out) {
     return out->failed ? fail_memory() : DFL_OK;
 }
 
+/* What nothing reads would be ignored. */
+static dfl_status refuse_idle(const args *a) {
+    static const char *const limits[] = {"dynamic-thresholding-ratio", "sample-max-value"};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (arg_given(a, limits[i]) && !arg_given(a, "thresholding"))
+            return fail(DFL_E_ARG, "--%s goes with --thresholding", limits[i]);
+    return DFL_OK;
+}
+
+static bool says_auto(const args *a, const char *option) {
+    return arg_given(a, option) && strstr(arg(a, option)->text, "auto") != NULL;
+}
+
 static dfl_status refuse_both(const args *a) {
     dfl_status status;
     spec_is_auto(a, &status);
     TRY(status);
+    TRY(refuse_idle(a));
     if (arg_given(a, "steps") && arg_given(a, "nfe"))
         return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
     return DFL_OK;
@@ -86,6 +100,8 @@ static dfl_status refuse_both(const args *a) {
 
 dfl_status spec_make(const args *a, text *out) {
     TRY(refuse_both(a));
+    if (arg_given(a, "tuned") && !says_auto(a, "solver") && !says_auto(a, "grid"))
+        return fail(DFL_E_ARG, "--tuned says where auto looks; neither --solver nor --grid has it");
     TRY(spec_add(a, words, WORDS, true, out));
     return add_flags(a, out);
 }
