@@ -188,6 +188,8 @@ static dfl_status add_peers(const char *list, sweep *s) {
 
 static dfl_status add_wishes(const args *a, sweep *s) {
     const char *grid = arg_given(a, "grid") ? arg(a, "grid")->text : "power:kappa=2";
+    TRY(spec_refuse_auto(a, "solvers"));
+    TRY(spec_refuse_auto(a, "grid"));
     TRY(each_number("nfe", arg(a, "nfe")->text, SWEEP_NFE_MAX, take_budget, s));
     if (arg_given(a, "solvers")) TRY(sweep_add_ways(s, arg(a, "solvers")->text, grid));
     if (arg_given(a, "peer")) TRY(add_peers(arg(a, "peer")->text, s));
