@@ -171,17 +171,20 @@ static dfl_status command_line(sweep_job *j) {
     return j->command.failed ? fail_memory() : DFL_OK;
 }
 
-static dfl_status add_peers(const char *list, sweep *s) {
+dfl_status sweep_add_peers(const args *a, sweep *s) {
+    static const char between[] = "; \t\n";
+    const char *list = arg(a, "peer")->text;
+    list += strspn(list, between);
+    if (!*list) return fail(DFL_E_ARG, "--peer: \"%s\" names no program", arg(a, "peer")->text);
     while (*list) {
-        list += strspn(list, "; \t\n");
         const size_t n = strcspn(list, ";");
         text one = {0};
-        if (n == 0) break;
         text_add(&one, "%.*s", n < INT_MAX ? (int)n : INT_MAX, list);
         const dfl_status status = one.failed ? fail_memory() : sweep_add_peer(s, one.data);
         text_free(&one);
         TRY(status);
         list += n;
+        list += strspn(list, between);
     }
     return DFL_OK;
 }
@@ -192,7 +195,7 @@ static dfl_status add_wishes(const args *a, sweep *s) {
     TRY(spec_refuse_auto(a, "grid"));
     TRY(each_number("nfe", arg(a, "nfe")->text, SWEEP_NFE_MAX, take_budget, s));
     if (arg_given(a, "solvers")) TRY(sweep_add_ways(s, arg(a, "solvers")->text, grid));
-    if (arg_given(a, "peer")) TRY(add_peers(arg(a, "peer")->text, s));
+    if (arg_given(a, "peer")) TRY(sweep_add_peers(a, s));
     if (!arg_given(a, "baseline")) return DFL_OK;
     for (size_t i = 0; i < s->nways; i++)
         if (strcmp(s->way[i].label, arg(a, "baseline")->text) == 0) return DFL_OK;

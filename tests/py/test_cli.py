@@ -387,13 +387,10 @@ def test_refusals(run, tmp_path, arguments, code, word):
     (["-n", "5000", "-o", "g.png"], "4096"), (["--init", "i.npy"], "numbers"),
     (["--init", "few.npy", "-n", "9"], "2 states"), (["--noise", "odd.npz"], "axes"),
     (["--noise", "few.npz", "-n", "9"], "too few"), (["--noise", "none.npz"], "none of"),
-    (["--init", "20.npy", "--noise", "start.npz"], "holds start states in noise, but --init"),
-    (["--init", "20.npy", "--save-noise", "s.npz"], "draws no numbers"), (["--plan", "bad.json"], "bad.json")])
+    (["--plan", "bad.json"], "bad.json")])
 def test_refusals_with_files(run, images, tmp_path, option, word):
     np.save(tmp_path / "i.npy", np.zeros((64, 3)))
     np.save(tmp_path / "few.npy", np.zeros((2, 1, 4, 5)))
-    np.save(tmp_path / "20.npy", np.zeros((2, 20)))
-    np.savez(tmp_path / "start.npz", start=np.zeros((2, 20)))
     np.savez(tmp_path / "odd.npz", start=np.zeros((4, 3, 2)))
     np.savez(tmp_path / "few.npz", start=np.zeros((2, 20)))
     np.savez(tmp_path / "none.npz", other=np.zeros(3))

@@ -1,7 +1,8 @@
-"""What would be ignored, or is for other commands, is refused before anything is read."""
+"""What would be ignored, or is for other commands, is refused before anything is drawn."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 USAGE = 2
@@ -29,3 +30,17 @@ def test_refusals(run, tmp_path, arguments, word):
     done = run(*arguments, ok=False)
     assert done.returncode == USAGE and word in done.stderr and done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options, word", [
+    (["--noise", "start.npz"], "start.npz holds start states in noise, but --init gives them"),
+    (["--save-noise", "n.npz", "--json", "r.json"], "--save-noise: this run draws no numbers"),
+])
+def test_noise_beside_given_states(run, tmp_path, options, word):
+    np.save(tmp_path / "init.npy", np.zeros((2, 2)))
+    np.savez(tmp_path / "start.npz", start=np.zeros((2, 2)))
+    done = run("sample", FLAT, "--init", "init.npy", *options, *OUT, ok=False)
+    assert done.returncode == USAGE and word in done.stderr and done.stderr.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["init.npy", "start.npz"]
+    run("sample", FLAT, "--init", "init.npy", "--solver", "ddpm", "--save-noise", "n.npz", *OUT)
+    assert np.load(tmp_path / "n.npz").files == ["noise"]

@@ -262,6 +262,9 @@ def test_capsule_starts_no_program_unasked(run, pictures, tmp_path):
         assert done.returncode == USAGE and "would start a program" in done.stderr
         assert peer("them", "keep").replace("'", "") in done.stderr and done.stderr.count("\n") == 1
         assert not trace.exists()
+    for options in (peer("me", "keep"), peer("them", "keep")), (peer("them", "keep"), " "):
+        done = run("sweep", "--rerun", theirs, "--peer", "; ".join(options))  # the list that made the sweep
+        assert "bit for bit" in done.stdout
     done = run("sweep", "--rerun", ours, "--peer", peer("them", "keep"), ok=False)
     assert done.returncode == USAGE and "a plan did" in done.stderr
 
@@ -352,6 +355,7 @@ def test_another_sweep_in_the_folder_is_refused(run, pictures, tmp_path, change,
     (["--solvers", "ddim conjugate:lambda=auto", "--nfe", "2"], "auto is for sample"),
     (["--solvers", "ddim", "--nfe", "2", "--grid", "auto"], "auto is for sample"),
     (["--solvers", "ddim", "--nfe", "2", "--peer", "x"], "NAME=PROGRAM"),
+    (["--nfe", "2", "--peer", "a,b=x"], "without blanks and @ , ; \""), (["--nfe", "2", "--peer", ";"], "no program"),
     (["--solvers", "ddim", "--nfe", "2", "--rerun", "c.json"], "--rerun"),
     (["--solvers", "ddim", "--nfe", "2", "--size", "huge"], "screen|medium|final"),
 ])
