@@ -54,15 +54,18 @@ static dfl_status print_report(const args *a, const dfl_doctor *doctor) {
 static int run_doctor(const args *a) {
     dfl_doctor *doctor = NULL;
     text spec = {0};
-    int code = CODE_OK;
+    int code = CODE_BY_STATUS;
     dfl_status status = spec_make(a, &spec);
-    if (status == DFL_OK) status = examine(a, spec.data, &doctor);
+    if (status == DFL_OK) {
+        status = examine(a, spec.data, &doctor);
+        if (status == DFL_E_IO) code = CODE_MODEL;
+    }
     if (status == DFL_OK) {
         code = dfl_doctor_count(doctor, DFL_ERROR) > 0 ? CODE_FAILURE : CODE_OK;
         status = print_report(a, doctor);
+        if (status != DFL_OK) code = CODE_FAILURE;
     }
-    if (status != DFL_OK)
-        code = tell_failure(status, status == DFL_E_IO ? CODE_MODEL : CODE_BY_STATUS);
+    if (status != DFL_OK) code = tell_failure(status, code);
     dfl_doctor_free(doctor);
     text_free(&spec);
     return code;
