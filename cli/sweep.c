@@ -337,7 +337,8 @@ static dfl_status tell_cell(sweep_job *j, const sweep_cell *c) {
     if (*c->result.note)
         text_add(&line, "%s: no number: %s\n", j->s->way[p->way].label, c->result.note);
     else
-        text_add(&line, "%8.2f  %s\n", c->result.fid, j->s->way[p->way].label);
+        text_add(&line, "%8.*f  %s\n", c->result.fid < 1 ? 4 : 2, c->result.fid,
+                 j->s->way[p->way].label);
     const dfl_status status = line.failed ? fail_memory() : print_page(line.data);
     text_free(&line);
     return status;

@@ -257,21 +257,44 @@ dfl_status sweep_write_comparisons(const sweep *s, const sweep_row *rows) {
 
 /* ---- for people ------------------------------------------------------------------------------ */
 
+/* An end of an interval in six places, of which the larger end says how many are decimals. */
+static void print_end(double x, double larger, int width, text *out) {
+    const int decimals = larger < 1 ? 3 : larger < 10 ? 2 : 1;
+    text digits = {0};
+    if (larger < 0.01)
+        text_add(&digits, "%+.0e", x);
+    else
+        text_add(&digits, "%+.*f", decimals, fabs(x) < pow(10, -decimals) / 2 ? 0 : x);
+    if (digits.failed) out->failed = true;
+    if (digits.data) text_add(out, "%*s", width, digits.data);
+    text_free(&digits);
+}
+
+static void print_interval(const spread *d, text *out) {
+    const double larger = fmax(fabs(d->low), fabs(d->high));
+    text_add(out, " ");
+    print_end(d->low, larger, 6, out);
+    text_add(out, "..");
+    print_end(d->high, larger, -6, out);
+    text_add(out, " ");
+}
+
 static void print_row(const sweep *s, const sweep_row *row, text *out) {
     const sweep_point *p = &s->point[row->point];
+    const int decimals = row->fid < 1 ? 4 : 2;
     text_add(out, "%5d  ", p->nfe);
     if (row->seeds == 0)
         text_add(out, "       -                          ");
     else
-        text_add(out, "%8.2f", row->fid);
+        text_add(out, "%8.*f", decimals, row->fid);
     if (row->seeds > 1)
-        text_add(out, " +- %-6.2f", row->sd);
+        text_add(out, " +- %-6.*f", decimals, row->sd);
     else if (row->seeds > 0)
         text_add(out, "%10s", "");
     if (row->seeds > 0 && row->best)
         text_add(out, "  %-14s", "baseline");
     else if (row->seeds > 0 && isfinite(row->of_difference.low))
-        text_add(out, " %+6.1f..%-+6.1f ", row->of_difference.low, row->of_difference.high);
+        print_interval(&row->of_difference, out);
     else if (row->seeds > 0)
         text_add(out, " %15s", "");
     text_add(out, "  %s\n", s->way[p->way].label);

@@ -219,6 +219,23 @@ def test_report_needs_nothing_else(run, pictures, tmp_path):
     assert (tmp_path / "out/plot.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_small_distances_can_be_read(run, pictures, tmp_path):
+    """The folder begins with a dash, which gnuplot must not take for an option."""
+    shown = run("sweep", *pictures[:-1], 200, "--solvers", "deis:order=2 deis:order=3 ddim", "--nfe", 9, "-o",
+                "-dash").stdout
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "-dash/comparisons.csv").read_text())))
+    table = {line.split()[-1]: line.split() for line in shown[shown.index("  nfe  distance"):].splitlines()}
+    for row in rows:
+        line = table[f"{row['solver']}@{row['grid']}"]
+        assert float(line[1]) == pytest.approx(float(row["fid"]), rel=0.01)
+        if line[2] != "baseline":
+            low, high = map(float, line[2].split(".."))
+            larger = max(abs(float(row["low"])), abs(float(row["high"])))
+            assert [low, high] == pytest.approx([float(row["low"]), float(row["high"])], abs=0.1 * larger)
+            assert "-0.0.." not in line[2] and len(line[2]) <= 14
+    assert (tmp_path / "-dash/plot.svg").exists()
+
+
 def test_without_gnuplot(run, pictures, tmp_path):
     (tmp_path / "empty").mkdir()
     done = run("sweep", *pictures, "--solvers", "ddim", "--nfe", 2, "-o", "out", env={"PATH": str(tmp_path / "empty")})
