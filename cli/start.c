@@ -115,6 +115,24 @@ dfl_status start_tell(job *j) {
     return arg_given(j->args, "json") ? start_measure(law) : DFL_OK;
 }
 
+dfl_status start_tell_plan(const args *a, dfl_model *m, const dfl_plan *plan) {
+    const bool choice = command_row(a->command, "--prior") != NULL;
+    bool asked = arg_given(a, "t-start") || (choice && start_given(a));
+    text run_options = {0};
+    dfl_run *run = NULL; /* for its start alone */
+    if (arg_given(a, "quiet")) return DFL_OK;
+    text_add(&run_options, "batch=1");
+    if (choice) start_options(a, ",", &run_options);
+    dfl_status status =
+        run_options.failed ? fail_memory() : dfl_run_new(plan, m, run_options.data, &run);
+    text_free(&run_options);
+    TRY(status);
+    asked = asked || run->start->t < 0.95 * m->card.t_max;
+    if (asked) status = start_say(run->start);
+    dfl_run_free(run);
+    return status;
+}
+
 /* States of --init are their own: then null. */
 dfl_status start_record(const job *j, json_t **out) {
     if (j->init.data) {

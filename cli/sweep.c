@@ -12,6 +12,7 @@
 #include "output.h"
 #include "shipped.h"
 #include "spec.h"
+#include "start.h"
 #include "stop.h"
 
 static int run_sweep(const args *a);
@@ -263,6 +264,14 @@ static dfl_status prepare(sweep_job *j) {
     return sweep_folder_read(s);
 }
 
+/* All cells have the same starts. */
+static dfl_status tell_start(sweep_job *j) {
+    const sweep *s = j->s;
+    for (size_t i = 0; i < s->npoints; i++)
+        if (s->point[i].plan) return start_tell_plan(j->args, s->model, s->point[i].plan);
+    return DFL_OK;
+}
+
 /* ---- the cost -------------------------------------------------------------------------------- */
 
 static void add_time(double seconds, text *out) {
@@ -390,6 +399,7 @@ static dfl_status conclude(sweep_job *j) {
 static dfl_status sweep_all(sweep_job *j) {
     sweep *s = j->s;
     TRY(prepare(j));
+    TRY(tell_start(j));
     TRY(tell_cost(j));
     if (arg_given(j->args, "dry-run")) return DFL_OK;
     TRY(sweep_folder_save(s));

@@ -236,6 +236,16 @@ def test_small_distances_can_be_read(run, pictures, tmp_path):
     assert (tmp_path / "-dash/plot.svg").exists()
 
 
+def test_start_is_told(run, pictures):
+    """Of plain noise below t = 1, as by sample; eval of a model says the same."""
+    sweep = ("sweep", *pictures, "--solvers", "ddim", "--nfe", 2, "-o", "out", "--dry-run")
+    evaluation = ("eval", "model:mixture:m.json", "-n", 8, "--steps", 2, *pictures[1:5])
+    for words in sweep, evaluation:
+        said = run(*words, "--t-start", 0.3).stderr
+        assert "start at t = 0.3" in said and "stand out of plain noise" in said
+        assert not run(*words, "--t-start", 0.3, "-q").stderr and not run(*words).stderr
+
+
 def test_without_gnuplot(run, pictures, tmp_path):
     (tmp_path / "empty").mkdir()
     done = run("sweep", *pictures, "--solvers", "ddim", "--nfe", 2, "-o", "out", env={"PATH": str(tmp_path / "empty")})
