@@ -105,6 +105,8 @@ static dfl_status open_prior(const args *a, bool one_class, prior **out) {
         prior_free(whole);
         whole = there;
     }
+    if (status == DFL_OK && one_class && arg_given(a, "label") && prior_classes(whole) == 0)
+        status = fail(DFL_E_COMBINATION, "--label: this prior has no classes");
     if (status == DFL_OK && one_class && arg_given(a, "label")) {
         status = prior_only(whole, arg(a, "label")->integer, out);
         prior_free(whole);

@@ -227,14 +227,20 @@ const char *job_meta(const job *j, const char *key) {
 static void summary_solver(const job *j, text *out) {
     const char *solver = job_meta(j, "solver"), *grid = job_meta(j, "grid");
     const size_t steps = dfl_plan_steps(j->plan);
-    text_add(out, "solver       ");
-    text_add_line(out, solver ? solver : "(from a plan)");
-    text_add(out, ", %zu step%s", steps, steps == 1 ? "" : "s");
-    /* A long list of times stands in the record; here its name does. */
     const bool whole = grid && strlen(grid) <= 30;
-    if (grid) text_add(out, ", grid %.*s", whole ? 0 : (int)strcspn(grid, ":\n"), grid);
-    if (whole) text_add_line(out, grid);
-    text_add(out, "\n");
+    text line = {0};
+    text_add_line(&line, solver ? solver : "(from a plan)");
+    text_add(&line, ", %zu step%s", steps, steps == 1 ? "" : "s");
+    /* A long list of times stands in the record; here its name does. */
+    if (grid) text_add(&line, ", grid ");
+    if (whole)
+        text_add_line(&line, grid);
+    else if (grid)
+        text_add(&line, "%.*s", (int)strcspn(grid, ":\n"), grid);
+    if (line.failed) out->failed = true;
+    text_add(out, "solver       ");
+    text_wrap(out, line.data ? line.data : "", 13, 13);
+    text_free(&line);
 }
 
 dfl_status summary_make(const job *j, text *out) {

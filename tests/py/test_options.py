@@ -1,5 +1,6 @@
 """What would be ignored, or is for other commands, is refused before anything is drawn."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ REFUSED = [
     (["sample", FLAT, *OUT, "--dynamic-thresholding-ratio", "0.9"], "goes with --thresholding"),
     (["plan", FLAT, "--sample-max-value", "2"], "goes with --thresholding"),
     (["sample", FLAT, *OUT, "--tuned", "none.json"], "neither --solver nor --grid"),
+    (["sample", "", *OUT], "a word there is empty"),
     (["sample", FLAT, *OUT, "--columns", "3"], "goes with a .png"),
     (["sample", FLAT, *OUT, "--float"], "goes with an .npz"),
     (["prior", "sample", "none.npz", *OUT, "--process", "ve"], "goes with --t-start"),
@@ -44,3 +46,11 @@ def test_noise_beside_given_states(run, tmp_path, options, word):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["init.npy", "start.npz"]
     run("sample", FLAT, "--init", "init.npy", "--solver", "ddpm", "--save-noise", "n.npz", *OUT)
     assert np.load(tmp_path / "n.npz").files == ["noise"]
+
+
+def test_pages_fit_a_terminal(run):
+    """Help, lists, and the summary of a run with options of some length."""
+    commands = re.findall(r"^  (\w+) ", run("help").stdout.split("commands:")[1], re.M)
+    pages = [run("help", c).stdout for c in commands] + [run(c).stdout for c in ("grids", "processes")]
+    pages.append(run("sample", FLAT, "-n", 2, "--solver", "deis:order=3", "--steps", 4, *OUT).stdout)
+    assert len(pages) > 15 and not [line for page in pages for line in page.splitlines() if len(line) > 80]

@@ -107,3 +107,5 @@ def test_one_sample_has_no_error(run, tmp_path):
     said = run("prior", "logp", "prior.npz", "one.npy").stdout
     assert "nats, of 1 sample\n" in said and "error" not in said
     assert run("prior", "logp", "prior.npz", "x.npy").stdout.count("std. error") == 2
+    done = run("prior", "sample", "prior.npz", "--label", 3, "-o", "s.npy", ok=False)
+    assert done.returncode == USAGE and "--label: this prior has no classes" in done.stderr
