@@ -112,11 +112,33 @@ static void offer_spec(const place *p, const family *f) {
 
 /* ---- options and operands ------------------------------------------------------------------------ */
 
+/* Words that stand beside files or names. */
+static void offer_words(const place *p, const command *c, const arg_row *option) {
+    static const struct {
+        const command *c; /* NULL: any */
+        const char *option, *words;
+    } list[] = {{&command_fit, "grid", "search"},
+                {&command_likelihood, "prior", "standard|exact"},
+                {&command_plan, "predict", "card"},
+                {&command_plan, "solvers", "all"},
+                {&command_plan, "grids", "usual"},
+                {NULL, "features", "fashion-classifier|mnist-lenet5|pixels"}};
+    const bool sampler = strcmp(option->name, "solver") == 0 || strcmp(option->name, "grid") == 0;
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if ((!list[i].c || list[i].c == c) && strcmp(option->name, list[i].option) == 0)
+            offer_choices(p, list[i].words, option->help);
+    if (sampler && command_row(c, "--tuned")) offer_word(p, "auto", "what is kept for the model");
+}
+
 static void offer_argument(const place *p, const command *c, const arg_row *option) {
     static const struct {
         const char *option;
         const family *f;
-    } specs[] = {{"solver", &solver_family}, {"grid", &grid_family}, {"process", &process_family}};
+    } specs[] = {{"solver", &solver_family},  {"grid", &grid_family},
+                 {"solvers", &solver_family}, {"grids", &grid_family},
+                 {"teacher", &solver_family}, {"teacher-grid", &grid_family},
+                 {"process", &process_family}};
+    offer_words(p, c, option);
     if (option->kind == ARG_CHOICE) offer_choices(p, option->value, option->help);
     if (option->kind == ARG_FILE || option->kind == ARG_OUTPUT) offer_files(p);
     for (size_t i = 0; option->kind == ARG_TEXT && i < sizeof specs / sizeof *specs; i++)
@@ -141,11 +163,13 @@ static void offer_commands(const place *p) {
     for (size_t i = 0; i < ncommands; i++) offer_word(p, commands[i]->name, commands[i]->about);
 }
 
-/* Words in lower case stand for themselves, COMMAND for the commands, others for files. */
+/* Words in lower case stand for themselves, COMMAND for the commands, others for files. What follows
+   an option, up to the next alternative, is no operand. */
 static void offer_operands(const place *p, const command *c) {
-    static const char between[] = " |[].,", lower[] = "abcdefghijklmnopqrstuvwxyz-";
+    static const char between[] = " |[],", lower[] = "abcdefghijklmnopqrstuvwxyz-";
     bool files = false, named = false;
-    for (const char *at = c->operands; *at && *at != '-';) {
+    for (const char *at = c->operands; *at;) {
+        if (*at == '-') at += strcspn(at, "|");
         const size_t n = strcspn(at, between);
         if (n == strlen("COMMAND") && strncmp(at, "COMMAND", n) == 0) {
             offer_commands(p);

@@ -7,7 +7,7 @@
 static int run_doctor(const args *a);
 
 static const arg_row rows[] = {
-    SPEC_ROWS,
+    SPEC_ROWS_PLAIN,
     {0, "threads", NULL, "N", "0", "threads of the network; 0: all", ARG_INT, 0, 1024},
     {0, "json", NULL, NULL, NULL, "print the report as JSON", ARG_FLAG, 0, 0},
     ROWS_END};
@@ -54,19 +54,18 @@ static dfl_status print_report(const args *a, const dfl_doctor *doctor) {
 static int run_doctor(const args *a) {
     dfl_doctor *doctor = NULL;
     text spec = {0};
-    int code = CODE_OK;
+    int code = CODE_BY_STATUS;
     dfl_status status = spec_make(a, &spec);
-    dfl_status refused;
-    if (status == DFL_OK && spec_is_auto(a, &refused))
-        status =
-            fail(DFL_E_ARG, "--solver auto is for sample, plan and eval; name the solver here");
-    if (status == DFL_OK) status = examine(a, spec.data, &doctor);
+    if (status == DFL_OK) {
+        status = examine(a, spec.data, &doctor);
+        if (status == DFL_E_IO) code = CODE_MODEL;
+    }
     if (status == DFL_OK) {
         code = dfl_doctor_count(doctor, DFL_ERROR) > 0 ? CODE_FAILURE : CODE_OK;
         status = print_report(a, doctor);
+        if (status != DFL_OK) code = CODE_FAILURE;
     }
-    if (status != DFL_OK)
-        code = tell_failure(status, status == DFL_E_IO ? CODE_MODEL : CODE_BY_STATUS);
+    if (status != DFL_OK) code = tell_failure(status, code);
     dfl_doctor_free(doctor);
     text_free(&spec);
     return code;

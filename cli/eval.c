@@ -108,12 +108,13 @@ static dfl_status check_replaced(const char *path) {
 }
 
 static dfl_status check_outputs(const eval_job *j) {
-    static const char *const outputs[] = {"stats-out", "features-out", "json"};
-    for (int i = 0; i < 3; i++) {
-        const char *const path = arg(j->args, outputs[i])->text;
-        if (path && !(i == 2 && strcmp(path, "-") == 0)) TRY(output_check_folder(path));
-    }
-    return arg_given(j->args, outputs[1]) ? check_replaced(arg(j->args, outputs[1])->text) : DFL_OK;
+    const char *const sums = arg(j->args, "stats-out")->text;
+    const char *const kept = arg(j->args, "features-out")->text;
+    const char *const json = arg(j->args, "json")->text;
+    if (sums) TRY(output_check_named(sums, ".npz"));
+    if (kept) TRY(output_check_named(kept, ".npy"));
+    if (json && strcmp(json, "-") != 0) TRY(output_check_folder(json));
+    return kept ? check_replaced(kept) : DFL_OK;
 }
 
 static dfl_status read_settings(eval_job *j) {
@@ -201,7 +202,7 @@ static dfl_status merge(const args *a) {
     if (a->noperands < 3) return fail(DFL_E_ARG, "eval merge needs at least two files");
     if (!path) return fail(DFL_E_ARG, "eval merge needs an output: -o FILE");
     TRY(check_only_output(a));
-    TRY(output_check_folder(path));
+    TRY(output_check_named(path, ".npz"));
     return merge_files(&a->operand[1], a->noperands - 1, path);
 }
 

@@ -70,8 +70,9 @@ dfl_status eval_notes(eval_job *j) {
 static void add_side(text *out, const char *name, const evaluated *e, uint64_t n) {
     text_add(out, "%-10s ", name);
     if (n) text_add(out, "%llu ", (unsigned long long)n);
-    text_add(out, "%s", what_of(e));
-    if (!e->features) text_add(out, "; statistics %s", e->path);
+    text_add_line(out, what_of(e));
+    if (!e->features) text_add(out, "; statistics ");
+    if (!e->features) text_add_line(out, e->path);
     text_add(out, "\n");
 }
 
@@ -118,7 +119,9 @@ static uint64_t made_count(const eval_job *j) {
 dfl_status eval_page(const eval_job *j, text *out) {
     add_side(out, "generated", &j->made, made_count(j));
     if (j->reference) add_side(out, "reference", &j->real, count_of(&j->real));
-    text_add(out, "%-10s %s, %zu features", "extractor", extractor_of(j), width_of(j));
+    text_add(out, "%-10s ", "extractor");
+    text_add_line(out, extractor_of(j));
+    text_add(out, ", %zu features", width_of(j));
     if (*digest_of(j)) text_add(out, ", digest %.12s", digest_of(j));
     text_add(out, "\n");
     add_rows(j, out);

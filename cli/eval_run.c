@@ -61,6 +61,7 @@ static dfl_status make_plan(eval_job *j) {
     }
     spec_free(&made);
     if (status == DFL_OK && !made.quiet) status = plan_tell_warnings(j->plan);
+    if (status == DFL_OK) status = start_tell_plan(j->args, j->model, j->plan);
     return status;
 }
 

@@ -165,11 +165,20 @@ static int run_version(const args *a) {
     return status == DFL_OK ? CODE_OK : tell_failure(status, CODE_BY_STATUS);
 }
 
+/* No file has an empty name; a shell may ask for what is to stand in an empty word's place. */
+static dfl_status check_words(const args *a) {
+    for (int i = 0; i < a->noperands; i++)
+        if (!*a->operand[i] && a->command != &command_complete)
+            return fail(DFL_E_ARG, "usage: driftless %s %s; a word there is empty",
+                        a->command->name, a->command->operands);
+    return args_check_operands(a);
+}
+
 static int run_command(const command *c, int argc, char *const *argv) {
     args a;
     dfl_status status = args_parse(c, argc - 2, argv + 2, &a);
     if (status == DFL_OK && a.help) return print_help(c);
-    if (status == DFL_OK) status = args_check_operands(&a);
+    if (status == DFL_OK) status = check_words(&a);
     if (status == DFL_OK) status = output_check_apart(&a);
     if (status != DFL_OK) return tell_failure(status, CODE_USAGE);
     a.argc = argc;

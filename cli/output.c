@@ -279,6 +279,14 @@ dfl_status output_check_folder(const char *path) {
     return check_parent(path);
 }
 
+dfl_status output_check_named(const char *path, const char *ending) {
+    struct stat info;
+    const bool device = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+    if (!device && !text_ends_in(path, ending))
+        return fail(DFL_E_ARG, "%s: the output's name must end in %s", path, ending);
+    return output_check_folder(path);
+}
+
 static dfl_status check_empty(const char *path) {
     DIR *folder = opendir(path);
     if (!folder) return fail(DFL_E_IO, "%s: %s", path, strerror(errno));

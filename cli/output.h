@@ -29,6 +29,9 @@ dfl_status output_check(const char *path);
 /* The folder of a file exists and can be written, and no folder bears the file's name. */
 dfl_status output_check_folder(const char *path);
 
+/* The same, and the name of what is no device ends as its content wants it. E_ARG if not. */
+dfl_status output_check_named(const char *path, const char *ending);
+
 /* No file is written twice by a call, or written and read, however its name is spelled. */
 dfl_status output_check_apart(const args *a);
 

@@ -105,6 +105,8 @@ static dfl_status open_prior(const args *a, bool one_class, prior **out) {
         prior_free(whole);
         whole = there;
     }
+    if (status == DFL_OK && one_class && arg_given(a, "label") && prior_classes(whole) == 0)
+        status = fail(DFL_E_COMBINATION, "--label: this prior has no classes");
     if (status == DFL_OK && one_class && arg_given(a, "label")) {
         status = prior_only(whole, arg(a, "label")->integer, out);
         prior_free(whole);
@@ -145,7 +147,7 @@ static dfl_status sample(const args *a) {
     prior *p = NULL;
     npy_writer *w = NULL;
     if (!path) return fail(DFL_E_ARG, "prior sample needs an output: -o FILE.npy");
-    TRY(output_check_folder(path));
+    TRY(output_check_named(path, ".npy"));
     TRY(open_prior(a, true, &p));
     int rank = prior_shape(p, &own);
     shape[0] = n;
@@ -200,14 +202,20 @@ static dfl_status evaluate(const prior *p, const rows *data, double *logp, avera
     return status;
 }
 
+/* Of a mean; one sample tells nothing of it. */
+static void add_error(text *out, double squares, double n) {
+    if (n > 1) text_add(out, ", std. error %.6f", sqrt(squares / (n - 1) / n));
+}
+
 static dfl_status tell_logp(const averages *s, size_t d) {
     text out = {0};
-    const double n = s->n > 1 ? s->n - 1 : 1, bits = (double)d * 0.69314718055994530942;
-    text_add(&out,
-             "mean log-density %.6f nats, std. error %.6f, of %.0f samples\n"
-             "gain over N(0, I) %.6f nats, std. error %.6f: %.5f bits/dim\n",
-             s->mean, sqrt(s->m2 / n / s->n), s->n, s->gain, sqrt(s->gain_m2 / n / s->n),
-             s->gain / bits);
+    const double bits = (double)d * 0.69314718055994530942;
+    text_add(&out, "mean log-density %.6f nats", s->mean);
+    add_error(&out, s->m2, s->n);
+    text_add(&out, ", of %.0f sample%s\ngain over N(0, I) %.6f nats", s->n, s->n > 1 ? "s" : "",
+             s->gain);
+    add_error(&out, s->gain_m2, s->n);
+    text_add(&out, ": %.5f bits/dim\n", s->gain / bits);
     return print_text(&out);
 }
 
@@ -251,7 +259,7 @@ static dfl_status logp(const args *a) {
     dataset data = {0};
     if (a->noperands != 3)
         return fail(DFL_E_ARG, "usage: driftless prior logp PRIOR DATA [--t-start T] [--noised]");
-    if (path) TRY(output_check_folder(path));
+    if (path) TRY(output_check_named(path, ".npy"));
     TRY(open_prior(a, true, &p));
     dfl_status status = dataset_open(a->operand[2], &data);
     if (status == DFL_OK) status = logp_of(a, p, &data);
@@ -339,6 +347,8 @@ static dfl_status check_options(const args *a, const sub *s) {
         if (arg_given(a, row->name) && !strstr(s->options, word))
             return fail(DFL_E_ARG, "prior %s: --%s has no meaning here", s->name, row->name);
     }
+    if (arg_given(a, "process") && strstr(s->options, "|t-start|") && !arg_given(a, "t-start"))
+        return fail(DFL_E_ARG, "prior %s: --process goes with --t-start", s->name);
     return DFL_OK;
 }
 

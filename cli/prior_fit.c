@@ -186,7 +186,7 @@ int run_prior_fit(const args *a, bool as_samples) {
     if (!path)
         status = fail(DFL_E_ARG, "prior %s needs an output: -o FILE.npz", a->operand[0]);
     else
-        status = output_check_folder(path);
+        status = output_check_named(path, ".npz");
     if (status == DFL_OK) status = make_wish(&j);
     if (status == DFL_OK) status = open_data(&j);
     if (status == DFL_OK) {

@@ -56,9 +56,14 @@ void progress_add(progress *p, size_t sample_steps) {
     if (now - p->drawn >= 0.1) draw(p, now);
 }
 
-void progress_end(progress *p) {
+void progress_hide(progress *p) {
     if (!p->visible) return;
     fprintf(stderr, "\r%*s\r", LINE, "");
     fflush(stderr);
     p->visible = false;
+}
+
+void progress_end(progress *p) {
+    progress_hide(p);
+    p->on = false;
 }

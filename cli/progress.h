@@ -15,7 +15,9 @@ typedef struct {
 /* Silent unless `wanted` and stderr is a terminal. */
 void progress_start(progress *p, bool wanted, size_t samples, size_t steps);
 void progress_add(progress *p, size_t sample_steps);
-/* Erases the bar; fine twice. */
+/* Erases the bar, for lines that are printed meanwhile; the next addition draws it again. */
+void progress_hide(progress *p);
+/* Erases it for good; fine twice. */
 void progress_end(progress *p);
 
 #endif

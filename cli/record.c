@@ -227,19 +227,28 @@ const char *job_meta(const job *j, const char *key) {
 static void summary_solver(const job *j, text *out) {
     const char *solver = job_meta(j, "solver"), *grid = job_meta(j, "grid");
     const size_t steps = dfl_plan_steps(j->plan);
-    text_add(out, "solver       %s, %zu step%s", solver ? solver : "(from a plan)", steps,
-             steps == 1 ? "" : "s");
+    const bool whole = grid && strlen(grid) <= 30;
+    text line = {0};
+    text_add_line(&line, solver ? solver : "(from a plan)");
+    text_add(&line, ", %zu step%s", steps, steps == 1 ? "" : "s");
     /* A long list of times stands in the record; here its name does. */
-    if (grid)
-        text_add(out, ", grid %.*s", (int)(strlen(grid) > 30 ? strcspn(grid, ":") : strlen(grid)),
-                 grid);
-    text_add(out, "\n");
+    if (grid) text_add(&line, ", grid ");
+    if (whole)
+        text_add_line(&line, grid);
+    else if (grid)
+        text_add(&line, "%.*s", (int)strcspn(grid, ":\n"), grid);
+    if (line.failed) out->failed = true;
+    text_add(out, "solver       ");
+    text_wrap(out, line.data ? line.data : "", 13, 13);
+    text_free(&line);
 }
 
 dfl_status summary_make(const job *j, text *out) {
     const char *name = j->model->card.name, *noun = job_noun(j);
     const double s = j->seconds[TIME_SAMPLE];
-    text_add(out, "model        %s\n", name ? name : j->where);
+    text_add(out, "model        ");
+    text_add_line(out, name ? name : j->where);
+    text_add(out, "\n");
     if (j->adaptive) {
         TRY(adaptive_summary(j, out));
     } else {
@@ -253,6 +262,8 @@ dfl_status summary_make(const job *j, text *out) {
     text_add(out, "\ntime         %.3g s, of which the model %.3g s\n", s, job_model_seconds(j));
     const double rate = s > 0 ? (double)j->count / s : 0;
     if (s > 0) text_add(out, "rate         %.*f %s/s\n", rate < 100 ? 1 : 0, rate, noun);
-    text_add(out, "output       %s\n", j->output);
+    text_add(out, "output       ");
+    text_add_line(out, j->output);
+    text_add(out, "\n");
     return out->failed ? fail_memory() : DFL_OK;
 }

@@ -96,12 +96,17 @@ static dfl_status read_settings(job *j) {
 }
 
 static dfl_status check_outputs(job *j) {
-    static const char *const others[] = {"trajectory", "save-noise", "json"};
+    static const char *const archives[] = {"trajectory", "save-noise"};
     TRY(output_check(j->output));
-    for (int i = 0; i < 3; i++) {
-        const char *path = job_text(j, others[i]);
-        if (path && !(i == 2 && strcmp(path, "-") == 0)) TRY(output_check_folder(path));
-    }
+    if (arg_given(j->args, "columns") && !text_ends_in(j->output, ".png"))
+        return fail(DFL_E_ARG, "--columns goes with a .png, which is a grid of pictures");
+    if (arg_given(j->args, "float") && !text_ends_in(j->output, ".npz"))
+        return fail(DFL_E_ARG, "--float goes with an .npz; an .npy holds numbers anyway");
+    for (size_t i = 0; i < sizeof archives / sizeof *archives; i++)
+        if (arg_given(j->args, archives[i]))
+            TRY(output_check_named(job_text(j, archives[i]), ".npz"));
+    const char *json = job_text(j, "json");
+    if (json && strcmp(json, "-") != 0) TRY(output_check_folder(json));
     return DFL_OK;
 }
 

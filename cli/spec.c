@@ -50,10 +50,32 @@ static void add_key(const char *option, text *out) {
     for (const char *c = option; *c; c++) text_add(out, "%c", *c == '-' ? '_' : *c);
 }
 
+/* The word auto: a name, or the value of one of its options. */
+static bool has_auto(const char *s) {
+    for (const char *p = s; (p = strstr(p, "auto")) != NULL; p++)
+        if ((p == s || strchr(" =@", p[-1])) && (!p[4] || strchr(" ,@", p[4]))) return true;
+    return false;
+}
+
+static bool says_auto(const args *a, const char *option) {
+    return arg_given(a, option) && has_auto(arg(a, option)->text);
+}
+
+/* Commands that look nothing up have no --tuned. */
+dfl_status spec_refuse_auto(const args *a, const char *option) {
+    static const char *const samplers[] = {"solver", "solvers", "grid", "teacher", "teacher-grid"};
+    if (command_row(a->command, "--tuned")) return DFL_OK;
+    for (size_t i = 0; i < sizeof samplers / sizeof *samplers; i++)
+        if (strcmp(option, samplers[i]) == 0 && says_auto(a, option))
+            return fail(DFL_E_ARG, "--%s: auto is for sample, plan and eval", option);
+    return DFL_OK;
+}
+
 dfl_status spec_add(const args *a, const char *const *options, size_t n, bool quotes, text *out) {
     for (size_t i = 0; i < n; i++) {
         const arg_value *v = arg(a, options[i]);
         if (!v->given) continue;
+        TRY(spec_refuse_auto(a, options[i]));
         const size_t name = name_length(options[i], v->text);
         const char *const rest = v->text + name;
         if (quotes ? has_loose_blank(rest) : strpbrk(rest, " \t\r\n") != NULL)
@@ -75,10 +97,20 @@ static dfl_status add_flags(const args *a, text *out) {
     return out->failed ? fail_memory() : DFL_OK;
 }
 
+/* What nothing reads would be ignored. */
+static dfl_status refuse_idle(const args *a) {
+    static const char *const limits[] = {"dynamic-thresholding-ratio", "sample-max-value"};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (arg_given(a, limits[i]) && !arg_given(a, "thresholding"))
+            return fail(DFL_E_ARG, "--%s goes with --thresholding", limits[i]);
+    return DFL_OK;
+}
+
 static dfl_status refuse_both(const args *a) {
     dfl_status status;
     spec_is_auto(a, &status);
     TRY(status);
+    TRY(refuse_idle(a));
     if (arg_given(a, "steps") && arg_given(a, "nfe"))
         return fail(DFL_E_ARG, "--steps and --nfe are two ways to say one thing: give one of them");
     return DFL_OK;
@@ -86,6 +118,9 @@ static dfl_status refuse_both(const args *a) {
 
 dfl_status spec_make(const args *a, text *out) {
     TRY(refuse_both(a));
+    const bool tuned = command_row(a->command, "--tuned") && arg_given(a, "tuned");
+    if (tuned && !says_auto(a, "solver") && !says_auto(a, "grid"))
+        return fail(DFL_E_ARG, "--tuned says where auto looks; neither --solver nor --grid has it");
     TRY(spec_add(a, words, WORDS, true, out));
     return add_flags(a, out);
 }

@@ -14,13 +14,11 @@
     {0, "nfe", NULL, "N[,N...]", NULL,                                                             \
      "budget of network evaluations per sample, in place of --steps; several with --predict",      \
      ARG_TEXT, 0, 0}
-#define SPEC_ROWS SPEC_ROWS_WITH(SPEC_BUDGET)
-#define SPEC_ROWS_WITH(BUDGET)                                                                     \
-    {0, "solver", "sampling-method", "TEXT", "deis", "solver and its options, e.g. deis:order=2; " \
-     "auto: the best plan kept in MODEL/plans for the budget, else the best solver known",         \
-     ARG_TEXT, 0, 0},                                                                              \
-    {0, "steps", NULL, "N", "10", "number of steps", ARG_INT, 1, 1e5},                             \
-    BUDGET,                                                                                        \
+#define SPEC_SOLVER(AUTO)                                                                          \
+    {0, "solver", "sampling-method", "TEXT", "deis", "solver and its options, e.g. deis:order=2"   \
+     AUTO, ARG_TEXT, 0, 0},                                                                        \
+    {0, "steps", NULL, "N", "10", "number of steps", ARG_INT, 1, 1e5}
+#define SPEC_REST                                                                                  \
     {0, "grid", "scheduler", "TEXT", "power:kappa=2", "time grid and its options", ARG_TEXT, 0, 0},\
     {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0}, \
     {0, "t-start", NULL, "T", "the card's t_max", "time to start from", ARG_REAL, 0, 1},           \
@@ -33,14 +31,25 @@
      ARG_FLAG, 0, 0},                                                                              \
     {0, "dynamic-thresholding-ratio", NULL, "Q", "0.995", "quantile that is the threshold",        \
      ARG_REAL, 0.01, 1},                                                                           \
-    {0, "sample-max-value", NULL, "V", "1", "least threshold", ARG_REAL, 1e-3, 1e3},               \
+    {0, "sample-max-value", NULL, "V", "1", "least threshold", ARG_REAL, 1e-3, 1e3}
+#define SPEC_ROWS SPEC_ROWS_WITH(SPEC_BUDGET)
+#define SPEC_ROWS_WITH(BUDGET)                                                                     \
+    SPEC_SOLVER("; auto: the best plan kept in MODEL/plans for the budget, else the best solver "  \
+                "known"),                                                                          \
+    BUDGET,                                                                                        \
+    SPEC_REST,                                                                                     \
     {0, "tuned", NULL, "FILE", "MODEL/tuned.json", "where auto in --solver or --grid looks",       \
      ARG_FILE, 0, 0}
+/* Of a command that does not look up auto. */
+#define SPEC_ROWS_PLAIN SPEC_SOLVER(""), SPEC_BUDGET, SPEC_REST
 /* clang-format on */
 
 /* Adds key=value for each of the options that is given, apart by blanks; a key is its option with _
    for -. E_ARG if a value has a blank, be it in quotes or, where `quotes` may shield it, not. */
 dfl_status spec_add(const args *a, const char *const *options, size_t n, bool quotes, text *out);
+
+/* E_ARG where an option of a sampler says auto to a command that does not look it up. */
+dfl_status spec_refuse_auto(const args *a, const char *option);
 
 /* The text that dfl_plan_new reads. E_ARG where the options contradict each other. */
 dfl_status spec_make(const args *a, text *out);

@@ -50,10 +50,21 @@ static start_law *law_of(const job *j) {
     return j->adaptive ? j->ode->start : j->run->start;
 }
 
-/* Normals of a noise file would be ignored by a prior, which draws by seed and index. */
+/* Normals of a noise file would be ignored beside states that are given, and by a prior, which draws
+   by seed and index. A run that draws nothing has none to save. */
 static dfl_status check_noise(const job *j) {
-    const bool draws = start_is_own(law_of(j)) && !law_of(j)->flow;
-    if (!draws || !j->noise.path || j->noise.file[DFL_DRAW_START].rank < 0) return DFL_OK;
+    const bool own = start_is_own(law_of(j)) && !law_of(j)->flow;
+    const bool none =
+        (own || j->init.data) && (j->adaptive || j->plan->draws + j->plan->picks == 0);
+    if (j->noise.saving && none)
+        return fail(DFL_E_COMBINATION, "--save-noise: this run draws no numbers to be saved");
+    if (!j->noise.path || j->noise.file[DFL_DRAW_START].rank < 0) return DFL_OK;
+    if (j->init.data)
+        return fail(DFL_E_COMBINATION,
+                    "%s holds start states in noise, but --init gives them: leave out one of the "
+                    "two",
+                    j->noise.path);
+    if (!own) return DFL_OK;
     return fail(DFL_E_COMBINATION,
                 "%s holds start states in noise, but --prior draws them by its own density: take "
                 "--prior-map flow, or leave out one of the two",
@@ -102,6 +113,24 @@ dfl_status start_tell(job *j) {
     if (j->init.data) return DFL_OK;
     if ((asked || cut) && !arg_given(j->args, "quiet")) return start_say(law);
     return arg_given(j->args, "json") ? start_measure(law) : DFL_OK;
+}
+
+dfl_status start_tell_plan(const args *a, dfl_model *m, const dfl_plan *plan) {
+    const bool choice = command_row(a->command, "--prior") != NULL;
+    bool asked = arg_given(a, "t-start") || (choice && start_given(a));
+    text run_options = {0};
+    dfl_run *run = NULL; /* for its start alone */
+    if (arg_given(a, "quiet")) return DFL_OK;
+    text_add(&run_options, "batch=1");
+    if (choice) start_options(a, ",", &run_options);
+    dfl_status status =
+        run_options.failed ? fail_memory() : dfl_run_new(plan, m, run_options.data, &run);
+    text_free(&run_options);
+    TRY(status);
+    asked = asked || run->start->t < 0.95 * m->card.t_max;
+    if (asked) status = start_say(run->start);
+    dfl_run_free(run);
+    return status;
 }
 
 /* States of --init are their own: then null. */

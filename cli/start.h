@@ -36,6 +36,9 @@ dfl_status start_name(const args *a, text *out);
    about it on standard error unless --quiet. */
 dfl_status start_time(const args *a, const dfl_model *model, text *spec);
 
+/* What sample says of a start below t = 1, for other commands: of a plan on a model, unless --quiet. */
+dfl_status start_tell_plan(const args *a, dfl_model *m, const dfl_plan *plan);
+
 /* A line on how far the start is from the law of the data, and warnings, on standard error. */
 dfl_status start_say(start_law *law);
 

@@ -45,8 +45,8 @@ const command command_stats = {
     "Gathers mean |eps| over time from long runs of a model, for --solver deis_sn. Interrupted, it "
     "goes on where it was when the same command is given again. \"merge\" adds up files of one "
     "model with different samples; \"import\" takes published ratios.",
-    "example:\n  driftless stats models/fashion-vp -n 64 -o models/fashion-vp/score_statistics.json"
-    "\n",
+    "example:\n  driftless stats models/fashion-vp -n 64 \\\n"
+    "      -o models/fashion-vp/score_statistics.json\n",
     1,
     OPERANDS_MAX,
     rows,

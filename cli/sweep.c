@@ -12,6 +12,7 @@
 #include "output.h"
 #include "shipped.h"
 #include "spec.h"
+#include "start.h"
 #include "stop.h"
 
 static int run_sweep(const args *a);
@@ -76,9 +77,9 @@ const command command_sweep = {
 
 /* ---- what is asked --------------------------------------------------------------------------- */
 
-int sweep_watch(void *user, size_t evaluations) {
+int sweep_watch(void *user, size_t done) {
     sweep_job *j = user;
-    progress_add(&j->bar, evaluations);
+    progress_add(&j->bar, done);
     return stop_requested() ? WATCH_STOPPED : 0;
 }
 
@@ -171,26 +172,31 @@ static dfl_status command_line(sweep_job *j) {
     return j->command.failed ? fail_memory() : DFL_OK;
 }
 
-static dfl_status add_peers(const char *list, sweep *s) {
+dfl_status sweep_add_peers(const args *a, sweep *s) {
+    static const char between[] = "; \t\n";
+    const char *list = arg(a, "peer")->text;
+    list += strspn(list, between);
+    if (!*list) return fail(DFL_E_ARG, "--peer: \"%s\" names no program", arg(a, "peer")->text);
     while (*list) {
-        list += strspn(list, "; \t\n");
         const size_t n = strcspn(list, ";");
         text one = {0};
-        if (n == 0) break;
         text_add(&one, "%.*s", n < INT_MAX ? (int)n : INT_MAX, list);
         const dfl_status status = one.failed ? fail_memory() : sweep_add_peer(s, one.data);
         text_free(&one);
         TRY(status);
         list += n;
+        list += strspn(list, between);
     }
     return DFL_OK;
 }
 
 static dfl_status add_wishes(const args *a, sweep *s) {
     const char *grid = arg_given(a, "grid") ? arg(a, "grid")->text : "power:kappa=2";
+    TRY(spec_refuse_auto(a, "solvers"));
+    TRY(spec_refuse_auto(a, "grid"));
     TRY(each_number("nfe", arg(a, "nfe")->text, SWEEP_NFE_MAX, take_budget, s));
     if (arg_given(a, "solvers")) TRY(sweep_add_ways(s, arg(a, "solvers")->text, grid));
-    if (arg_given(a, "peer")) TRY(add_peers(arg(a, "peer")->text, s));
+    if (arg_given(a, "peer")) TRY(sweep_add_peers(a, s));
     if (!arg_given(a, "baseline")) return DFL_OK;
     for (size_t i = 0; i < s->nways; i++)
         if (strcmp(s->way[i].label, arg(a, "baseline")->text) == 0) return DFL_OK;
@@ -258,6 +264,14 @@ static dfl_status prepare(sweep_job *j) {
     return sweep_folder_read(s);
 }
 
+/* All cells have the same starts. */
+static dfl_status tell_start(sweep_job *j) {
+    const sweep *s = j->s;
+    for (size_t i = 0; i < s->npoints; i++)
+        if (s->point[i].plan) return start_tell_plan(j->args, s->model, s->point[i].plan);
+    return DFL_OK;
+}
+
 /* ---- the cost -------------------------------------------------------------------------------- */
 
 static void add_time(double seconds, text *out) {
@@ -289,12 +303,16 @@ static void add_counts(const sweep *s, text *out) {
              finished, refused);
 }
 
+/* Also where no cell is left to draw: the intervals are computed by every call. */
 static dfl_status tell_cost(sweep_job *j) {
     sweep *s = j->s;
-    double evaluations = 0, pictures = 0;
+    double evaluations = 0, pictures = 0, rate = 0;
     text out = {0};
     const size_t left = sweep_left(s), work = sweep_evaluations(s);
+    const size_t replicates = sweep_replicates(s);
+    if (arg_given(j->args, "quiet")) return DFL_OK;
     if (left > 0) TRY(sweep_probe(s, &evaluations, &pictures));
+    if (replicates > 0) TRY(sweep_probe_replicate(s, &rate));
     add_counts(s, &out);
     if (left > 0) {
         const double seen = (double)(left * s->frame.samples);
@@ -303,12 +321,16 @@ static dfl_status tell_cost(sweep_job *j) {
         add_time((double)work / evaluations + seen / pictures, &out);
         text_add(&out, "\n");
     }
+    if (replicates > 0) {
+        text_add(&out, "intervals %zu replicates at %.*f/s: about ", replicates, rate < 10, rate);
+        add_time((double)replicates / rate, &out);
+        text_add(&out, "\n");
+    }
     text_add(&out, "disk      %.1f MB of features in %s\n",
              1e-6 * 4 * (double)extractor_width(s->extractor) *
                  (double)(s->ncells * s->frame.samples + s->frame.reference_count),
              s->folder);
-    dfl_status status = out.failed ? fail_memory() : DFL_OK;
-    if (status == DFL_OK && !arg_given(j->args, "quiet")) status = print_page(out.data);
+    const dfl_status status = out.failed ? fail_memory() : print_page(out.data);
     text_free(&out);
     return status;
 }
@@ -319,12 +341,13 @@ static dfl_status tell_cell(sweep_job *j, const sweep_cell *c) {
     const sweep_point *p = &j->s->point[c->point];
     text line = {0};
     if (arg_given(j->args, "quiet")) return DFL_OK;
-    progress_end(&j->bar);
+    progress_hide(&j->bar);
     text_add(&line, "%4d  seed %llu  ", p->nfe, (unsigned long long)c->seed);
     if (*c->result.note)
         text_add(&line, "%s: no number: %s\n", j->s->way[p->way].label, c->result.note);
     else
-        text_add(&line, "%8.2f  %s\n", c->result.fid, j->s->way[p->way].label);
+        text_add(&line, "%8.*f  %s\n", c->result.fid < 1 ? 4 : 2, c->result.fid,
+                 j->s->way[p->way].label);
     const dfl_status status = line.failed ? fail_memory() : print_page(line.data);
     text_free(&line);
     return status;
@@ -354,8 +377,12 @@ static dfl_status conclude(sweep_job *j) {
     sweep *s = j->s;
     sweep_row *table = NULL;
     text page = {0}, note = {0};
-    TRY(sweep_compare(s, arg(j->args, "baseline")->text, &table));
-    dfl_status status = sweep_write_comparisons(s, table);
+    const size_t replicates = sweep_replicates(s);
+    progress_start(&j->bar, !arg_given(j->args, "quiet") && replicates > 0, replicates, 1);
+    dfl_status status = sweep_compare(s, arg(j->args, "baseline")->text, &table);
+    progress_end(&j->bar);
+    TRY(status);
+    status = sweep_write_comparisons(s, table);
     if (status == DFL_OK) status = sweep_plot(s, table, &note);
     if (status == DFL_OK) status = sweep_report(s, table);
     if (status == DFL_OK && note.len) tell_warnings(note.data);
@@ -372,6 +399,7 @@ static dfl_status conclude(sweep_job *j) {
 static dfl_status sweep_all(sweep_job *j) {
     sweep *s = j->s;
     TRY(prepare(j));
+    TRY(tell_start(j));
     TRY(tell_cost(j));
     if (arg_given(j->args, "dry-run")) return DFL_OK;
     TRY(sweep_folder_save(s));

@@ -17,10 +17,13 @@ typedef struct {
 } sweep_job;
 
 /* For sweep.watch; user is a sweep_job. */
-int sweep_watch(void *user, size_t evaluations);
+int sweep_watch(void *user, size_t done);
 
 /* Absolute, where there is such a file or folder. */
 dfl_status sweep_absolute(const char *path, char **out);
+
+/* The programs of --peer, one at least. E_ARG. */
+dfl_status sweep_add_peers(const args *a, sweep *s);
 
 /* The extractor of a folder, or of "pixels", on --threads. */
 dfl_status sweep_open_extractor(sweep_job *j, const char *where);

@@ -45,9 +45,10 @@ static dfl_status check_peer(const args *a, const char *path, const sweep_way *w
                    ? fail(DFL_E_ARG, "--peer: no program drew the cell of %s, a plan did", path)
                    : DFL_OK;
     if (!arg_given(a, "peer")) return refuse_command(way, path);
-    dfl_status status = sweep_add_peer(&given, arg(a, "peer")->text);
-    if (status == DFL_OK && !sweep_same_peer(&given.way[0], way))
-        status = refuse_command(way, path);
+    dfl_status status = sweep_add_peers(a, &given);
+    bool named = false;
+    for (size_t i = 0; i < given.nways; i++) named = named || sweep_same_peer(&given.way[i], way);
+    if (status == DFL_OK && !named) status = refuse_command(way, path);
     sweep_free(&given);
     return status;
 }

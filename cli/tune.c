@@ -46,7 +46,7 @@ const command command_tune = {
     "MODEL --solver TEXT --nfe N[,N...] [options]",
     "Tries a solver's free numbers and time grids on a model, against a converged reference from "
     "the same starts, and keeps the best. \"lambda=auto\", \"lambda_s=auto\" and --grid auto of "
-    "the other commands then use them.",
+    "sample, plan and eval then use them.",
     "example:\n  driftless tune mixture:toy.json --solver conjugate:type=2 --nfe 50 \\\n"
     "      --scan lambda=0:4:9 -o tuned.json\n",
     1,

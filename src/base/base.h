@@ -71,6 +71,7 @@ void text_free(text *t);
 /* Appends `words` broken at blanks so that no line passes 80 columns; the cursor stands in
    column `column`, further lines start in column `indent`. Ends the line. */
 void text_wrap(text *out, const char *words, size_t column, size_t indent);
+void text_add_line(text *out, const char *s); /* what is to stay in one line: its ends become "?" */
 bool text_ends_in(const char *s, const char *ending);            /* and has more than that */
 void text_add_choice(text *out, const char *choices, int index); /* that word of "a|b|c" */
 char *text_copy(const char *s);                                  /* NULL: no memory */

@@ -68,7 +68,7 @@ void opts_print(const opts *o, text *out) {
 
 /* ---- help ------------------------------------------------------------------------------------ */
 
-enum { COLUMNS = 4, PAGE_WIDTH = 80, TYPE_WIDTH = 24, DEFAULT_WIDTH = 12, HELP_WIDTH = 20 };
+enum { COLUMNS = 4, PAGE_WIDTH = 80, TYPE_WIDTH = 22, DEFAULT_WIDTH = 12, HELP_WIDTH = 19 };
 
 /* A limit worth telling: neither infinite nor that of the integer type. */
 static bool is_bound(double limit) {

@@ -84,6 +84,10 @@ dfl_status text_result(text *t, char *buf, size_t cap, size_t *need) {
     return status;
 }
 
+void text_add_line(text *out, const char *s) {
+    for (; *s; s++) text_add(out, "%c", *s == '\n' ? '?' : *s);
+}
+
 void text_add_choice(text *out, const char *choices, int index) {
     for (; index > 0; index--) choices += strcspn(choices, "|") + 1;
     text_add(out, "%.*s", (int)strcspn(choices, "|"), choices);

@@ -16,12 +16,37 @@ void gnuplot_quoted(text *out, const char *s) {
     text_add(out, "'");
 }
 
+/* A relative path begins with a folder: a leading "-" would be an option, a leading "|" a command. */
+static const char *folder_of(const char *path) {
+    return *path == '/' ? "" : "./";
+}
+
+void gnuplot_output(text *out, const char *path) {
+    text_add(out, "set output '%s'.", folder_of(path));
+    gnuplot_quoted(out, path);
+    text_add(out, "\n");
+}
+
+static bool has_controls(const char *s) {
+    while (*s && (unsigned char)*s >= 32) s++;
+    return *s;
+}
+
 dfl_status gnuplot_run(const char *script, int (*watch)(void *user), void *user, text *note) {
     char said[SAID];
     int code = 0;
-    const char *const argv[] = {"gnuplot", script, NULL};
+    text path = {0};
+    if (has_controls(script)) {
+        text_add(note,
+                 "no plot: gnuplot takes no path with a line end or another control character");
+        return DFL_OK;
+    }
+    text_add(&path, "%s%s", folder_of(script), script);
+    if (path.failed) return fail_memory();
+    const char *const argv[] = {"gnuplot", path.data, NULL};
     const spawn_wish wish = {argv, watch, user, said, sizeof said};
     const dfl_status status = spawn_wait(&wish, &code);
+    text_free(&path);
     if (status == DFL_E_IO) {
         text_add(note, "no plot: gnuplot is not installed (Debian: gnuplot-nox)");
         return DFL_OK;

@@ -12,6 +12,9 @@ extern const int gnuplot_marks[GNUPLOT_COLOURS]; /* point types that differ in s
 /* A string of gnuplot's, in which nothing has a meaning. */
 void gnuplot_quoted(text *out, const char *s);
 
+/* The line that says where a plot goes. */
+void gnuplot_output(text *out, const char *path);
+
 /* Runs a script. `watch` is asked ten times a second, not 0 ends it and is returned; may be NULL. That
    gnuplot is not there, or fails, is one sentence in `note` and no failure: numbers are all there. */
 dfl_status gnuplot_run(const char *script, int (*watch)(void *user), void *user, text *note);

@@ -27,11 +27,11 @@ static dfl_status check_shape(const char *path, const array *a, const card *c) {
     size_t numbers = 1;
     for (int i = 1; i < a->rank; i++) numbers = mem_product(numbers, a->shape[i], 1);
     if (a->rank < 2 || a->shape[0] == 0)
-        return fail(DFL_E_COMBINATION,
+        return fail(DFL_E_FORMAT,
                     "%s: an array of samples [n][...] is needed; it has %d dimensions%s", path,
                     a->rank, a->rank >= 2 ? " and no sample" : "");
     if (numbers == dim) return DFL_OK;
-    return fail(DFL_E_COMBINATION, "%s: each sample has %zu numbers; the model's have %zu", path,
+    return fail(DFL_E_FORMAT, "%s: each sample has %zu numbers; the model's have %zu", path,
                 numbers, dim);
 }
 
@@ -69,8 +69,8 @@ static dfl_status take_labels(const char *path, const card *c, likelihood_data *
     TRY(npy_read(path, ELEMENTS_MAX, &a));
     dfl_status status = DFL_OK;
     if (a.type != ARRAY_I64 || a.rank != 1 || a.shape[0] != out->n)
-        status = fail(DFL_E_COMBINATION,
-                      "%s: labels are an int64 array of %zu numbers, one a sample", path, out->n);
+        status = fail(DFL_E_FORMAT, "%s: labels are an int64 array of %zu numbers, one a sample",
+                      path, out->n);
     else if (c->classes == 0)
         status = fail(DFL_E_COMBINATION, "%s: labels, but the model has no classes", path);
     else
@@ -114,7 +114,7 @@ static dfl_status read_array(const char *path, const card *c, likelihood_data *o
         out->n = a.shape[0];
         out->dim = card_dim(c);
         status = a.type == ARRAY_U8    ? take_bytes(&a, c, out)
-                 : a.type == ARRAY_I64 ? fail(DFL_E_COMBINATION,
+                 : a.type == ARRAY_I64 ? fail(DFL_E_FORMAT,
                                               "%s: int64; data are uint8 levels, or float32 or "
                                               "float64 values",
                                               path)
@@ -146,7 +146,7 @@ static dfl_status take_pictures(const char *path, picture_source *from, const ca
         TRY(pictures_read(from, done, out->n - done, &set));
         if (c->rank != 3 || c->shape[0] != set.channels || c->shape[1] != set.height ||
             c->shape[2] != set.width)
-            return fail(DFL_E_COMBINATION,
+            return fail(DFL_E_FORMAT,
                         "%s: pictures of %zu channels, %zu x %zu; the model's samples have another "
                         "shape",
                         path, set.channels, set.height, set.width);

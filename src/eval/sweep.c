@@ -140,9 +140,11 @@ dfl_status sweep_add_peer(sweep *s, const char *given) {
     const char *equals = strchr(given, '=');
     const size_t n = equals ? (size_t)(equals - given) : 0;
     if (n == 0 || strcspn(given, " \t\r\n@,;\"") < n)
-        return fail(DFL_E_ARG,
-                    "--peer: \"%s\" is not NAME=PROGRAM ARGS..., with a name without blanks",
-                    given);
+        return fail(
+            DFL_E_ARG,
+            "--peer: \"%s\" is not NAME=PROGRAM ARGS..., with a name without blanks and @ , ; "
+            "\"",
+            given);
     sweep_way way = {.wanted = true};
     way.label = copy_part(given, n);
     dfl_status status = way.label ? split_command(equals + 1, &way) : fail_memory();

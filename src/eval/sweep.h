@@ -86,8 +86,8 @@ typedef struct sweep {
     float *reference;   /* [reference_count][d], or NULL: only moments are known */
     double floor;       /* distance of as many real pictures to the others; NaN: not known */
     size_t replicates;
-    int (*watch)(void *user,
-                 size_t evaluations); /* done since the last call; not 0 ends the work */
+    /* Evaluations, or in sweep_compare() replicates, since the last call; not 0 ends the work. */
+    int (*watch)(void *user, size_t done);
     void *user;
 } sweep;
 
@@ -128,6 +128,7 @@ dfl_status sweep_draw(sweep *s, sweep_cell *c);
 dfl_status sweep_peer_draw(sweep *s, const sweep_cell *c, float *samples, double *seconds);
 /* Evaluations of the network and features of pictures per second, in a short try. */
 dfl_status sweep_probe(sweep *s, double *evaluations, double *pictures);
+dfl_status sweep_probe_replicate(const sweep *s, double *replicates); /* of the intervals */
 dfl_status sweep_path(const sweep *s, const char *kind, const char *name, const char *ending,
                       text *out); /* FOLDER/KIND/NAME.ENDING */
 
@@ -177,6 +178,7 @@ dfl_status sweep_write_cells(const sweep *s); /* cells.csv */
 /* The rows of all points, resampled where all seeds are there; *out [npoints] is to be freed.
    `baseline`: label of a way, NULL: the best of each budget. */
 dfl_status sweep_compare(sweep *s, const char *baseline, sweep_row **out);
+size_t sweep_replicates(const sweep *s); /* drawn by sweep_compare(), when all cells are done */
 dfl_status sweep_write_comparisons(const sweep *s, const sweep_row *rows);
 dfl_status sweep_print(const sweep *s, const sweep_row *rows, text *out); /* for people */
 

@@ -296,3 +296,31 @@ dfl_status sweep_probe(sweep *s, double *evaluations, double *pictures) {
     text_free(&spec);
     return status;
 }
+
+/* What a replicate takes depends on the numbers of samples and features, not on what they are. */
+dfl_status sweep_probe_replicate(const sweep *s, double *replicates) {
+    const size_t n = s->frame.samples, d = extractor_width(s->extractor);
+    double *const mean = mem_array(d, sizeof *mean), *const root = mem_array(mem_product(d, d, 1),
+                                                                             sizeof *root);
+    float *const x = mem_array(mem_product(n, d, 1), sizeof *x);
+    dfl_status status = mean && root && x ? DFL_OK : fail_memory();
+    for (size_t i = 0; status == DFL_OK && i < n; i++) {
+        noise_normals(0, DFL_DRAW_START, 0, i, 0, d, mean);
+        for (size_t k = 0; k < d; k++) x[i * d + k] = (float)mean[k];
+    }
+    for (size_t i = 0; status == DFL_OK && i < d; i++) root[i * d + i] = 1;
+    const gaussian_root real = {d, d, (double)d, mean, root};
+    const features f = {n, d, x};
+    const double began = seconds_now();
+    int done = 0;
+    for (double fid; status == DFL_OK && done < PROBE_TRIES; done++) {
+        if (seconds_now() - began > probe_seconds) break;
+        status = distance_to(&real, &f, NULL, &fid);
+        if (status == DFL_OK && s->watch) status = s->watch(s->user, 0);
+    }
+    *replicates = done / fmax(seconds_now() - began, 1e-9);
+    free(mean);
+    free(root);
+    free(x);
+    return status;
+}

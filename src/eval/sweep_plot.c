@@ -109,16 +109,14 @@ static dfl_status make_script(const sweep *s, const sweep_row *rows, const char 
     const size_t height = 380 + 18 * s->nways;
     text_add(out, "set terminal svg size 640,%zu dynamic noenhanced font 'sans-serif,14'\n",
              height);
-    text_add(out, "set output ");
-    gnuplot_quoted(out, paths[0]);
-    text_add(out, "\n");
+    gnuplot_output(out, paths[0]);
     add_lines(s, rows, out);
     text_add(out,
              "set terminal pngcairo size 960,%zu noenhanced font 'sans-serif,11' fontscale "
-             "1.4\nset output ",
+             "1.4\n",
              height * 3 / 2);
-    gnuplot_quoted(out, paths[1]);
-    text_add(out, "\nreplot\nunset output\n");
+    gnuplot_output(out, paths[1]);
+    text_add(out, "replot\nunset output\n");
     return out->failed ? fail_memory() : DFL_OK;
 }
 

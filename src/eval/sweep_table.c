@@ -149,7 +149,7 @@ static dfl_status replicate(sweep *s, const sweep_cell *c, const uint32_t *index
         double fid = 0;
         status = distance_to(&s->real, &f, index + b * n, &fid);
         sums[b] += fid / (double)s->nseeds;
-        if (status == DFL_OK && s->watch) status = s->watch(s->user, 0);
+        if (status == DFL_OK && s->watch) status = s->watch(s->user, 1);
     }
     array_free(&a);
     text_free(&path);
@@ -183,6 +183,20 @@ static void conclude(const sweep *s, sweep_row *rows, const double *sums, double
         for (size_t j = 0; j < b; j++) scratch[j] = sums[i * b + j] - sums[best->point * b + j];
         row->of_difference = spread_of(row->difference, scratch, b);
     }
+}
+
+/* A cell that is to be drawn counts as one with a number. */
+size_t sweep_replicates(const sweep *s) {
+    size_t points = 0;
+    for (size_t i = 0; i < s->npoints; i++) {
+        bool whole = true;
+        for (size_t k = 0; k < s->nseeds; k++) {
+            const sweep_cell *c = cell_of(s, i, k);
+            whole = whole && (has_number(c) || (sweep_cell_pending(c) && !*s->point[i].note));
+        }
+        points += whole;
+    }
+    return s->replicates >= 2 ? points * s->nseeds * s->replicates : 0;
 }
 
 static dfl_status compare(sweep *s, sweep_row *rows) {
@@ -243,21 +257,44 @@ dfl_status sweep_write_comparisons(const sweep *s, const sweep_row *rows) {
 
 /* ---- for people ------------------------------------------------------------------------------ */
 
+/* An end of an interval in six places, of which the larger end says how many are decimals. */
+static void print_end(double x, double larger, int width, text *out) {
+    const int decimals = larger < 1 ? 3 : larger < 10 ? 2 : 1;
+    text digits = {0};
+    if (larger < 0.01)
+        text_add(&digits, "%+.0e", x);
+    else
+        text_add(&digits, "%+.*f", decimals, fabs(x) < pow(10, -decimals) / 2 ? 0 : x);
+    if (digits.failed) out->failed = true;
+    if (digits.data) text_add(out, "%*s", width, digits.data);
+    text_free(&digits);
+}
+
+static void print_interval(const spread *d, text *out) {
+    const double larger = fmax(fabs(d->low), fabs(d->high));
+    text_add(out, " ");
+    print_end(d->low, larger, 6, out);
+    text_add(out, "..");
+    print_end(d->high, larger, -6, out);
+    text_add(out, " ");
+}
+
 static void print_row(const sweep *s, const sweep_row *row, text *out) {
     const sweep_point *p = &s->point[row->point];
+    const int decimals = row->fid < 1 ? 4 : 2;
     text_add(out, "%5d  ", p->nfe);
     if (row->seeds == 0)
         text_add(out, "       -                          ");
     else
-        text_add(out, "%8.2f", row->fid);
+        text_add(out, "%8.*f", decimals, row->fid);
     if (row->seeds > 1)
-        text_add(out, " +- %-6.2f", row->sd);
+        text_add(out, " +- %-6.*f", decimals, row->sd);
     else if (row->seeds > 0)
         text_add(out, "%10s", "");
     if (row->seeds > 0 && row->best)
         text_add(out, "  %-14s", "baseline");
     else if (row->seeds > 0 && isfinite(row->of_difference.low))
-        text_add(out, " %+6.1f..%-+6.1f ", row->of_difference.low, row->of_difference.high);
+        print_interval(&row->of_difference, out);
     else if (row->seeds > 0)
         text_add(out, " %15s", "");
     text_add(out, "  %s\n", s->way[p->way].label);

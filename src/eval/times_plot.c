@@ -84,9 +84,8 @@ static dfl_status make_script(const times_study *s, const times_choice *c, const
             out,
             "set terminal pngcairo size 960,%zu noenhanced font 'sans-serif,11' fontscale 1.4\n",
             height * 3 / 2);
-    text_add(out, "set output ");
-    gnuplot_quoted(out, path);
-    text_add(out, "\nset key below left Left reverse vertical maxcols 1 samplen 2 width 1\n"
+    gnuplot_output(out, path);
+    text_add(out, "set key below left Left reverse vertical maxcols 1 samplen 2 width 1\n"
                   "set border 3\nset tics nomirror\nset grid ytics lt 1 lc rgb '#cccccc' lw 0.5\n"
                   "set xlabel \"T, where the reverse process begins (dashed: recommended)\\n \"\n"
                   "set ylabel 'bound on -log p above the least, nats'\n");

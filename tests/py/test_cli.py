@@ -404,7 +404,7 @@ def test_refusals_with_files(run, images, tmp_path, option, word):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 @pytest.mark.parametrize("arguments", [["solvers"], ["help"], ["plan", "--process", "vp_linear"],
-                                       ["sample", FLAT, "-n", "2", *OUT]])
+                                       ["doctor", FLAT], ["sample", FLAT, "-n", "2", *OUT]])
 def test_full_disk(program, tmp_path, arguments):
     with open("/dev/full", "w") as full:
         done = subprocess.run([program, *arguments], cwd=tmp_path, stdout=full,

@@ -346,6 +346,24 @@ def test_tables_of_kernels(run, refuse, tmp_path):
 # ---- the writer of pictures, which is the only one ---------------------------------------------------------
 
 
+def test_names_stay_in_their_line(run, tmp_path):
+    """A name with a line end must not add a line to what a run says of itself."""
+    forged = "nice\noutput       /somewhere/else.npy\nextractor  of another"
+    mixture = {"format": "driftless-mixture/1", "weights": [1], "means": [[0.0] * 4], "stds": [0.5],
+               "card": {"name": forged, "sample": {"shape": [1, 2, 2], "range": [-1, 1]}}}
+    (tmp_path / "m.json").write_text(json.dumps(mixture))
+    run("plan", "mixture:m.json", "--steps", 2, "--json", "p.json")
+    plan = json.loads((tmp_path / "p.json").read_text())
+    plan["meta"].update(solver=forged, grid=forged)
+    (tmp_path / "p.json").write_text(json.dumps(plan))
+    said = [run("sample", "mixture:m.json", "-n", 2, *options, "-o", "o.npy").stdout
+            for options in (["--steps", 2], ["--plan", "p.json"])]
+    said.append(run("eval", "model:mixture:m.json", "-n", 8, "--steps", 2, "--features", "pixels", "-o", "s.npz").stdout)
+    for page in said:
+        lines = [line.split()[0] for line in page.splitlines()]
+        assert lines.count("output") < 2 and lines.count("extractor") < 2 and "nice?output" in page
+
+
 def test_names_in_pictures(run, tmp_path):
     """A card's name goes into the picture's texts whatever it holds."""
     mixture = {"format": "driftless-mixture/1", "weights": [1], "means": [[0] * 4], "stds": [1],

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -217,6 +219,33 @@ def test_report_needs_nothing_else(run, pictures, tmp_path):
     assert (tmp_path / "out/plot.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_small_distances_can_be_read(run, pictures, tmp_path):
+    """The folder begins with a dash, which gnuplot must not take for an option."""
+    shown = run("sweep", *pictures[:-1], 200, "--solvers", "deis:order=2 deis:order=3 ddim", "--nfe", 9, "-o",
+                "-dash").stdout
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "-dash/comparisons.csv").read_text())))
+    table = {line.split()[-1]: line.split() for line in shown[shown.index("  nfe  distance"):].splitlines()}
+    for row in rows:
+        line = table[f"{row['solver']}@{row['grid']}"]
+        assert float(line[1]) == pytest.approx(float(row["fid"]), rel=0.01)
+        if line[2] != "baseline":
+            low, high = map(float, line[2].split(".."))
+            larger = max(abs(float(row["low"])), abs(float(row["high"])))
+            assert [low, high] == pytest.approx([float(row["low"]), float(row["high"])], abs=0.1 * larger)
+            assert "-0.0.." not in line[2] and len(line[2]) <= 14
+    assert (tmp_path / "-dash/plot.svg").exists()
+
+
+def test_start_is_told(run, pictures):
+    """Of plain noise below t = 1, as by sample; eval of a model says the same."""
+    sweep = ("sweep", *pictures, "--solvers", "ddim", "--nfe", 2, "-o", "out", "--dry-run")
+    evaluation = ("eval", "model:mixture:m.json", "-n", 8, "--steps", 2, *pictures[1:5])
+    for words in sweep, evaluation:
+        said = run(*words, "--t-start", 0.3).stderr
+        assert "start at t = 0.3" in said and "stand out of plain noise" in said
+        assert not run(*words, "--t-start", 0.3, "-q").stderr and not run(*words).stderr
+
+
 def test_without_gnuplot(run, pictures, tmp_path):
     (tmp_path / "empty").mkdir()
     done = run("sweep", *pictures, "--solvers", "ddim", "--nfe", 2, "-o", "out", env={"PATH": str(tmp_path / "empty")})
@@ -260,15 +289,48 @@ def test_capsule_starts_no_program_unasked(run, pictures, tmp_path):
         assert done.returncode == USAGE and "would start a program" in done.stderr
         assert peer("them", "keep").replace("'", "") in done.stderr and done.stderr.count("\n") == 1
         assert not trace.exists()
+    for options in (peer("me", "keep"), peer("them", "keep")), (peer("them", "keep"), " "):
+        done = run("sweep", "--rerun", theirs, "--peer", "; ".join(options))  # the list that made the sweep
+        assert "bit for bit" in done.stdout
     done = run("sweep", "--rerun", ours, "--peer", peer("them", "keep"), ok=False)
     assert done.returncode == USAGE and "a plan did" in done.stderr
+
+
+def test_table_stands_apart_from_the_bars(program, pictures, tmp_path):
+    """On a terminal the bars of cells and intervals are erased before anything else is printed there."""
+    master, slave = pty.openpty()
+    words = map(str, [program, "sweep", *pictures[:-1], 4000, "--solvers", "ddim heun", "--nfe", 8, "-o", "out"])
+    child = subprocess.Popen([*words], cwd=tmp_path, stdout=slave, stderr=slave)
+    os.close(slave)
+    seen = b""
+    try:
+        while more := os.read(master, 4096):
+            seen += more
+    except OSError:
+        pass  # the end of a terminal
+    os.close(master)
+    assert child.wait(timeout=60) == 0
+    assert re.search(rb"\d+/8000 .*ETA", seen)  # the intervals have a bar
+    screen = []
+    for line in seen.decode().replace("\r\n", "\n").split("\n"):
+        screen.append("")
+        for part in line.split("\r"):
+            screen[-1] = part + screen[-1][len(part):]
+    assert not [line for line in screen if "ETA" in line]
+    assert "  nfe  distance  +- sd     against baseline  solver@grid" in [line.rstrip() for line in screen]
 
 
 def test_dry_run_writes_nothing(run, pictures, tmp_path):
     done = run("sweep", *pictures, "--solvers", "ddim", "--nfe", "5,10", "--size", "medium", "-o", "out", "--dry-run")
     assert "cells     6: 1 solver x 2 budgets x 3 seeds (0,1,2) of 32 samples" in done.stdout
     assert "cost      1440 evaluations at" in done.stdout and "disk" in done.stdout
+    assert re.search(r"^intervals 120 replicates at [\d.]+/s: about \d+ s$", done.stdout, re.M)
     assert not (tmp_path / "out").exists()
+    run("sweep", *pictures, "--solvers", "ddim", "--nfe", 5, "-o", "out")
+    done = run("sweep", *pictures, "--solvers", "ddim", "--nfe", 5, "-o", "out")  # nothing but intervals is left
+    assert "intervals 20 replicates at" in done.stdout and "cost " not in done.stdout
+    done = run("sweep", *pictures[:-1], 0, "--solvers", "ddim", "--nfe", 5, "-o", "out")
+    assert "intervals" not in done.stdout
 
 
 def test_sizes(run, pictures):
@@ -344,7 +406,10 @@ def test_other_plans_of_the_same_name_are_refused(run, pictures, tmp_path):
     (["--solvers", "ddim:order=2", "--nfe", "2"], "order"), (["--solvers", "ddim@", "--nfe", "2"], "SOLVER@GRID"),
     (["--solvers", "ode45", "--nfe", "2"], "ode45"), (["--solvers", "ddim", "--nfe", "2", "--class", "3"], "class"),
     (["--solvers", "ddim", "--nfe", "2", "--baseline", "heun"], "--baseline"),
+    (["--solvers", "ddim conjugate:lambda=auto", "--nfe", "2"], "auto is for sample"),
+    (["--solvers", "ddim", "--nfe", "2", "--grid", "auto"], "auto is for sample"),
     (["--solvers", "ddim", "--nfe", "2", "--peer", "x"], "NAME=PROGRAM"),
+    (["--nfe", "2", "--peer", "a,b=x"], "without blanks and @ , ; \""), (["--nfe", "2", "--peer", ";"], "no program"),
     (["--solvers", "ddim", "--nfe", "2", "--rerun", "c.json"], "--rerun"),
     (["--solvers", "ddim", "--nfe", "2", "--size", "huge"], "screen|medium|final"),
 ])

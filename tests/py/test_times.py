@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -119,6 +120,17 @@ def test_plot(run, mixture, points, prior, tmp_path, ending, begins):
     if ending == "svg":
         assert b"p.npz" in made and b"N(0, I)" in made
     assert not [name for name in os.listdir(tmp_path) if ".new" in name]
+
+
+@pytest.mark.skipif(not shutil.which("gnuplot"), reason="no gnuplot")
+def test_plot_of_an_odd_name(run, mixture, points, tmp_path):
+    """A leading dash is no option of gnuplot's, a leading bar no command; of a line end a warning tells."""
+    for name in "-p.svg", "|touch gone;.svg":
+        run("times", mixture, points, "-n", 20, "--points", 4, "--plot", name, "-q")
+        assert (tmp_path / name).read_bytes().startswith(b"<?xml")
+    before = sorted(tmp_path.iterdir())
+    done = run("times", mixture, points, "-n", 20, "--points", 4, "--plot", "a\nb.svg", "-q")
+    assert "takes no path with a line end" in done.stderr and sorted(tmp_path.iterdir()) == before
 
 
 def test_without_gnuplot(run, mixture, points, tmp_path):
