@@ -206,6 +206,18 @@ static const end_case end_cases[] = {
     {"vp_cosine", "conjugate:lambda=3", "[0.99,0.5]", {-178.30047470379805}},
     {"vp_linear", "conjugate:lambda=1", "[1,0.5,0]", {-4.7774796315812626}},
     {"ve:sigma_min=1", "conjugate:lambda=-2", "[1,0.5,0]", {-4.2762808185187085}},
+    {"flow", "deis:order=1", "[0.9995,0.95,0]", {-60.327924718262326, 41.327924718262344}},
+    {"flow", "deis:order=1", "[0.9995,0.999,0]", {-12816.510557962949, 11817.51055796295}},
+    {"vp_cosine", "deis:order=1", "[0.99,0.98,0]", {-254.61022002038212, 222.53746794108937}},
+    {"vp_linear:beta_min=1e-5",
+     "deis:order=1",
+     "[0.5,0.25,0]",
+     {-1.3608474248649088, 0.42904806651316348}},
+    {"ve:sigma_min=1", "deis:order=1", "[1,0.5,0]", {-10.174867458974675, 3.1037996471091997}},
+    {"ve:sigma_min=1",
+     "deis:order=1,kind=rhoab",
+     "[1,0.5,0]",
+     {-7.6534256466804291, 0.58235783481495383}},
 };
 
 /* The coefficients after the first of the row that writes the last state. */
