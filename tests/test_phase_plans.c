@@ -70,6 +70,7 @@ static const refusal refusals[] = {
     {"cld", "solver=ddpm", DFL_E_COMBINATION, "scalar"},
     {"psld", "solver=euler:variable=rho", DFL_E_COMBINATION, "scalar"},
     {"psld", "solver=heun:variable=rho", DFL_E_COMBINATION, "scalar"},
+    {"psld", "solver=heun:s_churn=10", DFL_E_COMBINATION, "s_churn"},
     {"vp_linear", "solver=splitting", DFL_E_COMBINATION, "phase space"},
     {"vp_linear", "solver=conjugate_splitting", DFL_E_COMBINATION, "phase space"},
     {"vp_linear", "solver=sscs", DFL_E_COMBINATION, "phase space"},

@@ -246,6 +246,7 @@ static void test_refusals(void **state) {
         {"solver=scire:profile=sd,m=3 grid=exponential steps=2 t_end=0", DFL_E_COMBINATION,
          "a stage at rho=0;"},
         {"solver=scire:order=1 process=ve t_end=0", DFL_OK, ""},
+        {"solver=heun:variable=t,s_churn=10", DFL_E_COMBINATION, "s_churn"},
         {"solver=scire:order=3 t_end=0", DFL_OK, ""},
     };
     const plan_source from = source("vp_linear");
