@@ -215,7 +215,8 @@ static val fill(const problem *pb, rows *r, val x) {
         const double q = to.rho / process_at(pb->process, pb->t[n]).rho;
         const double fresh = rfim ? eta : eta * sqrt((1 - q) * (1 + q));
         term noise;
-        const val mean = solver_first_order(pb, r, x, n, sqrt((1 - fresh) * (1 + fresh)), 0);
+        const double kept = solver_kept(eta, rfim ? 0 : q);
+        const val mean = solver_first_order(pb, r, x, n, kept, 0);
         x = mean;
         if (fresh_part(pb, r, &p, n, fresh * to.b, &cut, &noise)) {
             const term terms[] = {{mean, blk_real(1)}, noise};
