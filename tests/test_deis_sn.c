@@ -45,6 +45,16 @@ static void write_ratios(const char *path, const char *digest, double scale, dou
     text_free(&out);
 }
 
+static void write_values(const char *path, const char *digest, const char *values) {
+    text out = {0};
+    text_add(&out,
+             "{\"format\": \"driftless-score-statistics/1\", \"network_sha256\": \"%s\", "
+             "\"mean_abs_eps\": %s}",
+             digest, values);
+    write_bytes(path, out.data);
+    text_free(&out);
+}
+
 static void test_constant_is_deis(void **state) {
     (void)state;
     dfl_model *model = gaussian_that_predicts("epsilon", "");
@@ -78,13 +88,7 @@ static void test_interpolation(void **state) {
     dfl_model *model = gaussian_that_predicts("epsilon", "");
     dfl_plan *plans[3][2];
     for (int i = 0; i < 3; i++) {
-        text out = {0};
-        text_add(&out,
-                 "{\"format\": \"driftless-score-statistics/1\", \"network_sha256\": \"%s\", "
-                 "\"mean_abs_eps\": %s}",
-                 model->identity, files[i]);
-        write_bytes(in_folder("few.json"), out.data);
-        text_free(&out);
+        write_values(in_folder("few.json"), model->identity, files[i]);
         for (int k = 0; k < 2; k++)
             plans[i][k] = plan_of(model,
                                   k ? "solver=deis_sn:stats=%s,clip=0,interpolation=log steps=8"
@@ -96,6 +100,35 @@ static void test_interpolation(void **state) {
     assert_true(difference(plans[0][0], plans[0][1]) > 1e-4);
     assert_true(difference(plans[0][1], plans[1][1]) > 1e-4);
     for (int i = 0; i < 6; i++) dfl_plan_free(plans[i / 2][i % 2]);
+    dfl_model_free(model);
+}
+
+/* The last step lands on t = 0, between two kinks, or none: weights by mpmath, 30 digits, in sqrt(t)
+   and in pieces that halve towards 0. */
+static void test_clean_end(void **state) {
+    (void)state;
+    static const struct {
+        const char *values;
+        double weight[2];
+    } cases[] = {{"[1,3]", {-3.6653053731904056, 0.56217217313271689}},
+                 {"[1,2,1.5]", {-3.6653053731904056, 1.1243443462654338}}};
+    dfl_model *model = gaussian_that_predicts("epsilon", "");
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        write_values(in_folder("few.json"), model->identity, cases[i].values);
+        dfl_plan *plan = plan_of(model,
+                                 "solver=deis_sn:stats=%s,clip=0,order=1 grid=uniform steps=2 "
+                                 "t_end=0",
+                                 in_folder("few.json"));
+        const row *last = NULL;
+        for (size_t k = 0; k < plan->code.nrows; k++)
+            if (plan->code.rows[k].op == ROW_LIN) last = &plan->code.rows[k];
+        for (size_t j = 0; j < 2; j++) {
+            const double found = plan->code.terms[last->src + 1 + j].c.v[0];
+            if (!(fabs(found / cases[i].weight[j] - 1) < 1e-14))
+                REFUTE("%s: %.17g, not %.17g", cases[i].values, found, cases[i].weight[j]);
+        }
+        dfl_plan_free(plan);
+    }
     dfl_model_free(model);
 }
 
@@ -243,10 +276,10 @@ static void test_import(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_constant_is_deis), cmocka_unit_test(test_interpolation),
-        cmocka_unit_test(test_gathered),         cmocka_unit_test(test_guidance),
-        cmocka_unit_test(test_folder),           cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_constant_is_deis), cmocka_unit_test(test_clean_end),
+        cmocka_unit_test(test_interpolation),    cmocka_unit_test(test_gathered),
+        cmocka_unit_test(test_guidance),         cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_malformed),        cmocka_unit_test(test_import),
     };
     return cmocka_run_group_tests_name("deis_sn", tests, folder_make, folder_remove);
 }

@@ -1,11 +1,12 @@
 /* Where processes and networks end: a start without any signal (a = 0, rho infinite), networks that
    cannot say there what a solver needs, networks that take integers only. What cannot work is
-   refused with a sentence; what is not refused is right. */
+   refused with a sentence; what is not refused is right, weights at both ends to rounding. */
 #include "support/cases.h"
 #include "support/interpret.h"
 #include "support/judge.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,6 +190,70 @@ static void test_deis_on_flow(void **state) {
     dfl_model_free(model);
 }
 
+/* ---- weights of steps from nearly no signal, and to clean data ------------------------------- */
+
+typedef struct {
+    const char *process, *solver, *times;
+    double weight[2]; /* on the predictions, newest first, in the last step */
+} end_case;
+
+/* Weights by mpmath, 30 digits: after integration by parts the integrals of rho, in sqrt(t) and in
+   pieces that halve towards both ends; those of kind=rhoab are of polynomials. */
+static const end_case end_cases[] = {
+    {"flow", "conjugate:lambda=1", "[0.9999,0.75]", {-3206.3064527893632}},
+    {"flow", "conjugate:lambda=-3", "[0.999999,0.5]", {-111569.5827842569}},
+    {"flow", "conjugate:lambda=1", "[0.9,0.75,0]", {-5.2256929197901394}},
+    {"vp_cosine", "conjugate:lambda=3", "[0.99,0.5]", {-178.30047470379805}},
+    {"vp_linear", "conjugate:lambda=1", "[1,0.5,0]", {-4.7774796315812626}},
+    {"ve:sigma_min=1", "conjugate:lambda=-2", "[1,0.5,0]", {-4.2762808185187085}},
+    {"flow", "deis:order=1", "[0.9995,0.95,0]", {-60.327924718262326, 41.327924718262344}},
+    {"flow", "deis:order=1", "[0.9995,0.999,0]", {-12816.510557962949, 11817.51055796295}},
+    {"vp_cosine", "deis:order=1", "[0.99,0.98,0]", {-254.61022002038212, 222.53746794108937}},
+    {"vp_linear:beta_min=1e-5",
+     "deis:order=1",
+     "[0.5,0.25,0]",
+     {-1.3608474248649088, 0.42904806651316348}},
+    {"ve:sigma_min=1", "deis:order=1", "[1,0.5,0]", {-10.174867458974675, 3.1037996471091997}},
+    {"ve:sigma_min=1",
+     "deis:order=1,kind=rhoab",
+     "[1,0.5,0]",
+     {-7.6534256466804291, 0.58235783481495383}},
+};
+
+/* The coefficients after the first of the row that writes the last state. */
+static const term *last_weights(const dfl_plan *plan, size_t *n) {
+    const program *code = &plan->code;
+    val end = -1;
+    for (size_t i = code->nrows; i-- > 0;) {
+        const row *r = &code->rows[i];
+        if (r->op == ROW_STEP && end < 0) end = code->terms[r->src].v;
+        if (r->op != ROW_LIN || r->dst != end) continue;
+        *n = r->nsrc - 1;
+        return code->terms + r->src + 1;
+    }
+    return NULL;
+}
+
+static void test_end_weights(void **state) {
+    (void)state;
+    for (size_t i = 0; i < LENGTH(end_cases); i++) {
+        const end_case *c = &end_cases[i];
+        const plan_source from = {
+            .process = c->process, .form = networks[0].form, .t_min = 1e-3, .t_max = 1};
+        char spec[SPEC_SIZE];
+        dfl_plan *plan;
+        size_t n = 0;
+        snprintf(spec, sizeof spec, "solver=%s grid=list:times=%s", c->solver, c->times);
+        assert_ok(plan_compile(spec, &from, &plan));
+        const term *found = last_weights(plan, &n);
+        assert_int_equal(n, c->weight[1] == 0 ? 1 : 2);
+        for (size_t k = 0; k < n; k++)
+            if (!(fabs(found[k].c.v[0] / c->weight[k] - 1) < 1e-14))
+                REFUTE("%s, %s: %.17g, not %.17g", c->process, spec, found[k].c.v[0], c->weight[k]);
+        plan_free(plan);
+    }
+}
+
 /* ---- networks with integer times ------------------------------------------------------------- */
 
 /* Every solver and grid on a table's indices: evaluations at integers, or a refusal that says why
@@ -225,6 +290,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_silent_start),
         cmocka_unit_test(test_deis_on_flow),
+        cmocka_unit_test(test_end_weights),
         cmocka_unit_test(test_integers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,6 +58,8 @@ static const refusal refusals[] = {
     {"psld", "solver=conjugate_splitting:lambda=inf", DFL_E_RANGE, "lambda"},
     {"psld", "solver=conjugate_splitting:scheme=coba,lambda_s=-1", DFL_E_RANGE, "lambda_s"},
     {"psld", "solver=splitting:scheme=roba,lambda_s=-0.5", DFL_E_RANGE, "lambda_s"},
+    {"psld", "solver=splitting:scheme=rvv,lambda_s=3", DFL_E_COMBINATION, "draw noise"},
+    {"psld", "solver=conjugate_splitting:scheme=cvv,lambda_s=0", DFL_E_COMBINATION, "draw noise"},
     {"psld", "solver=splitting:scheme=roba,lambda_s=nan", DFL_E_RANGE, "lambda_s"},
     {"psld", "solver=splitting:scheme=roab", DFL_E_RANGE, "roba"},
     /* steps beyond all numbers */
@@ -70,6 +72,7 @@ static const refusal refusals[] = {
     {"cld", "solver=ddpm", DFL_E_COMBINATION, "scalar"},
     {"psld", "solver=euler:variable=rho", DFL_E_COMBINATION, "scalar"},
     {"psld", "solver=heun:variable=rho", DFL_E_COMBINATION, "scalar"},
+    {"psld", "solver=heun:s_churn=10", DFL_E_COMBINATION, "s_churn"},
     {"vp_linear", "solver=splitting", DFL_E_COMBINATION, "phase space"},
     {"vp_linear", "solver=conjugate_splitting", DFL_E_COMBINATION, "phase space"},
     {"vp_linear", "solver=sscs", DFL_E_COMBINATION, "phase space"},

@@ -214,12 +214,34 @@ static void test_coincidences(void **state) {
     assert_true(apart(any.on_z, euler.on_z) < 1e-9 && apart(any.on_y, euler.on_y) < 1e-9);
 }
 
+/* ---- to clean data --------------------------------------------------------------------------- */
+
+/* on_y by mpmath, 30 digits, in sqrt(t) and in pieces that halve towards 0. */
+static void test_end_weights(void **state) {
+    (void)state;
+    static const struct {
+        const char *process;
+        double on_y[4];
+    } cases[] = {
+        {"psld",
+         {0.538969511721963183, 342.34036273817118, -0.438161382186398764, -227.935044827193758}},
+        {"psld:kappa=0,numerical_eps=1e-12",
+         {0.537367952604443187, 342.426884361802725, -0.438571883608083654, -228.082754643417992}},
+        {"cld", {0, 336.205807133964002, 0, -224.367120839644911}},
+    };
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const double *y = cases[i].on_y;
+        const one_step found = step_of(cases[i].process, MATCH_HYBRID, "deis:order=0", 0.5, 0);
+        const double off = apart(found.on_y, blk_2x2(y[0], y[1], y[2], y[3]));
+        if (!(off < 1e-14)) REFUTE("%s: %.3g off", cases[i].process, off);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stored_factor),
-        cmocka_unit_test(test_one_point),
-        cmocka_unit_test(test_stored_coefficients),
-        cmocka_unit_test(test_coincidences),
+        cmocka_unit_test(test_stored_factor),       cmocka_unit_test(test_one_point),
+        cmocka_unit_test(test_stored_coefficients), cmocka_unit_test(test_coincidences),
+        cmocka_unit_test(test_end_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

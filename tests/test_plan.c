@@ -244,6 +244,15 @@ static void test_refusals(void **state) {
         {"grid=list:times=[1,0.5,0.5,0.1]", DFL_E_RANGE, "0.5 follows 0.5"},
         {"grid=list:times=[1,0.5,0.1] steps=7", DFL_E_COMBINATION, "steps=7"},
         {"grid=list:times=[1,0.5,0.1] t_end=0.1", DFL_OK, ""},
+        {"solver=scire process=ve:sigma_min=1 t_end=0", DFL_E_COMBINATION, "a stage at rho=0.5"},
+        {"solver=scire:order=3 process=vp_cosine:normalised=0 grid=list:times=[0.9,0.001,0]",
+         DFL_E_COMBINATION, "a stage at rho=0.0"},
+        {"solver=scire:profile=sd,m=3 grid=exponential steps=2 t_end=0", DFL_E_COMBINATION,
+         "a stage at rho=0;"},
+        {"solver=scire:order=1 process=ve t_end=0", DFL_OK, ""},
+        {"solver=heun:variable=t,s_churn=10", DFL_E_COMBINATION, "s_churn"},
+        {"solver=deis:kind=ipndm,quadrature=riemann process=flow", DFL_E_COMBINATION, "clean data"},
+        {"solver=scire:order=3 t_end=0", DFL_OK, ""},
     };
     const plan_source from = source("vp_linear");
     for (size_t i = 0; i < LENGTH(cases); i++) {

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "solver/noisefactor.h"
+#include "solver/overrho.h"
 
 static const opt_row options[] = {
     {"type", OPT_INT, "2", 1, 2, NULL, "B: 1 is lambda times identity, 2 lambda times all-ones"},
@@ -103,39 +104,41 @@ static blk one_step(const conjugation *c, double s) {
 
 static void integrand(double r, void *user, double *out) {
     const conjugation *c = user;
-    if (c->p->row->components == 1) {
-        const scalar_at at = process_at(c->p, r);
-        out[0] = expm1(c->B.v[0] * (r - c->t)) * at.g2 / (2 * at.a * at.b);
-        return;
-    }
     const blk push = blk_mul(phase_noise1(c->p), noise_inverse(c->builder, c->factor, r, c->t));
     const blk w = blk_scale(-0.5 * phase_beta(c->p, r), blk_mul(carried(c, c->t, r), push));
     for (int i = 0; i < 4; i++) out[i] = w.v[i];
 }
 
-/* Over [s, t], with a piece of its own between the kinks of a table. */
-static blk integral(conjugation *c, double s) {
-    blk sum = blk_scale(0, c->B), part = sum;
-    const int m = c->p->row->components == 1 ? 1 : 4;
-    double from = s;
+static double bent(double r, double rho, const void *user) {
+    const conjugation *c = user;
+    (void)rho;
+    return expm1(c->B.v[0] * (r - c->t));
+}
+
+/* int (e^(lambda (r - t)) - 1) rho'(r) dr over [s, t]: over rho, which on flow grows without bounds
+   in a short time, with a piece of its own between the kinks of a table. */
+static double integral(const conjugation *c, double s) {
+    double sum = 0, from = s, rho = process_at(c->p, s).rho;
     for (size_t i = 0; i <= c->p->nknots; i++) {
         const double to = i < c->p->nknots ? c->p->knots[i] : c->t;
         if (!(to > from && to <= c->t)) continue;
-        noise_integrate(integrand, c, from, to, m, part.v);
-        sum = blk_add(sum, part);
+        const double next = process_at(c->p, to).rho;
+        sum += rho_integrate(c->p, bent, c, rho, next, 48);
         from = to;
+        rho = next;
     }
     return sum;
 }
 
-/* W; what rho jumps by at t = 0 itself counts, too. */
+/* W */
 static blk weight(conjugation *c, double s) {
-    if (c->p->row->components == 2) return integral(c, s);
+    blk W = blk_2x2(0, 0, 0, 0);
+    if (c->p->row->components == 2) {
+        noise_integrate(integrand, c, s, c->t, 4, W.v);
+        return W;
+    }
     const scalar_at at = process_at(c->p, c->t), to = process_at(c->p, s);
-    double sum = at.rho - to.rho;
-    sum += integral(c, s).v[0];
-    if (s == 0) sum += c->p->rho_lo * expm1(-c->B.v[0] * c->t);
-    return blk_real(-at.a * sum);
+    return blk_real(-at.a * (at.rho - to.rho + integral(c, s)));
 }
 
 static dfl_status read_B(const problem *pb, conjugation *c) {

@@ -24,14 +24,14 @@ static solver_claims claims(const opts *o, const process *p) {
         .order = 1, .from = 40, .to = 320, .stochastic = stochastic, .exact = true};
 }
 
-/* b_s^2 - sig^2 = b_s^2 (1 - eta^2 (1 - q^2)) with q = rho_s / rho_t: no cancellation. */
+/* With q = rho_s / rho_t: neither root cancels. */
 static val fill(const problem *pb, rows *r, val x) {
     const double eta = opt_real(pb->o, "eta");
     for (int n = 0; n < pb->steps; n++) {
         const scalar_at to = process_at(pb->process, pb->t[n + 1]);
         const double q = to.rho / process_at(pb->process, pb->t[n]).rho;
         const double fresh = eta * sqrt((1 - q) * (1 + q));
-        x = solver_first_order(pb, r, x, n, sqrt((1 - fresh) * (1 + fresh)), fresh * to.b);
+        x = solver_first_order(pb, r, x, n, solver_kept(eta, q), fresh * to.b);
         rows_step(r, x, pb->t[n + 1], 1);
     }
     return x;

@@ -75,21 +75,25 @@ static dfl_status read_priors(const opts *o, priors *out) {
 }
 
 /* The largest rho at which no variance is negative, whatever is drawn. With S = sum_k pi_k delta_k
-   delta_k^T, full needs lambda_max(S) <= K min(pi) sig^2 and rank1 |delta_k| <= sig; of ortho
-   lambda_max(S) <= s^2 max(pi) and |delta_k|^2 = s^2 (1 - 2 pi_k + sum pi^2), of rand_c
-   lambda_max(S) <= tr S = s^2 and pi_k |delta_k|^2 <= s^2. */
+   delta_k^T, full and diag need lambda_max(S) <= K min(pi) sig^2, rank1 |delta_k| <= sig, and vub
+   s^2 max(pi) <= K min(pi) sig^2; of ortho lambda_max(S) <= s^2 max(pi) and |delta_k|^2 = s^2 (1 -
+   2 pi_k + sum pi^2), of rand_c lambda_max(S) <= tr S = s^2 and pi_k |delta_k|^2 <= s^2, of rand
+   lambda_max(S) <= tr S = s^2 and |delta_k| = s. */
 static double largest_rho(const opts *o, const priors *p) {
     if (p->K == 1) return 1;
-    const bool full = opt_choice(o, "covariance") == COV_FULL;
+    const int law = opt_choice(o, "offsets") + OFFSETS_RAND;
+    const int covariance = opt_choice(o, "covariance");
     double least = 1, most = 0, squares = 0;
     for (int k = 0; k < p->K; k++) {
         least = fmin(least, p->pi[k]);
         most = fmax(most, p->pi[k]);
         squares += p->pi[k] * p->pi[k];
     }
-    if (opt_choice(o, "offsets") == OFFSETS_ORTHO - 1)
-        return full ? sqrt(least / most) : 1 / sqrt(p->K * (1 - 2 * least + squares));
-    return full ? sqrt(least) : sqrt(least / p->K);
+    if (covariance == COV_VUB || (covariance != COV_RANK1 && law == OFFSETS_ORTHO))
+        return sqrt(least / most);
+    if (covariance != COV_RANK1) return sqrt(least);
+    if (law == OFFSETS_ORTHO) return 1 / sqrt(p->K * (1 - 2 * least + squares));
+    return law == OFFSETS_RAND ? 1 / sqrt(p->K) : sqrt(least / p->K);
 }
 
 /* Both moments match only so. */
@@ -130,16 +134,7 @@ static dfl_status check_exact_step(const opts *o, const priors *p, double s, dou
 
 /* Whether a component's variance may fall below zero, where it is cut. */
 static bool may_cut(const opts *o, const priors *p, double s, double sigma) {
-    const int covariance = opt_choice(o, "covariance");
-    double least = 1, most = 0;
-    for (int k = 0; k < p->K; k++) {
-        least = fmin(least, p->pi[k]);
-        most = fmax(most, p->pi[k]);
-    }
-    const bool exact = (covariance == COV_FULL || covariance == COV_RANK1) &&
-                       opt_choice(o, "offsets") != OFFSETS_RAND - 1;
-    const double limit = exact ? largest_rho(o, p) : sqrt(least / most);
-    return s > limit * sqrt(p->K) * sigma * (1 + 1e-12);
+    return s > largest_rho(o, p) * sqrt(p->K) * sigma * (1 + 1e-12);
 }
 
 /* What mode=paper does without a word in the paper. */
@@ -220,7 +215,8 @@ static val fill(const problem *pb, rows *r, val x) {
         const double q = to.rho / process_at(pb->process, pb->t[n]).rho;
         const double fresh = rfim ? eta : eta * sqrt((1 - q) * (1 + q));
         term noise;
-        const val mean = solver_first_order(pb, r, x, n, sqrt((1 - fresh) * (1 + fresh)), 0);
+        const double kept = solver_kept(eta, rfim ? 0 : q);
+        const val mean = solver_first_order(pb, r, x, n, kept, 0);
         x = mean;
         if (fresh_part(pb, r, &p, n, fresh * to.b, &cut, &noise)) {
             const term terms[] = {{mean, blk_real(1)}, noise};

@@ -76,7 +76,8 @@ static dfl_status check(const problem *pb, int kind, int order) {
         return fail(DFL_E_COMBINATION,
                     "solver deis: kind=lograb works in log rho, which is infinite at "
                     "t_end=0 and where the signal is 0; choose another kind");
-    if (((kind == RHOAB && order > 0) || riemann) && process_at(pb->process, pb->t[0]).a == 0)
+    const bool in_rho = (kind == RHOAB && order > 0) || (kind != IPNDM && riemann);
+    if (in_rho && process_at(pb->process, pb->t[0]).a == 0)
         return fail(DFL_E_COMBINATION,
                     "solver deis: kind=rhoab and quadrature=riemann cannot start where rho is "
                     "infinite; start lower or choose kind=tab with exact integrals");

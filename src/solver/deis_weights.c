@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "solver/overrho.h"
+
 /* One basis polynomial with its nodes in its own variable. */
 typedef struct {
     const deis_basis *b;
@@ -23,51 +25,15 @@ static double variable_of(const deis_basis *b, double t, double rho) {
     return b->variable == DEIS_IN_T ? t : b->variable == DEIS_IN_RHO ? rho : log(rho);
 }
 
-static double value_at(const integrand *g, double t, double rho) {
+static double value_at(double t, double rho, const void *user) {
+    const integrand *g = user;
     const deis_basis *b = g->b;
     return deis_factor_at(&b->factor, t) *
            quad_lagrange(g->node, b->nodes, g->j, variable_of(b, t, rho));
 }
 
-static double in_rho(double rho, void *user) {
-    const integrand *g = user;
-    return value_at(g, process_time_of_rho(g->b->p, rho), rho);
-}
-
-static double in_log_rho(double u, void *user) { /* drho = rho du */
-    const double rho = exp(u);
-    return rho * in_rho(rho, user);
-}
-
 static double slope_of(const scalar_at *at) {
     return at->g2 / (2 * at->a * at->b);
-}
-
-static double in_root_t(double root, void *user) { /* drho = rho'(t) 2 sqrt(t) d sqrt(t) */
-    const integrand *g = user;
-    const scalar_at at = process_at(g->b->p, root * root);
-    return 2 * root * slope_of(&at) * value_at(g, root * root, at.rho);
-}
-
-/* Over [lo, hi] in rho, lo > 0, where the integrand is smooth: rho may span decades, and t has its
-   singularities at rho = +-i, so in log rho, in pieces of length up to 2. Short pieces, such as a
-   table's segments, need few points. */
-static double over_decades(integrand *g, double lo, double hi, int points) {
-    const double u = log(lo), length = log(hi) - u;
-    const int pieces = length > 2 ? (int)ceil(length / 2) : 1;
-    if (length < 0.05) points = 5;
-    double sum = 0;
-    for (int i = 0; i < pieces; i++)
-        sum += quad_gauss(in_log_rho, g, u + length * i / pieces, u + length * (i + 1) / pieces,
-                          points);
-    return sum;
-}
-
-static double over_segment(integrand *g, double lo, double hi, int points) {
-    if (lo > 0) return over_decades(g, lo, hi, points);
-    const double middle = hi < 1 ? hi : 1;
-    const double sum = quad_gauss(in_rho, g, 0, middle, points);
-    return hi > middle ? sum + over_decades(g, middle, hi, points) : sum;
 }
 
 /* The next kink above t: of the process's table or of the factor; INFINITY if there is none. */
@@ -91,28 +57,26 @@ static double next_kink(const deis_basis *b, double t) {
 }
 
 /* One piece for each stretch between kinks inside [s, t]. */
-static double over_kinks(integrand *g, double t, double s) {
-    double sum = 0, from = s, rho = process_at(g->b->p, s).rho;
+static double over_kinks(const integrand *g, double t, double s) {
+    const process *p = g->b->p;
+    double sum = 0, from = s, rho = process_at(p, s).rho;
     for (double kink = next_kink(g->b, s); kink < t; kink = next_kink(g->b, kink)) {
-        const double next = process_at(g->b->p, kink).rho;
-        if (kink - from > 1e-13) sum += over_segment(g, rho, next, 16);
+        const double next = process_at(p, kink).rho;
+        if (kink - from > 1e-13) sum += rho_integrate(p, value_at, g, rho, next, 16);
         rho = next;
         from = kink;
     }
-    return sum + over_segment(g, rho, process_at(g->b->p, t).rho, 16);
+    return sum + rho_integrate(p, value_at, g, rho, process_at(p, t).rho, 16);
 }
 
-/* Down to t = 0, where rho ~ sqrt(t), in sqrt(t); what rho jumps by at t = 0 itself counts, too. */
-static double over_smooth(integrand *g, double t, double s) {
+static double over_smooth(const integrand *g, double t, double s) {
     const process *p = g->b->p;
-    if (s > 0) return over_decades(g, process_at(p, s).rho, process_at(p, t).rho, 48);
-    const double jump = p->rho_lo > 0 ? p->rho_lo * value_at(g, 0, p->rho_lo) : 0;
-    return quad_gauss(in_root_t, g, 0, sqrt(t), 48) + jump;
+    return rho_integrate(p, value_at, g, process_at(p, s).rho, process_at(p, t).rho, 48);
 }
 
 /* The released quadrature: 10000 equal steps from t down, right ends left out; in rho where the
    bases are polynomials in rho, else in t. */
-static double left_sum(integrand *g, double t, double s) {
+static double left_sum(const integrand *g, double t, double s) {
     enum { POINTS = 10000 };
     const process *p = g->b->p;
     const bool by_rho = g->b->variable == DEIS_IN_RHO;
@@ -122,12 +86,12 @@ static double left_sum(integrand *g, double t, double s) {
     for (int i = 0; i < POINTS; i++) {
         const double at = from + i * step;
         if (by_rho) {
-            sum += in_rho(at, g) * step;
+            sum += value_at(process_time_of_rho(p, at), at, g) * step;
             continue;
         }
         /* a node on a table's kink takes the slope above it, whatever its last bit */
         const scalar_at here = process_at(p, p->nknots ? at + 1e-13 : at);
-        sum += slope_of(&here) * value_at(g, at, here.rho) * step;
+        sum += slope_of(&here) * value_at(at, here.rho, g) * step;
     }
     return sum;
 }

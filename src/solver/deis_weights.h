@@ -29,8 +29,8 @@ typedef struct {
 
 double deis_factor_at(const deis_factor *f, double t);
 
-/* int_{rho(t)}^{rho(s)} factor(t(rho)) l_j drho, j < nodes, s < t; negative where l_j is positive.
- */
+/* int_{rho(t)}^{rho(s)} factor(t(rho)) l_j drho, j < nodes, s < t, exact to rounding, with what
+   rho jumps by at t = 0 where s = 0; negative where l_j is positive. */
 double deis_weight(const deis_basis *b, int j, double t, double s);
 
 /* Step n begins, with eps predicted at its start: the nodes are the last order + 1 times, or as many

@@ -146,10 +146,10 @@ static val singlestep(const dpm *d, rows *r, val x, double t, double s, const sc
     const expo e = expo_between(&at, to, d->data);
     double f[2];
     val m[3] = {expo_predict(r, x, t, d->data)};
-    if (to->rho == 0) return clean(d, r, x, t, m[0]);
+    if (s == 0) return clean(d, r, x, t, m[0]);
     if (order == 1) return rows_lin2(r, e.ratio, x, e.C * e.E, m[0]);
     rows_fail(r, fractions(d, t, s, order, f));
-    if (at.rho * exp(-f[order - 2] * e.h) < p->rho_lo)
+    if (expo_stage_time(p, &at, e.h, f[order - 2]) == 0)
         rows_fail(r, fail(DFL_E_COMBINATION,
                           "solver dpm: process %s has no times for the stages below rho=%.3g, "
                           "where eta=%.15g leads; end above t_end=%.17g",
@@ -170,7 +170,7 @@ static val ancestral(const dpm *d, rows *r, val x, double t, double s, int order
     const scalar_at at = process_at(d->pb->process, t), to = process_at(d->pb->process, s);
     const double q = to.rho / at.rho, fresh = d->eta * sqrt((1 - q) * (1 + q));
     scalar_at down = to; /* in the target's units: its x/a */
-    down.rho *= sqrt((1 - fresh) * (1 + fresh));
+    down.rho *= solver_kept(d->eta, q);
     down.b = down.a * down.rho;
     x = singlestep(d, r, x, t, s, d->eta > 0 ? &down : &to, order);
     return fresh * to.b > 0 ? rows_lin2(r, 1, x, fresh * to.b, rows_noise(r)) : x;

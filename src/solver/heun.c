@@ -25,13 +25,12 @@ static const opt_row options[] = {
 };
 
 static solver_claims claims(const opts *o, const process *p) {
-    const bool churn = opt_real(o, "s_churn") > 0;
+    const bool in_rho = variable_is_rho(o, p), churn = in_rho && opt_real(o, "s_churn") > 0;
     return (solver_claims){.order = 2,
                            .from = 80,
                            .to = 320,
                            .stochastic = churn,
-                           .exact =
-                               variable_is_rho(o, p) && (!churn || opt_real(o, "s_noise") == 1)};
+                           .exact = in_rho && (!churn || opt_real(o, "s_noise") == 1)};
 }
 
 static int steps(const opts *o, int nfe, bool to_zero) {
@@ -81,6 +80,10 @@ static val step_in_t(rows *r, val z, double t, double s) {
 static val fill(const problem *pb, rows *r, val z) {
     const bool rho = variable_is_rho(pb->o, pb->process);
     rows_fail(r, variable_check(pb, "heun"));
+    if (!rho && opt_real(pb->o, "s_churn") > 0)
+        rows_fail(r,
+                  fail(DFL_E_COMBINATION, "solver heun: s_churn raises rho, which needs a scalar "
+                                          "process and variable=rho"));
     for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         double t = pb->t[n];
         const double s = pb->t[n + 1];

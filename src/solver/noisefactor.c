@@ -42,13 +42,16 @@ void noise_integrate(void (*f)(double t, void *user, double *out), void *user, d
                      int m, double *sum) {
     enum { POINTS = 32, FEW = 8, VALUES = 16 };
     root_integrand g = {f, user, m};
-    const double growth = lo > 0 ? log(hi / lo) / log(16.0) : 0;
-    const int points = hi < 1.02 * lo ? FEW : POINTS; /* a table's segments are short */
+    const double least = lo > 0 ? lo : 1e-20 * hi;
+    const double growth = log(hi / least) / log(16.0);
+    const int points = hi < 1.02 * lo ? FEW : POINTS;
     const int pieces = growth > 1 ? (int)ceil(growth) : 1;
     for (int k = 0; k < m; k++) sum[k] = 0;
-    for (int i = 0; i < pieces; i++) {
-        const double from = i == 0 ? lo : lo * pow(hi / lo, (double)i / pieces);
-        const double to = i == pieces - 1 ? hi : lo * pow(hi / lo, (double)(i + 1) / pieces);
+    for (int i = lo > 0 ? 0 : -1; i < pieces; i++) {
+        const double from = i < 0    ? 0
+                            : i == 0 ? least
+                                     : least * pow(hi / least, (double)i / pieces);
+        const double to = i == pieces - 1 ? hi : least * pow(hi / least, (double)(i + 1) / pieces);
         double part[VALUES];
         quad_gauss_n(in_root, &g, sqrt(from), sqrt(to), points, m, part);
         for (int k = 0; k < m; k++) sum[k] += part[k];

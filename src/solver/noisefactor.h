@@ -44,7 +44,9 @@ blk noise_from_output(const rows *r, noise_factor factor, double t);
 void noise_check(rows *r, noise_factor factor);
 
 /* Integrals over [lo, hi], 0 <= lo, of m functions with inverse-root ends at 0: Gauss-Legendre in
-   sqrt(t), in pieces over which t grows by at most a factor 16. */
+   sqrt(t), in pieces over which t grows by at most a factor 16; from 0 up, too, after a piece so
+   short that nothing is missed in it: factors of the noise bend where its variance overtakes
+   numerical_eps, or what was there at t = 0. */
 void noise_integrate(void (*f)(double t, void *user, double *out), void *user, double lo, double hi,
                      int m, double *sum);
 

@@ -47,6 +47,11 @@ static void execute(scheme *at, symbol *z, const char *letter, scheme_move *move
 val scheme_fill(const problem *pb, rows *r, val start, const char *word, scheme_move *move) {
     scheme at = {.pb = pb, .r = r, .par = phase_parameters(pb->process), .w = scheme_share(word)};
     symbol z = symbol_of(start);
+    if (!strchr(word, 'O') && opt_real(pb->o, "lambda_s") != 1)
+        rows_fail(r,
+                  fail(DFL_E_COMBINATION,
+                       "lambda_s=%g is for schemes with an o, which draw noise; this one does not",
+                       opt_real(pb->o, "lambda_s")));
     for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         at.t = pb->t[n];
         at.s = pb->t[n + 1];

@@ -147,8 +147,16 @@ static double scale_of(const scire *s, const scalar_at *at) {
     return s->variant == V2 ? at->b : at->a;
 }
 
-static double time_of_w(const scire *s, double w) {
-    return process_time_of_rho(s->pb->process, s->variant == V2 ? 1 / w : w);
+/* Of a stage. Below the least rho of a process there is no time, and clean data has no slope. */
+static double stage_time(const scire *s, rows *r, double w) {
+    const process *p = s->pb->process;
+    const double rho = s->variant == V2 ? 1 / w : w, t = process_time_of_rho(p, rho);
+    if (t == 0)
+        rows_fail(r, fail(DFL_E_COMBINATION,
+                          "solver scire: process %s has no time above 0 for a stage at rho=%.3g; "
+                          "end above t_end=0, or take order=1",
+                          p->row->is.name, fmax(rho, 0)));
+    return t;
 }
 
 static val predict(const scire *s, rows *r, val x, double t) {
@@ -206,7 +214,7 @@ static val singlestep(const scire *s, rows *r, val x, double t, double target, i
     const move whole = move_to(s, t, target);
     const val m0 = predict(s, r, x, t);
     if (order == 1) return rows_lin2(r, whole.shrink, x, whole.scale * whole.h, m0);
-    const double s1 = time_of_w(s, w_of(s, &at) + f[0] * whole.h);
+    const double s1 = stage_time(s, r, w_of(s, &at) + f[0] * whole.h);
     const move first = move_to(s, t, s1);
     const val x1 = rows_lin2(r, first.shrink, x, first.scale * first.h, m0);
     const val m1 = predict(s, r, x1, s1);
@@ -214,7 +222,7 @@ static val singlestep(const scire *s, rows *r, val x, double t, double target, i
         const double c = whole.scale * whole.h / (2 * f[0] * phi);
         return rows_lin3(r, whole.shrink, x, whole.scale * whole.h - c, m0, c, m1);
     }
-    const double s2 = time_of_w(s, w_of(s, &at) + f[1] * whole.h);
+    const double s2 = stage_time(s, r, w_of(s, &at) + f[1] * whole.h);
     const move second = move_to(s, t, s2);
     const double bend = (s->consistent ? f[1] * f[1] : f[1]) * whole.h / (2 * f[0] * phi);
     const val x2 = rows_lin3(r, second.shrink, x, second.scale * (second.h - bend), m0,

@@ -89,6 +89,10 @@ double solver_gap(const scalar_at *from, const scalar_at *to) {
     return to->a * (to->rho - from->rho);
 }
 
+double solver_kept(double eta, double q) {
+    return sqrt((1 - eta) * (1 + eta) + eta * eta * q * q);
+}
+
 /* a_s x_0 + kept b_s n, or psi x + a_s (kept rho_s - rho_t) n, which has no cancellation for a
    network that predicts n, but where a_t is small, nothing else for one that does not. */
 val solver_first_order_from(const problem *pb, rows *r, val x, val y, int n, double kept,

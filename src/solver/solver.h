@@ -58,6 +58,10 @@ double solver_longest_step(const problem *pb);
 double solver_psi(const scalar_at *from, const scalar_at *to);
 double solver_gap(const scalar_at *from, const scalar_at *to);
 
+/* What of b_s n is kept where eta of it is drawn afresh, sqrt(1 - eta^2 (1 - q^2)) with q = rho_s/rho_t,
+   computed without cancellation. */
+double solver_kept(double eta, double q);
+
 /* Step n of a first-order solver on a scalar process, from one evaluation:
    x_s = a_s x_0 + kept b_s n + sigma z, written in x and the raw output. kept in [0, 1]. Works from
    a_t = 0, too, where the network's output determines x_0 (flow, v, sample). The second form takes

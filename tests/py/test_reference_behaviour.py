@@ -309,6 +309,14 @@ def test_identities(sample, one, other):
         assert apart < 1e-12
 
 
+@pytest.mark.parametrize("eta", [0.5, 1])
+def test_ancestral_from_noise_alone(sample, eta):
+    """1e-9 of the noise is left: a step like any other, not one to clean data."""
+    one, other = (sample(f"solver={solver} grid=list:times=[0.999999999,0.5]", ("flow", "sample"))[0]
+                  for solver in (f"ddim:eta={eta}", f"dpm:order=1,method=singlestep,eta={eta}"))
+    assert np.abs(one - other).max() < 1e-12
+
+
 def test_landing_on_clean_data(sample):
     """dpm to t = 0: as one step less, and the prediction there."""
     times = "1,0.7,0.4,0.2,0.05"
