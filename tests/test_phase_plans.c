@@ -241,31 +241,36 @@ static void test_warnings(void **state) {
 typedef struct {
     const char *solver;
     int calls; /* per step */
+    const char *process;
 } cost;
 
 static const cost costs[] = {
-    {"euler", 1},
-    {"heun", 2},
-    {"em", 1},
-    {"sscs", 1},
-    {"sscs:second_half=official", 1},
-    {"conjugate", 1},
-    {"conjugate:type=1,factor=flow", 1},
-    {"deis:order=3", 1},
-    {"deis:order=2,factor=flow", 1},
-    {"splitting:scheme=rse", 1},
-    {"splitting:scheme=roba", 1},
-    {"splitting:scheme=rbao", 1},
-    {"splitting:scheme=nse", 2},
-    {"splitting:scheme=rvv", 2},
-    {"splitting:scheme=noba", 2},
-    {"splitting:scheme=nbao", 2},
-    {"splitting:scheme=robab", 2},
-    {"splitting:scheme=nvv", 3},
-    {"splitting:scheme=nobab", 3},
-    {"conjugate_splitting:scheme=cse", 1},
-    {"conjugate_splitting:scheme=coba", 1},
-    {"conjugate_splitting:scheme=cvv", 2},
+    {"euler", 1, "psld"},
+    {"heun", 2, "psld"},
+    {"em", 1, "psld"},
+    {"sscs", 1, "psld"},
+    {"sscs:second_half=official", 1, "psld"},
+    {"conjugate", 1, "psld"},
+    {"conjugate:type=1,factor=flow", 1, "psld"},
+    {"deis:order=3", 1, "psld"},
+    {"deis:order=2,factor=flow", 1, "psld"},
+    {"splitting:scheme=rse", 1, "psld"},
+    {"splitting:scheme=roba", 1, "psld"},
+    {"splitting:scheme=rbao", 1, "psld"},
+    {"splitting:scheme=nse", 2, "psld"},
+    {"splitting:scheme=rvv", 2, "psld"},
+    {"splitting:scheme=noba", 2, "psld"},
+    {"splitting:scheme=nbao", 2, "psld"},
+    {"splitting:scheme=robab", 2, "psld"},
+    {"splitting:scheme=nvv", 3, "psld"},
+    {"splitting:scheme=nobab", 3, "psld"},
+    {"conjugate_splitting:scheme=cse", 1, "psld"},
+    {"conjugate_splitting:scheme=coba", 1, "psld"},
+    {"conjugate_splitting:scheme=cvv", 2, "psld"},
+    /* what has no friction needs no score */
+    {"splitting:scheme=nse", 1, "cld"},
+    {"splitting:scheme=nvv", 2, "cld"},
+    {"splitting:scheme=nvv", 1, "psld:Gamma=4,nu=0"},
 };
 
 /* floor((N - 1)/c) steps with the last one on, floor(N/c) without; the plan never costs more. */
@@ -280,7 +285,7 @@ static void test_budgets(void **state) {
                 dfl_plan *plan;
                 snprintf(spec, sizeof spec, "solver=%s nfe=%d denoise=%d", costs[i].solver, N,
                          denoise);
-                assert_ok(compile("psld", spec, &plan));
+                assert_ok(compile(costs[i].process, spec, &plan));
                 const size_t nfe = dfl_plan_nfe(plan);
                 if (nfe != (size_t)(steps * c + denoise) || nfe > (size_t)N ||
                     dfl_plan_steps(plan) != (size_t)(steps + denoise))

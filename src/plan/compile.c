@@ -48,7 +48,7 @@ static double real_or_nan(const opts *o, const char *key) {
 }
 
 static int steps_for(const front *f, int nfe, bool to_zero) {
-    return f->solver->steps ? f->solver->steps(&f->solver_opts, nfe, to_zero) : nfe;
+    return f->solver->steps ? f->solver->steps(&f->solver_opts, f->process, nfe, to_zero) : nfe;
 }
 
 /* steps as asked, or what the budget pays for; 0 if neither is given. At t = 0 there is nothing left

@@ -66,15 +66,22 @@ static void print_time(const program *code, double t, const marginal *at, text *
         number(out, lambda, 10, 6);
 }
 
+static void print_meta(const plan_meta *m, text *out) {
+    const struct {
+        const char *key, *value;
+    } lines[] = {{"solver   ", m->solver},  {"grid     ", m->grid}, {"process  ", m->process},
+                 {"teacher  ", m->teacher}, {"fit      ", m->fit},  {"held out ", m->held_out}};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        if (!lines[i].value) continue;
+        text_add(out, "%s", lines[i].key);
+        text_add_line(out, lines[i].value);
+        text_add(out, "\n");
+    }
+}
+
 void plan_print(const dfl_plan *plan, text *out) {
     const program *code = &plan->code;
-    const plan_meta *m = &plan->meta;
-    if (m->solver) text_add(out, "solver   %s\n", m->solver);
-    if (m->grid) text_add(out, "grid     %s\n", m->grid);
-    if (m->process) text_add(out, "process  %s\n", m->process);
-    if (m->teacher) text_add(out, "teacher  %s\n", m->teacher);
-    if (m->fit) text_add(out, "fit      %s\n", m->fit);
-    if (m->held_out) text_add(out, "held out %s\n", m->held_out);
+    print_meta(&plan->meta, out);
     text_add(out, "%zu steps, %zu network evaluations, %zu draws of noise, %zu slots\n\n",
              plan->steps, plan->nfe, plan->draws + plan->picks, plan->nslots);
     text_add(out, "  step             t      lambda  order  evaluations\n     0");

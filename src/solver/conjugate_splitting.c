@@ -43,9 +43,9 @@ static solver_claims claims(const opts *o, const process *p) {
     return scheme_claims(word_of(o));
 }
 
-static int steps(const opts *o, int nfe, bool to_zero) {
+static int steps(const opts *o, const process *p, int nfe, bool to_zero) {
     (void)to_zero;
-    return scheme_steps(word_of(o), nfe);
+    return scheme_steps(word_of(o), phase_parameters(p), nfe);
 }
 
 /* One component's sub-step over [lo, hi]. */

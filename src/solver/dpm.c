@@ -79,7 +79,8 @@ static solver_claims claims(const opts *o, const process *p) {
                            .exact = true};
 }
 
-static int steps(const opts *o, int nfe, bool to_zero) {
+static int steps(const opts *o, const process *p, int nfe, bool to_zero) {
+    (void)p;
     const dpm d = read(NULL, o);
     if (d.method == MULTISTEP) return nfe;
     return outer_grid_steps(nfe, d.order, d.method == SINGLESTEP_FIXED, to_zero);

@@ -33,8 +33,8 @@ static solver_claims claims(const opts *o, const process *p) {
                            .exact = in_rho && (!churn || opt_real(o, "s_noise") == 1)};
 }
 
-static int steps(const opts *o, int nfe, bool to_zero) {
-    (void)o;
+static int steps(const opts *o, const process *p, int nfe, bool to_zero) {
+    (void)o, (void)p;
     return (nfe + (to_zero ? 1 : 0)) / 2;
 }
 

@@ -16,18 +16,18 @@ solver_claims scheme_claims(const char *word) {
     return (solver_claims){.order = 1, .from = 320, .to = 1280};
 }
 
-int scheme_steps(const char *word, int nfe) {
-    int calls = 0;
-    for (const char *c = word; *c; c++) calls += asks(*c);
-    return nfe / calls;
-}
-
 /* Whether the letters up to the next evaluation need a score: without friction there is none in a
    component, and a plan makes no evaluation for nothing (CLD's position, nu = 0's momentum). */
 static bool needed(const phase_par *par, const char *rest) {
     for (const char *c = rest; *c && !asks(*c); c++)
         if (*c == 'A' || *c == 'X' ? par->Gamma > 0 : *c != 'O' && par->nu > 0) return true;
     return false;
+}
+
+int scheme_steps(const char *word, const phase_par *par, int nfe) {
+    int calls = 0;
+    for (const char *c = word; *c; c++) calls += asks(*c) && needed(par, c + 1);
+    return calls > 0 ? nfe / calls : nfe;
 }
 
 /* `letter` is where the word stands. */

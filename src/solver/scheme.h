@@ -27,7 +27,8 @@ typedef struct {
 typedef void scheme_move(const scheme *at, symbol *z, char letter);
 
 solver_claims scheme_claims(const char *word);
-int scheme_steps(const char *word, int nfe);
+/* Steps that a budget pays for: evaluations that nothing needs are not made. */
+int scheme_steps(const char *word, const phase_par *par, int nfe);
 /* 1 or 2: see `w`. */
 double scheme_share(const char *word);
 

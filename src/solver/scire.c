@@ -77,8 +77,8 @@ static solver_claims claims(const opts *o, const process *p) {
         .order = order, .from = fd ? 160 : 80, .to = fd ? 640 : 320, .exact = true};
 }
 
-static int steps(const opts *o, int nfe, bool to_zero) {
-    (void)to_zero;
+static int steps(const opts *o, const process *p, int nfe, bool to_zero) {
+    (void)to_zero, (void)p;
     const scire s = read(NULL, o);
     return s.method == MULTISTEP ? nfe
                                  : outer_grid_steps(nfe, s.order, s.method != SINGLESTEP, false);

@@ -40,7 +40,7 @@ typedef struct {
     solver_claims (*claims)(const opts *o, const process *p);
     /* Steps that a budget of evaluations pays for (0: it is too small), given whether the last step
        lands on t = 0. NULL: one evaluation per step. */
-    int (*steps)(const opts *o, int nfe, bool to_zero);
+    int (*steps)(const opts *o, const process *p, int nfe, bool to_zero);
     /* Options that stand for all of them in tests and tables, as texts, ended by NULL: for solvers
        not all of whose options go together, or that need a file. NULL: every combination. */
     const char *const *variants;
