@@ -14,6 +14,14 @@ enum { MIXTURE_BYTES_MAX = 1 << 28, COMPONENTS_MAX = 1 << 16 };
 
 /* ---- components ------------------------------------------------------------------------------ */
 
+/* The logarithm of the sum of positive numbers, a sum that no double may hold. */
+static double log_total(const double *w, size_t n) {
+    double most = 0, sum = 0;
+    for (size_t k = 0; k < n; k++) most = fmax(most, w[k]);
+    for (size_t k = 0; k < n; k++) sum += w[k] / most;
+    return log(most) + log(sum);
+}
+
 static dfl_status read_weights(const json_in *in, mixture *m) {
     double sum = 0;
     TRY(json_get_reals(in, "weights", COMPONENTS_MAX, &m->log_weight, &m->K));
@@ -23,7 +31,11 @@ static dfl_status read_weights(const json_in *in, mixture *m) {
                         in->where, k, m->log_weight[k]);
         sum += m->log_weight[k];
     }
-    for (size_t k = 0; k < m->K; k++) m->log_weight[k] = log(m->log_weight[k] / sum);
+    const double total = log_total(m->log_weight, m->K);
+    for (size_t k = 0; k < m->K; k++) {
+        const double share = m->log_weight[k] / sum; /* 0 where one of them is out of range */
+        m->log_weight[k] = isnormal(share) ? log(share) : log(m->log_weight[k]) - total;
+    }
     return DFL_OK;
 }
 
