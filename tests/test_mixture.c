@@ -277,6 +277,23 @@ static void test_card_of_mixture(void **state) {
     dfl_model_free(m);
 }
 
+/* Half a terabyte for the means, if the first were believed for the others. */
+static void test_short_rows(void **state) {
+    (void)state;
+    enum { MANY = 1 << 16, NUMBERS = 1000000 };
+    text json = {0};
+    dfl_model *m;
+    text_add(&json, "{\"format\": \"driftless-mixture/1\", \"weights\": [1");
+    for (int k = 1; k < MANY; k++) text_add(&json, ",1");
+    text_add(&json, "], \"means\": [[0");
+    for (int d = 1; d < NUMBERS; d++) text_add(&json, ",0");
+    text_add(&json, "]");
+    for (int k = 1; k < MANY; k++) text_add(&json, ",0");
+    text_add(&json, "], \"stds\": [1]}");
+    refused(parse(json.data, &m), DFL_E_FORMAT, "means[1]: a row of 1000000 numbers");
+    text_free(&json);
+}
+
 /* The answer at x = 0.4 and its log-density, of class `label`, from two components at 1 and -1. */
 static void ask_weighed(const char *weights, int64_t label, double *y, double *log_density) {
     char json[300];
@@ -369,6 +386,7 @@ int main(void) {
         cmocka_unit_test(test_phase_space), cmocka_unit_test(test_float32_and_one_output),
         cmocka_unit_test(test_labels),      cmocka_unit_test(test_card_of_mixture),
         cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_extreme_weights),
+        cmocka_unit_test(test_short_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

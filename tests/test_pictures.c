@@ -398,10 +398,17 @@ static void test_refused_files(void **state) {
                  {"r.txt", DFL_E_ARG, "none of what pictures are read from"},
                  {"r.npz", DFL_E_FORMAT, "r.npz"},
                  {"cut.gz", DFL_E_FORMAT, "cut off"},
+                 {"claim-idx3-ubyte", DFL_E_FORMAT, "65536 pictures of 256 x 256 in 16 bytes"},
+                 {"claim.gz", DFL_E_FORMAT, "65536 pictures of 256 x 256"},
                  {"other.gz", DFL_E_FORMAT, "not idx3-ubyte"}};
     assert_ok(file_save(in_folder("r.txt"), "text", 4));
     assert_ok(file_save(in_folder("r.npz"), "text", 4));
     assert_ok(file_save(in_folder("cut.gz"), "\0\0\10", 3));
+    static const char claim[] = "\0\0\10\3\0\1\0\0\0\0\1\0\0\0\1";
+    assert_ok(file_save(in_folder("claim-idx3-ubyte"), claim, sizeof claim));
+    gzFile f = gzopen(in_folder("claim.gz"), "wb");
+    assert_int_equal(gzwrite(f, claim, sizeof claim), sizeof claim);
+    assert_int_equal(gzclose(f), Z_OK);
     assert_ok(file_save(in_folder("other.gz"), "\0\0\10\1 further numbers", 20));
     for (size_t i = 0; i < LENGTH(files); i++) {
         const picture_wish wish = all_of(in_folder(files[i].name));
