@@ -133,7 +133,10 @@ static void test_zero_snr(void **state) {
         process_free(p);
         process_free(q);
     }
-    process *p = make("vp_discrete:beta_schedule=sigmoid,num_train_timesteps=3");
+    process *p = make("vp_discrete:trained_betas=[0.999999999,0.5],rescale_betas_zero_snr=1");
+    assert_true(process_at(p, 1).rho > process_at(p, 0.5).rho);
+    process_free(p);
+    p = make("vp_discrete:beta_schedule=sigmoid,num_train_timesteps=3");
     const double beta[] = {1e-4 + 0.0199 / (1 + exp(6)), 1e-4 + 0.0199 / 2};
     near("alpha_bar", 2 / 3.0, pow(process_at(p, 2 / 3.0).a, 2), (1 - beta[0]) * (1 - beta[1]),
          1e-14);

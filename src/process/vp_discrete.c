@@ -84,8 +84,7 @@ static void rescale_zero_snr(process *p, size_t n) {
         const double below = -first * expm1(-(L[i] - first_L) / 2) * first / span;
         set_entry(p, i, -2 * log1p(-(fall + below)));
     }
-    const double extended = n > 2 ? 2 * L[n - 1] - L[n - 2] : 0;
-    set_entry(p, n, fmax(24 * log(2), extended));
+    set_entry(p, n, fmax(24 * log(2), 2 * L[n - 1] - L[n - 2]));
 }
 
 static dfl_status init(process *p, const opts *o) {
