@@ -242,6 +242,11 @@ static dfl_status add_edm(config *c, text *out, text *clock) {
     TRY(config_real(c, "sigma_data", 0.5, &data));
     TRY(config_word(c, "prediction_type", "epsilon", &type));
     if (!word_is(type, "epsilon")) return config_refuse(c, "prediction_type", type);
+    if (!(lo > 0 && lo < hi))
+        return fail(DFL_E_RANGE,
+                    "%s: \"sigma_min\" is %g and \"sigma_max\" %g; above 0, and the second larger, "
+                    "is needed",
+                    c->in.where, lo, hi);
     scheduler_add_real(out, ", \"process\": {\"type\": \"edm\", \"sigma_max\": ", hi);
     scheduler_add_real(
         out,

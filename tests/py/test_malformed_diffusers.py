@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import foreign
 
@@ -38,6 +39,13 @@ def test_damaged_graphs(run, tmp_path):
             data[at] = generator.integers(256)
         file.write_bytes(bytes(data))
         assert run("info", folder, "--card", ok=None).returncode in (0, MODEL)
+
+
+@pytest.mark.parametrize("sigmas", [{"sigma_max": 0}, {"sigma_min": 0}, {"sigma_min": -1}, {"sigma_min": 80}])
+def test_sigmas_of_edm(run, tmp_path, sigmas):
+    folder = foreign.folder(tmp_path / "model", {"_class_name": "EDMEulerScheduler", **sigmas}, np.zeros(8))
+    said = run("info", folder, ok=False).stderr
+    assert "scheduler_config.json: " in said and '"sigma_min" is' in said and "the second larger" in said
 
 
 def test_damaged_configurations(run, tmp_path):
