@@ -272,15 +272,18 @@ static dfl_status add_ve(config *c, text *out, text *clock) {
     return DFL_OK;
 }
 
+/* Of the multistep classes it is left out, so that any will do. */
 dfl_status config_shift(const config *c, double *shift) {
-    TRY(config_real(c, c->is->kind == FLOW ? "shift" : "flow_shift", 1, shift));
-    if (*shift >= 0.01 && *shift <= 100) return DFL_OK;
+    const bool own = c->is->kind == FLOW;
+    TRY(config_real(c, own ? "shift" : "flow_shift", 1, shift));
+    if (!own || (*shift >= 0.01 && *shift <= 100)) return DFL_OK;
     return fail(DFL_E_RANGE, "%s: a shift of %g; 0.01 to 100 is allowed", c->in.where, *shift);
 }
 
 static dfl_status add_flow(config *c, text *out, text *clock) {
     double shift;
     TRY(config_shift(c, &shift));
+    if (c->is->kind != FLOW) shift = 1;
     text_add(out, ", \"process\": \"flow\"");
     TRY(add_prediction(c, true, out));
     scheduler_add_real(out, ", \"t_min\": ", netform_shifted(1 / (double)c->length, shift));
