@@ -347,6 +347,7 @@ static void test_bad_files(void **state) {
         {"{\"weights\": [1], \"means\": [[\"a\"]]}", DFL_E_FORMAT, "means[0]"},
         {"{\"weights\": [1], \"means\": [[1]], \"stds\": [0]}", DFL_E_RANGE, "stds"},
         {"{\"weights\": [1], \"means\": [[1]], \"stds\": [[1, 2]]}", DFL_E_FORMAT, "stds"},
+        {"{\"weights\": [1], \"means\": [[1e20, 1e20]], \"stds\": [1]}", DFL_E_RANGE, "are lost"},
         {"{\"weights\": [1], \"means\": [[1]], \"stds\": [1], \"labels\": [1]}", DFL_E_RANGE,
          "labels"},
         {"{\"weights\": [1], \"means\": [[1]], \"stds\": [1], \"labels\": []}", DFL_E_COMBINATION,

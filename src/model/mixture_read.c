@@ -173,6 +173,11 @@ static dfl_status make_card(const json_in *in, mixture *m, int64_t classes) {
         return fail(DFL_E_FORMAT, "%s: \"card\" must be an object", in->where);
     double lo, hi;
     TRY(find_range(in, m, &lo, &hi));
+    if (!(lo < hi) && !(own && json_object_get(own, "sample")))
+        return fail(DFL_E_RANGE,
+                    "%s: \"stds\" are lost beside \"means\" of %g; larger ones are needed, or the "
+                    "card's \"sample\" with a \"range\"",
+                    in->where, lo);
     json_t *root = own ? json_copy((json_t *)(uintptr_t)own) : json_object();
     text json = {0};
     dfl_status status = fail_memory();
