@@ -165,6 +165,8 @@ static void test_tame(void **state) {
         {"\xff \xc0\x80 \xed\xa0\x80", "? ?? ???"},         /* never; too long; half a pair */
         {"\xf4\x90\x80\x80 \xf5\x80\x80\x80", "???? ????"}, /* beyond the last character */
         {"cut \xe2\x82", "cut ??"},
+        {"\xe3\x85\xa4|\xef\xb8\x8f|\xe1\xa0\x8e", "???|???|???"}, /* letters that are blank */
+        {"\xef\xbe\xa0|\xe1\x85\x9f|\xf3\xa0\x84\x80", "???|???|????"},
     };
     for (size_t i = 0; i < LENGTH(pairs); i++) {
         char s[40];
@@ -173,6 +175,7 @@ static void test_tame(void **state) {
         assert_string_equal(s, pairs[i][1]);
     }
     refused(fail(DFL_E_KEY, "a %s b", "\x1b\x9c"), DFL_E_KEY, "a ?? b");
+    refused(fail(DFL_E_KEY, "%s", "a\nb\n"), DFL_E_KEY, "a b ");
 }
 
 static void test_closest(void **state) {

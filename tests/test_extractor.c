@@ -312,6 +312,10 @@ static void test_files_that_do_not_fit(void **state) {
     assert_ok(file_save(in_folder("features.json"), "{}", 2));
     refused(extractor_open(folder, 1, &e), DFL_E_KEY, "\"format\"");
     refused(extractor_open("/nonexistent", 1, &e), DFL_E_IO, "/nonexistent");
+    unlink(in_folder("features.json"));
+    assert_int_equal(symlink("/etc/passwd", in_folder("features.json")), 0);
+    refused(extractor_open(folder, 1, &e), DFL_E_FORMAT, "leads out of its folder");
+    unlink(in_folder("features.json"));
     assert_null(e);
 }
 

@@ -90,10 +90,10 @@ static dfl_status try_warnings(void) {
 
 /* ---- folders and files ----------------------------------------------------------------------- */
 
-static dfl_status try_folder(void) {
+static dfl_status try_card(const char *path) {
     card c;
     text out = {0};
-    dfl_status status = card_read(DFL_MODELS "/fashion-vp", &c);
+    dfl_status status = card_read(path, &c);
     if (status == DFL_OK) {
         status = card_print(&c, &out);
         if (status == DFL_OK && out.failed) status = fail_memory();
@@ -101,6 +101,14 @@ static dfl_status try_folder(void) {
     }
     text_free(&out);
     return status;
+}
+
+static dfl_status try_folder(void) {
+    return try_card(DFL_MODELS "/fashion-vp");
+}
+
+static dfl_status try_diffusers(void) {
+    return try_card(DFL_TEST_DATA "/diffusers");
 }
 
 enum { LIMIT = 1 << 16 };
@@ -209,6 +217,8 @@ static const refuse_case attempts[] = {
 static void test_memory(void **state) {
     (void)state;
     refuse_each(attempts, LENGTH(attempts));
+    const refuse_case foreign = {"a folder of diffusers", try_diffusers, 100};
+    refuse_each_cut(&foreign, 1);
 }
 
 static int prepare(void **state) {

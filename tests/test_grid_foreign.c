@@ -1,6 +1,7 @@
 /* Grids of other programs, against their definitions. */
 #include "support/cases.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -114,12 +115,42 @@ static void test_real_indices(void **state) {
     process_free(p);
 }
 
+/* Either end of a process is one of its times, whatever rounding makes of its sigma; a little beyond it
+   there is none. */
+static void test_end_sigmas(void **state) {
+    (void)state;
+    static const char *const processes[] = {"ve",        "edm",         "vp_linear", "sub_vp",
+                                            "vp_cosine", "vp_discrete", "flow"};
+    for (size_t k = 0; k < LENGTH(processes); k++) {
+        process *p;
+        assert_ok(process_new(processes[k], &p));
+        const grid_unit unit = {.quantity = GRID_SIGMA};
+        const double ends[] = {p->t_lo, p->t_hi};
+        for (size_t i = 0; i < LENGTH(ends); i++) {
+            const double rho = process_at(p, ends[i]).rho, way = i ? 1 : -1;
+            double t;
+            if (!isfinite(rho)) continue;
+            for (int ulps = 0; ulps < 5; ulps++) {
+                assert_ok(grid_time(p, &unit, rho * (1 + way * ulps * DBL_EPSILON), &t));
+                assert_ok(process_check_time(p, "t", t));
+            }
+            refused(grid_time(p, &unit, rho * (1 + way * 1e-5), &t), DFL_E_RANGE, "is nowhere at");
+        }
+        process_free(p);
+    }
+    process *p;
+    double t;
+    assert_ok(process_new("ve", &p));
+    assert_ok(grid_time(p, &(grid_unit){.quantity = GRID_SIGMA}, 0.01, &t));
+    assert_true(t == p->t_lo);
+    process_free(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exponential),
-        cmocka_unit_test(test_quantiles),
-        cmocka_unit_test(test_beta_and_kl_optimal),
-        cmocka_unit_test(test_real_indices),
+        cmocka_unit_test(test_exponential),         cmocka_unit_test(test_quantiles),
+        cmocka_unit_test(test_beta_and_kl_optimal), cmocka_unit_test(test_real_indices),
+        cmocka_unit_test(test_end_sigmas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

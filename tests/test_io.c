@@ -317,6 +317,28 @@ static void test_npz_refuses(void **state) {
     free(zeros);
 }
 
+/* Readers differ in which of two members with one name they take. */
+static void test_npz_twice(void **state) {
+    (void)state;
+    uint8_t values[2] = {1, 2};
+    const named_array arrays[] = {{"one", {ARRAY_U8, 1, {2}, values}},
+                                  {"two", {ARRAY_U8, 1, {2}, values}}};
+    static const char *const names[] = {"one"};
+    char *bytes = NULL;
+    size_t size = 0;
+    array out;
+    assert_ok(npz_write(in_folder("twice.npz"), arrays, 2));
+    assert_ok(npz_read(in_folder("twice.npz"), names, 1, false, LIMIT, &out));
+    array_free(&out);
+    assert_ok(file_read(in_folder("twice.npz"), LIMIT, &bytes, &size));
+    for (size_t i = 0; i + 7 <= size; i++)
+        if (memcmp(bytes + i, "two.npy", 7) == 0) memcpy(bytes + i, "one", 3);
+    put(in_folder("twice.npz"), bytes, size);
+    free(bytes);
+    refused(npz_read(in_folder("twice.npz"), names, 1, false, LIMIT, &out), DFL_E_FORMAT,
+            "array 'one': the archive holds it twice");
+}
+
 static void test_npz_unwritable(void **state) {
     (void)state;
     uint8_t byte = 1;
@@ -423,7 +445,7 @@ int main(void) {
         cmocka_unit_test(test_npz_round_trip), cmocka_unit_test(test_npz_refuses),
         cmocka_unit_test(test_npz_unwritable), cmocka_unit_test(test_png_write),
         cmocka_unit_test(test_png_unwritable), cmocka_unit_test(test_image_bytes),
-        cmocka_unit_test(test_image_grid),
+        cmocka_unit_test(test_image_grid),     cmocka_unit_test(test_npz_twice),
     };
     return cmocka_run_group_tests_name("io", tests, folder_make, folder_remove);
 }

@@ -116,10 +116,11 @@ static void test_unknown_fields(void **state) {
         "{\"format\":\"driftless-plan/1\",\"components\":1,\"inputs\":[{\"id\":0,\"t\":1,\"at\":"
         "[0,1],\"scale\":1,\"x\":0}],\"outputs\":[1],\"rows\":[{\"op\":\"LIN\",\"dst\":1,\"src\":["
         "0],"
-        "\"c\":[2],\"tua\":1}],\"count\":{}}";
+        "\"c\":[2],\"tua\":1}],\"count\":{},\"a\\nb\":0}";
     dfl_plan *plan = NULL;
     assert_int_equal(dfl_plan_from_json(json, strlen(json), &plan), DFL_OK);
     const char *const lines[] = {"inputs 0: unknown key \"x\"", "rows 0: unknown key \"tua\"",
+                                 "unknown key \"a\\u000ab\" is ignored\n",
                                  "\"count\" is ignored (did you mean \"counts\"?)"};
     for (size_t i = 0; i < LENGTH(lines); i++)
         assert_non_null(strstr(plan->warnings.data, lines[i]));

@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -276,6 +277,58 @@ static void test_card_of_mixture(void **state) {
     dfl_model_free(m);
 }
 
+/* Half a terabyte for the means, if the first were believed for the others. */
+static void test_short_rows(void **state) {
+    (void)state;
+    enum { MANY = 1 << 16, NUMBERS = 1000000 };
+    text json = {0};
+    dfl_model *m;
+    text_add(&json, "{\"format\": \"driftless-mixture/1\", \"weights\": [1");
+    for (int k = 1; k < MANY; k++) text_add(&json, ",1");
+    text_add(&json, "], \"means\": [[0");
+    for (int d = 1; d < NUMBERS; d++) text_add(&json, ",0");
+    text_add(&json, "]");
+    for (int k = 1; k < MANY; k++) text_add(&json, ",0");
+    text_add(&json, "], \"stds\": [1]}");
+    refused(parse(json.data, &m), DFL_E_FORMAT, "means[1]: a row of 1000000 numbers");
+    text_free(&json);
+}
+
+/* The answer at x = 0.4 and its log-density, of class `label`, from two components at 1 and -1. */
+static void ask_weighed(const char *weights, int64_t label, double *y, double *log_density) {
+    char json[300];
+    dfl_model *m;
+    const double a = 0.6, b = 0.8, x = 0.4;
+    snprintf(json, sizeof json,
+             "{\"format\": \"driftless-mixture/1\", \"weights\": %s, \"means\": [[1], [-1]], "
+             "\"stds\": [0.5, 0.5], \"labels\": [0, 1]}",
+             weights);
+    assert_ok(parse(json, &m));
+    assert_int_equal(ask(m, &(marginal){{a}, {b}}, &(netgives){{0}, {1}}, 1, &x, label, y), DFL_OK);
+    assert_ok(mixture_log_density(mixture_in(m), &(marginal){{a}, {b}}, &x, label, log_density));
+    dfl_model_free(m);
+}
+
+/* A weight counts by its share, whatever the sum is, and within its class by its share there. */
+static void test_extreme_weights(void **state) {
+    (void)state;
+    static const struct {
+        const char *weights, *same;
+        int64_t label;
+    } rows[] = {
+        {"[1e308, 1e308]", "[1, 1]", -1},   {"[1e308, 5e307]", "[2, 1]", -1},
+        {"[1e-200, 1e200]", "[1, 1]", 0},   {"[1e-200, 1e200]", "[1, 1]", 1},
+        {"[5e-324, 5e-324]", "[1, 1]", -1}, {"[5e-324, 1.7e308]", "[1, 1]", 0},
+    };
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        double y, log_density, y_same, log_same;
+        ask_weighed(rows[i].weights, rows[i].label, &y, &log_density);
+        ask_weighed(rows[i].same, rows[i].label, &y_same, &log_same);
+        assert_true(fabs(y - y_same) <= 1e-12);
+        assert_true(fabs(log_density - log_same) <= 1e-12);
+    }
+}
+
 static void test_bad_files(void **state) {
     (void)state;
     static const struct {
@@ -294,6 +347,7 @@ static void test_bad_files(void **state) {
         {"{\"weights\": [1], \"means\": [[\"a\"]]}", DFL_E_FORMAT, "means[0]"},
         {"{\"weights\": [1], \"means\": [[1]], \"stds\": [0]}", DFL_E_RANGE, "stds"},
         {"{\"weights\": [1], \"means\": [[1]], \"stds\": [[1, 2]]}", DFL_E_FORMAT, "stds"},
+        {"{\"weights\": [1], \"means\": [[1e20, 1e20]], \"stds\": [1]}", DFL_E_RANGE, "are lost"},
         {"{\"weights\": [1], \"means\": [[1]], \"stds\": [1], \"labels\": [1]}", DFL_E_RANGE,
          "labels"},
         {"{\"weights\": [1], \"means\": [[1]], \"stds\": [1], \"labels\": []}", DFL_E_COMBINATION,
@@ -332,7 +386,8 @@ int main(void) {
         cmocka_unit_test(test_limits),      cmocka_unit_test(test_scaled_and_mixed),
         cmocka_unit_test(test_phase_space), cmocka_unit_test(test_float32_and_one_output),
         cmocka_unit_test(test_labels),      cmocka_unit_test(test_card_of_mixture),
-        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_extreme_weights),
+        cmocka_unit_test(test_short_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,6 +136,24 @@ static void test_opt_long_list(void **state) {
     text_free(&body);
 }
 
+/* A stranger's card may hold a megabyte of them: each is looked at once. */
+static void test_opt_many_blanks(void **state) {
+    (void)state;
+    static const char *const formats[] = {"times=[0,%*s1]", "times=[0,1]%*s",
+                                          "eta=1%*s,times=[0,1]"};
+    for (size_t i = 0; i < LENGTH(formats); i++) {
+        text body = {0};
+        opts o;
+        const double began = seconds_now();
+        text_add(&body, formats[i], 1 << 20, "");
+        assert_ok(opts_parse("x", rows, body.data, &o));
+        assert_int_equal(opt_get(&o, "times")->nlist, 2);
+        assert_true(seconds_now() - began < 10);
+        opts_free(&o);
+        text_free(&body);
+    }
+}
+
 static void test_opt_words(void **state) {
     (void)state;
     opts o;
@@ -231,7 +249,7 @@ int main(void) {
         cmocka_unit_test(test_opt_values),    cmocka_unit_test(test_opt_refusals),
         cmocka_unit_test(test_opt_long_list), cmocka_unit_test(test_opt_words),
         cmocka_unit_test(test_opt_head),      cmocka_unit_test(test_opt_print),
-        cmocka_unit_test(test_opt_help),
+        cmocka_unit_test(test_opt_help),      cmocka_unit_test(test_opt_many_blanks),
     };
     return cmocka_run_group_tests_name("opt", tests, NULL, NULL);
 }

@@ -193,6 +193,27 @@ static void test_covariance(void **state) {
     assert_true(worst < 1e-13);
 }
 
+/* Beyond the range of e^u the state is at rest: N(0, 1) and N(0, M). */
+static void test_long_integrals(void **state) {
+    (void)state;
+    static const char *const specs[] = {
+        "psld:beta_0=345,beta_1=345", "psld:beta_0=354,beta_1=354", "psld:beta_0=1000,beta_1=1000",
+        "cld:beta_0=1000,beta_1=1000", "psld:Gamma=100,nu=99,beta_0=1000,beta_1=1000"};
+    for (size_t i = 0; i < LENGTH(specs); i++) {
+        process *p = open_process(specs[i]);
+        const double M = phase_parameters(p)->M;
+        for (double t = 0.999; t <= 1; t += 0.001) {
+            const phase_cov s = phase_covariance(p, t);
+            assert_true(fabs(s.xx - 1) < 1e-12 && fabs(s.mm / M - 1) < 1e-12);
+            assert_true(fabs(s.xm) < 1e-12 && fabs(s.det / M - 1) < 1e-12);
+        }
+        process_free(p);
+    }
+    process *p;
+    refused(process_new("psld:Gamma=2,nu=2", &p), DFL_E_COMBINATION, "needs them to differ");
+    refused(process_new("psld:Gamma=0,nu=1e-170", &p), DFL_E_COMBINATION, "needs them to differ");
+}
+
 /* Psi = exp(F1 D), composes, and its reverse undoes it; L L^T is Sigma + numerical_eps for both
    triangles; the prior is where the kernel ends. */
 static void test_factors(void **state) {
@@ -307,9 +328,13 @@ static void test_exp(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kernel),     cmocka_unit_test(test_exact_factors),
-        cmocka_unit_test(test_covariance), cmocka_unit_test(test_factors),
-        cmocka_unit_test(test_clean),      cmocka_unit_test(test_exp),
+        cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_exact_factors),
+        cmocka_unit_test(test_covariance),
+        cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_long_integrals),
+        cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_exp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

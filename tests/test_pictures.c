@@ -83,6 +83,23 @@ static void test_png_round_trip(void **state) {
     }
 }
 
+/* Longer than what is held of a chunk: it says nothing about the pixels. */
+static void test_png_long_text(void **state) {
+    (void)state;
+    enum { LONG = 9 << 20 };
+    char *const value = mem_array(LONG + 1, 1);
+    assert_non_null(value);
+    memset(value, 'x', LONG);
+    const char *const keys[] = {"Title", "Comment"}, *const values[] = {"short", value};
+    const uint8_t pixels[] = {1, 2, 3, 4};
+    assert_ok(png_write(in_folder("long.png"), 2, 2, 1, pixels, keys, values, 2));
+    expect(in_folder("long.png"), 2, 2, 1, pixels);
+    memcpy(value + LONG - 2, "\xc3\xa4", 2); /* not ASCII: of another kind */
+    assert_ok(png_write(in_folder("long.png"), 2, 2, 1, pixels, keys, values, 2));
+    expect(in_folder("long.png"), 2, 2, 1, pixels);
+    free(value);
+}
+
 /* Levels of fewer bits are spread over 0 to 255; a palette becomes its colours. */
 static void test_png_few_bits(void **state) {
     (void)state;
@@ -422,10 +439,17 @@ static void test_refused_files(void **state) {
                  {"r.txt", DFL_E_ARG, "none of what pictures are read from"},
                  {"r.npz", DFL_E_FORMAT, "r.npz"},
                  {"cut.gz", DFL_E_FORMAT, "cut off"},
+                 {"claim-idx3-ubyte", DFL_E_FORMAT, "65536 pictures of 256 x 256 in 16 bytes"},
+                 {"claim.gz", DFL_E_FORMAT, "65536 pictures of 256 x 256"},
                  {"other.gz", DFL_E_FORMAT, "not idx3-ubyte"}};
     assert_ok(file_save(in_folder("r.txt"), "text", 4));
     assert_ok(file_save(in_folder("r.npz"), "text", 4));
     assert_ok(file_save(in_folder("cut.gz"), "\0\0\10", 3));
+    static const char claim[] = "\0\0\10\3\0\1\0\0\0\0\1\0\0\0\1";
+    assert_ok(file_save(in_folder("claim-idx3-ubyte"), claim, sizeof claim));
+    gzFile f = gzopen(in_folder("claim.gz"), "wb");
+    assert_int_equal(gzwrite(f, claim, sizeof claim), sizeof claim);
+    assert_int_equal(gzclose(f), Z_OK);
     assert_ok(file_save(in_folder("other.gz"), "\0\0\10\1 further numbers", 20));
     for (size_t i = 0; i < LENGTH(files); i++) {
         const picture_wish wish = all_of(in_folder(files[i].name));
@@ -442,13 +466,13 @@ static void test_refused_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_png_round_trip),   cmocka_unit_test(test_png_few_bits),
-        cmocka_unit_test(test_png_interlaced),   cmocka_unit_test(test_png_refused),
-        cmocka_unit_test(test_png_damaged),      cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_ambiguous_arrays), cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_folder_of_sizes),  cmocka_unit_test(test_idx),
-        cmocka_unit_test(test_refused_arrays),   cmocka_unit_test(test_refused_files),
-        cmocka_unit_test(test_folder_digest),
+        cmocka_unit_test(test_png_long_text), cmocka_unit_test(test_png_round_trip),
+        cmocka_unit_test(test_png_few_bits),  cmocka_unit_test(test_png_interlaced),
+        cmocka_unit_test(test_png_refused),   cmocka_unit_test(test_png_damaged),
+        cmocka_unit_test(test_arrays),        cmocka_unit_test(test_ambiguous_arrays),
+        cmocka_unit_test(test_folder),        cmocka_unit_test(test_folder_of_sizes),
+        cmocka_unit_test(test_idx),           cmocka_unit_test(test_refused_arrays),
+        cmocka_unit_test(test_refused_files), cmocka_unit_test(test_folder_digest),
     };
     return cmocka_run_group_tests_name("pictures", tests, folder_make, folder_remove);
 }

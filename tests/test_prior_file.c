@@ -171,6 +171,7 @@ static void test_misfits(void **state) {
     refused(prior_read("nowhere.npz", &q), DFL_E_IO, "nowhere.npz");
     refused(form_new(&(form_wish){KIND_FULL, 5000, 1, 0, 0}, &q), DFL_E_RANGE, "at most 4096");
     refused(form_new(&(form_wish){KIND_PPCA, 5, 1, 5, 0}, &q), DFL_E_RANGE, "rank 5");
+    refused(form_new(&(form_wish){KIND_PCAGMM, 1, 1, 0, 0}, &q), DFL_E_RANGE, "there must be 2");
     refused(form_new(&(form_wish){KIND_FULL, 4096, 4096, 0, 0}, &q), DFL_E_RANGE, "2 GiB");
     remove(file);
 }

@@ -92,6 +92,26 @@ static void test_table(void **state) {
     for (int k = 0; k < 3; k++) process_free(p[k]);
 }
 
+/* g^2 of linear pieces of alpha_bar, by the table's own alpha_bar, where it is near 1 and near 0. */
+static void test_linear_pieces(void **state) {
+    (void)state;
+    static const char *const modes[] = {"alpha_bar", "alpha_bar_prepended"};
+    for (size_t k = 0; k < LENGTH(modes); k++) {
+        char spec[100];
+        snprintf(spec, sizeof spec, "vp_discrete:beta_end=0.08,interpolation=%s", modes[k]);
+        process *p = make(spec), *table = make("vp_discrete:beta_end=0.08");
+        for (int i = 1; i < 1000; i++) {
+            const double left = pow(process_at(table, i / 1000.0).a, 2);
+            const double right = pow(process_at(table, (i + 1) / 1000.0).a, 2);
+            const double t = (i + 0.5) / 1000, fall = 1000 * (left - right) * 2 / (left + right);
+            near("g2", t, process_at(p, t).g2, fall, 1e-8);
+            near("drift", t, process_at(p, t).drift, -fall / 2, 1e-8);
+        }
+        process_free(p);
+        process_free(table);
+    }
+}
+
 /* Lin et al., arXiv 2305.08891, algorithm 1, carried out on alpha_bar of the plain table. */
 static void test_zero_snr(void **state) {
     (void)state;
@@ -113,7 +133,10 @@ static void test_zero_snr(void **state) {
         process_free(p);
         process_free(q);
     }
-    process *p = make("vp_discrete:beta_schedule=sigmoid,num_train_timesteps=3");
+    process *p = make("vp_discrete:trained_betas=[0.999999999,0.5],rescale_betas_zero_snr=1");
+    assert_true(process_at(p, 1).rho > process_at(p, 0.5).rho);
+    process_free(p);
+    p = make("vp_discrete:beta_schedule=sigmoid,num_train_timesteps=3");
     const double beta[] = {1e-4 + 0.0199 / (1 + exp(6)), 1e-4 + 0.0199 / 2};
     near("alpha_bar", 2 / 3.0, pow(process_at(p, 2 / 3.0).a, 2), (1 - beta[0]) * (1 - beta[1]),
          1e-14);
@@ -429,13 +452,14 @@ static void test_trained_betas(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vp_linear),   cmocka_unit_test(test_vp_discrete),
-        cmocka_unit_test(test_table),       cmocka_unit_test(test_coefficients),
-        cmocka_unit_test(test_vp_cosine),   cmocka_unit_test(test_cosine_step),
-        cmocka_unit_test(test_formulas),    cmocka_unit_test(test_inverses),
-        cmocka_unit_test(test_consistency), cmocka_unit_test(test_derivatives),
-        cmocka_unit_test(test_small_times), cmocka_unit_test(test_trained_betas),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_zero_snr),
+        cmocka_unit_test(test_vp_linear),     cmocka_unit_test(test_vp_discrete),
+        cmocka_unit_test(test_table),         cmocka_unit_test(test_coefficients),
+        cmocka_unit_test(test_vp_cosine),     cmocka_unit_test(test_cosine_step),
+        cmocka_unit_test(test_formulas),      cmocka_unit_test(test_inverses),
+        cmocka_unit_test(test_consistency),   cmocka_unit_test(test_derivatives),
+        cmocka_unit_test(test_small_times),   cmocka_unit_test(test_trained_betas),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_zero_snr),
+        cmocka_unit_test(test_linear_pieces),
     };
     return cmocka_run_group_tests(tests, load_reference, free_reference);
 }

@@ -77,7 +77,8 @@ typedef int (*dfl_denoise_fn)(void *user, const dfl_request *request);
    exact. `options` is text, may be NULL; keys, separated by
    commas: threads (default 0: all), precision (f32 | bf16 | f16), microbatch (default 16: samples
    per network call, always padded to it), cache (folder for compiled networks, default none).
-   Errors: E_IO, E_FORMAT, E_KEY, E_RANGE, E_MODEL, E_RUNTIME (the message says how to get it). */
+   Errors: E_IO, E_FORMAT, E_KEY, E_RANGE, E_COMBINATION (the parts of a card do not go together),
+   E_MODEL, E_RUNTIME (the message says how to get it), E_MEMORY. */
 DFL_API dfl_status dfl_model_open(const char *where, const char *options, dfl_model **out);
 
 /* A model around your own function. `card` is the JSON text of a model card (docs/model-card.md)

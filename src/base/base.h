@@ -116,6 +116,10 @@ dfl_status file_save(const char *path, const void *data, size_t size);
    that lead out of the folder, and what is not a regular file. *out is to be freed. */
 dfl_status file_inside(const char *folder, const char *relative, char **out);
 
+/* file_read of such a path. */
+dfl_status file_read_inside(const char *folder, const char *relative, size_t limit, char **data,
+                            size_t *size);
+
 /* ---- opt.c: option text ---------------------------------------------------------------------- */
 
 /* One grammar everywhere:  name[:key=value[,key=value...]]

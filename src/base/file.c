@@ -241,7 +241,7 @@ dfl_status file_inside(const char *folder, const char *relative, char **out) {
     text_add(&joined, "%s/%s", *folder ? folder : ".", relative);
     TRY_GOTO(joined.failed ? fail_memory() : DFL_OK, done);
     root = realpath(*folder ? folder : ".", NULL);
-    TRY_GOTO(root ? DFL_OK : fail_errno("open", folder), done);
+    TRY_GOTO(root ? DFL_OK : fail_errno("open", joined.data), done);
     real = realpath(joined.data, NULL);
     TRY_GOTO(real ? DFL_OK : fail_errno("open", joined.data), done);
     if (!path_is_under(root, real)) {
@@ -260,5 +260,16 @@ done:
     free(root);
     free(real);
     text_free(&joined);
+    return status;
+}
+
+dfl_status file_read_inside(const char *folder, const char *relative, size_t limit, char **data,
+                            size_t *size) {
+    char *path;
+    *data = NULL;
+    *size = 0;
+    TRY(file_inside(folder, relative, &path));
+    const dfl_status status = file_read(path, limit, data, size);
+    free(path);
     return status;
 }

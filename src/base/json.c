@@ -249,7 +249,9 @@ void json_unknown(const json_in *in, const char *known, text *warnings) {
         const char *key = json_object_iter_key(at);
         if (choice_index(known, key) >= 0) continue;
         const char *close = text_closest(key, list, n);
-        text_add(warnings, "%s: unknown key \"%s\" is ignored", in->where, key);
+        text_add(warnings, "%s: unknown key ", in->where);
+        json_add_text(warnings, key); /* a line end would begin a line that looks like ours */
+        text_add(warnings, " is ignored");
         if (close) text_add(warnings, " (did you mean \"%s\"?)", close);
         text_add(warnings, "\n");
     }

@@ -185,8 +185,9 @@ static dfl_status item_end(const parser *p, const char *at, const char **end) {
         }
         depth += (*at == '[') - (*at == ']');
         if (depth < 0) break;
-        const char *const next = at + strspn(at, blanks);
-        if (depth == 0 && next > at && *next && *next != ',') {
+        if (depth > 0 || !is_blank(*at)) continue;
+        at += strspn(at, blanks) - 1; /* each blank is looked at once: there may be millions */
+        if (at[1] && at[1] != ',') {
             return fail(DFL_E_KEY, "%s: a value with blanks must be quoted: '%.60s'", p->what,
                         begin);
         }

@@ -68,7 +68,8 @@ dfl_status fail(dfl_status status, const char *format, ...) {
     va_end(args);
     if (length < 0) fresh[0] = 0;
     if (length >= MESSAGE_CAP) mark_cut(fresh, sizeof fresh);
-    text_tame(fresh); /* sentences quote files */
+    text_tame(fresh);                                               /* sentences quote files */
+    for (char *end = fresh; (end = strchr(end, '\n'));) *end = ' '; /* and are one line */
     memcpy(message, fresh, sizeof message);
     return status;
 }

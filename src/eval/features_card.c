@@ -125,7 +125,7 @@ dfl_status features_card_read(const char *folder, features_card *out) {
     *out = (features_card){0};
     text_add(&path, "%s/features.json", folder);
     TRY_GOTO(path.failed ? fail_memory() : DFL_OK, done);
-    TRY_GOTO(file_read(path.data, CARD_BYTES_MAX, &json, &length), done);
+    TRY_GOTO(file_read_inside(folder, "features.json", CARD_BYTES_MAX, &json, &length), done);
     TRY_GOTO(features_card_parse(path.data, json, length, out), done);
     status = file_inside(folder, out->file, &file);
     if (status != DFL_OK) {

@@ -34,8 +34,9 @@ static dfl_status time_of_rho(const process *p, int quantity, double x, double r
         return fail(DFL_E_COMBINATION, "process %s is in phase space and has no %s",
                     p->row->is.name, names[quantity]);
     if (rho >= 0 && isfinite(rho)) {
-        *t = rho > 0 ? process_time_of_rho(p, rho) : 0;
-        if (*t >= 0 && *t <= 1 && fabs(process_at(p, *t).rho - rho) <= 1e-6 * rho) return DFL_OK;
+        /* an end of the process, which rounding may have left, is one of its times */
+        *t = rho > 0 ? fmin(fmax(process_time_of_rho(p, rho), p->t_lo), p->t_hi) : 0;
+        if (fabs(process_at(p, *t).rho - rho) <= 1e-6 * rho) return DFL_OK;
     }
     return fail(DFL_E_RANGE, "process %s is nowhere at %s = %.17g", p->row->is.name,
                 names[quantity], x);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 enum { HEAD = 16, SIDE_MAX = 1 << 14, MAGIC = 0x00000803 };
@@ -47,6 +48,18 @@ static uint32_t big_endian(const uint8_t *b) {
     return (uint32_t)b[0] << 24U | (uint32_t)b[1] << 16U | (uint32_t)b[2] << 8U | b[3];
 }
 
+/* Deflating never makes less than a byte of 1032: what claims more is not worth its memory. */
+static dfl_status check_size(const idx_reader *r) {
+    enum { EXPANSION_MAX = 1032 };
+    struct stat info;
+    const size_t claimed = mem_product(r->shape.count, r->shape.height, r->shape.width);
+    const size_t packed = claimed / (gzdirect(r->file) ? 1 : EXPANSION_MAX);
+    if (stat(r->path, &info) != 0 || !S_ISREG(info.st_mode) || packed <= (uintmax_t)info.st_size)
+        return DFL_OK;
+    return fail(DFL_E_FORMAT, "'%s' is cut off: %zu pictures of %zu x %zu in %lld bytes", r->path,
+                r->shape.count, r->shape.width, r->shape.height, (long long)info.st_size);
+}
+
 static dfl_status read_head(idx_reader *r) {
     uint8_t head[HEAD];
     TRY(read_bytes(r, head, sizeof head));
@@ -58,7 +71,7 @@ static dfl_status read_head(idx_reader *r) {
     r->shape = (idx_shape){big_endian(head + 4), big_endian(head + 8), big_endian(head + 12)};
     const bool good = r->shape.count > 0 && r->shape.height > 0 && r->shape.width > 0 &&
                       r->shape.height <= SIDE_MAX && r->shape.width <= SIDE_MAX;
-    if (good) return DFL_OK;
+    if (good) return check_size(r);
     return fail(DFL_E_FORMAT,
                 "'%s' has %zu pictures of %zu x %zu; at least one of 1 to %d a side "
                 "is needed",

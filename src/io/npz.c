@@ -93,6 +93,16 @@ static dfl_status member_open(zip_t *archive, zip_uint64_t index, member *m) {
     return DFL_OK;
 }
 
+/* Of two members with one name NumPy takes the last and libzip the first. */
+static bool is_twice(zip_t *archive, const char *name, zip_int64_t index) {
+    const zip_int64_t n = zip_get_num_entries(archive, 0);
+    for (zip_int64_t i = 0; i < n; i++) {
+        const char *const other = zip_get_name(archive, (zip_uint64_t)i, 0);
+        if (i != index && other && strcmp(other, name) == 0) return true;
+    }
+    return false;
+}
+
 static dfl_status read_one(zip_t *archive, const char *path, const char *name, size_t limit,
                            array *out) {
     text full = {0}, where = {0};
@@ -102,7 +112,9 @@ static dfl_status read_one(zip_t *archive, const char *path, const char *name, s
     text_add(&where, "%s: array '%s'", path, name);
     TRY_GOTO(full.failed || where.failed ? fail_memory() : DFL_OK, done);
     const zip_int64_t index = zip_name_locate(archive, full.data, 0);
-    if (index >= 0) {
+    if (index >= 0 && is_twice(archive, full.data, index)) {
+        status = fail(DFL_E_FORMAT, "%s: the archive holds it twice", where.data);
+    } else if (index >= 0) {
         member m = {.where = where.data, .limit = limit};
         TRY_GOTO(member_open(archive, (zip_uint64_t)index, &m), done);
         status = member_array(&m, out);

@@ -95,11 +95,18 @@ static dfl_status judge(viewer *v) {
     return v->out.pixels ? DFL_OK : fail_memory();
 }
 
+/* Chunks of any size that say nothing about the pixels are passed over, not held in memory. */
+static void pass_over(viewer *v) {
+    static const png_byte names[] = "tEXt\0zTXt\0iTXt\0iCCP\0eXIf\0sPLT";
+    png_set_chunk_malloc_max(v->png, 0); /* libpng would refuse them by their size; see on_malloc */
+    png_set_keep_unknown_chunks(v->png, PNG_HANDLE_CHUNK_NEVER, names, sizeof names / 5);
+}
+
 /* The part that libpng may jump out of. */
 static dfl_status view(viewer *v) {
     if (setjmp(png_jmpbuf(v->png))) return v->status;
     png_set_user_limits(v->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* ours come with a sentence */
-    png_set_chunk_malloc_max(v->png, CHUNK_MAX);
+    pass_over(v);
     png_set_read_fn(v->png, v, on_read);
     png_read_info(v->png, v->info);
     v->status = judge(v);

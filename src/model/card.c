@@ -395,9 +395,10 @@ dfl_status card_parse(const char *where, const char *json, size_t length, card *
 static dfl_status find_card(const char *folder, const char *path, text *out, card *c) {
     char *json;
     size_t length;
-    if (access(path, F_OK) != 0 && diffusers_is_folder(folder))
-        return diffusers_card(folder, out, &c->warnings);
-    TRY(file_read(path, CARD_BYTES_MAX, &json, &length));
+    bool foreign = false;
+    if (access(path, F_OK) != 0) TRY(diffusers_is_folder(folder, &foreign));
+    if (foreign) return diffusers_card(folder, out, &c->warnings);
+    TRY(file_read_inside(folder, "model.json", CARD_BYTES_MAX, &json, &length));
     *out = (text){.data = json, .len = length, .cap = length + 1};
     return DFL_OK;
 }

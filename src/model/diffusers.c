@@ -14,24 +14,27 @@ static const char network_file[] = "unet/model.onnx";
 static const char network_config[] = "unet/config.json";
 static const char index_file[] = "model_index.json";
 
-static bool is_there(const char *folder, const char *name) {
+static dfl_status is_there(const char *folder, const char *name, bool *yes) {
     text path = {0};
     text_add(&path, "%s/%s", folder, name);
-    const bool there = !path.failed && access(path.data, F_OK) == 0;
+    const dfl_status status = path.failed ? fail_memory() : DFL_OK;
+    *yes = status == DFL_OK && access(path.data, F_OK) == 0;
     text_free(&path);
-    return there;
+    return status;
 }
 
-bool diffusers_is_folder(const char *folder) {
-    return is_there(folder, scheduler_file);
+dfl_status diffusers_is_folder(const char *folder, bool *yes) {
+    return is_there(folder, scheduler_file, yes);
 }
 
 /* Reads a configuration of the folder; *root is NULL where there is none. */
 static dfl_status read_json(const char *folder, const char *name, json_t **root, json_in *in) {
     char *path;
+    bool there;
     *root = NULL;
     *in = (json_in){0};
-    if (!is_there(folder, name)) return DFL_OK;
+    TRY(is_there(folder, name, &there));
+    if (!there) return DFL_OK;
     TRY(file_inside(folder, name, &path));
     const dfl_status status = json_read(path, CONFIG_BYTES_MAX, root, in);
     free(path);
@@ -81,7 +84,9 @@ static dfl_status find_output(const char *path, network *n) {
 
 static dfl_status read_network(const char *folder, network *n) {
     char *path = NULL;
-    if (!is_there(folder, network_file))
+    bool there;
+    TRY(is_there(folder, network_file, &there));
+    if (!there)
         return fail(DFL_E_IO, "%s: there is a scheduler's configuration, but no network %s", folder,
                     network_file);
     dfl_status status = file_inside(folder, network_file, &path);

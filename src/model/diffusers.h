@@ -13,7 +13,7 @@
 #include "model/port.h"
 
 /* Whether the folder has a scheduler's configuration. */
-bool diffusers_is_folder(const char *folder);
+dfl_status diffusers_is_folder(const char *folder, bool *yes);
 
 /* The text of its card in `out`, lines of warnings in `warnings`. E_COMBINATION for what cannot be
    sampled here, with the key and why; else as for any JSON file or network. */

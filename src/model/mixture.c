@@ -231,7 +231,7 @@ const mixture *mixture_in(const dfl_model *model) {
 dfl_status mixture_log_density(const mixture *m, const marginal *at, const double *x, int64_t label,
                                double *out) {
     const dfl_request rq = {.count = 1, .input_dim = m->dim, .components = 1, .at = *at};
-    double top = -INFINITY, sum = 0, weight = 0;
+    double top = -INFINITY, heaviest = -INFINITY, sum = 0, weight = 0;
     TRY(check_label(m, label));
     if (label == m->base.card.null_class) label = -1;
     TRY(prepare_or_fail(m, &rq));
@@ -240,12 +240,16 @@ dfl_status mixture_log_density(const mixture *m, const marginal *at, const doubl
         const bool in = label < 0 || m->label[k] == label;
         m->r[k] = -INFINITY;
         if (!in) continue;
-        weight += exp(m->log_weight[k]);
+        heaviest = fmax(heaviest, m->log_weight[k]);
         m->r[k] = m->log_weight[k] - 0.5 * (distance(m, &rq, k) + m->log_norm[k]);
         top = fmax(top, m->r[k]);
     }
-    for (size_t k = 0; k < m->K; k++) sum += exp(m->r[k] - top);
-    *out = top + log(sum / weight) - 0.5 * (double)m->dim * log(2 * 3.14159265358979323846);
+    for (size_t k = 0; k < m->K; k++) {
+        sum += exp(m->r[k] - top);
+        if (label < 0 || m->label[k] == label) weight += exp(m->log_weight[k] - heaviest);
+    }
+    *out =
+        top - heaviest + log(sum / weight) - 0.5 * (double)m->dim * log(2 * 3.14159265358979323846);
     if (isfinite(*out)) return DFL_OK;
     return fail(DFL_E_NONFINITE, "the mixture has no finite density at a state this far away");
 }

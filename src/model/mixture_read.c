@@ -14,6 +14,14 @@ enum { MIXTURE_BYTES_MAX = 1 << 28, COMPONENTS_MAX = 1 << 16 };
 
 /* ---- components ------------------------------------------------------------------------------ */
 
+/* The logarithm of the sum of positive numbers, a sum that no double may hold. */
+static double log_total(const double *w, size_t n) {
+    double most = 0, sum = 0;
+    for (size_t k = 0; k < n; k++) most = fmax(most, w[k]);
+    for (size_t k = 0; k < n; k++) sum += w[k] / most;
+    return log(most) + log(sum);
+}
+
 static dfl_status read_weights(const json_in *in, mixture *m) {
     double sum = 0;
     TRY(json_get_reals(in, "weights", COMPONENTS_MAX, &m->log_weight, &m->K));
@@ -23,22 +31,25 @@ static dfl_status read_weights(const json_in *in, mixture *m) {
                         in->where, k, m->log_weight[k]);
         sum += m->log_weight[k];
     }
-    for (size_t k = 0; k < m->K; k++) m->log_weight[k] = log(m->log_weight[k] / sum);
+    const double total = log_total(m->log_weight, m->K);
+    for (size_t k = 0; k < m->K; k++) {
+        const double share = m->log_weight[k] / sum; /* 0 where one of them is out of range */
+        m->log_weight[k] = isnormal(share) ? log(share) : log(m->log_weight[k]) - total;
+    }
     return DFL_OK;
 }
 
-/* Row k of a [K][dim] table into dst; one number stands for a whole row if `one` allows it. */
-static dfl_status read_row(const json_in *place, const json_t *row, bool one, size_t dim,
-                           double *dst) {
-    const bool single = one && json_is_number(row);
-    if (!single && (!json_is_array(row) || json_array_size(row) != dim))
-        return fail(DFL_E_FORMAT, "%s: a row of %zu numbers is needed%s", place->where, dim,
-                    one ? ", or one number" : "");
+/* A row of a [K][dim] table has dim entries; one number stands for all if `one` allows it. */
+static bool row_fits(const json_t *row, bool one, size_t dim) {
+    return (one && json_is_number(row)) || (json_is_array(row) && json_array_size(row) == dim);
+}
+
+static dfl_status read_row(const char *where, const json_t *row, size_t dim, double *dst) {
     for (size_t d = 0; d < dim; d++) {
-        const json_t *item = single ? row : json_array_get(row, d);
+        const json_t *item = json_is_number(row) ? row : json_array_get(row, d);
         dst[d] = json_number_value(item);
         if (!json_is_number(item) || !isfinite(dst[d]))
-            return fail(DFL_E_FORMAT, "%s: entry %zu is not a finite number", place->where, d);
+            return fail(DFL_E_FORMAT, "%s: entry %zu is not a finite number", where, d);
     }
     return DFL_OK;
 }
@@ -46,16 +57,20 @@ static dfl_status read_row(const json_in *place, const json_t *row, bool one, si
 static dfl_status read_table(const json_in *in, const char *key, bool one, mixture *m,
                              double **out) {
     const json_t *rows;
-    json_in place = *in;
+    char where[JSON_WHERE];
     TRY(json_get_array(in, key, &rows));
     if (json_array_size(rows) != m->K)
         return fail(DFL_E_COMBINATION, "%s: \"%s\" has %zu rows, but there are %zu weights",
                     in->where, key, json_array_size(rows), m->K);
+    /* before memory is taken for what a short file claims */
+    for (size_t k = 0; k < m->K; k++)
+        if (!row_fits(json_array_get(rows, k), one, m->dim))
+            return fail(DFL_E_FORMAT, "%s, %s[%zu]: a row of %zu numbers is needed%s", in->where,
+                        key, k, m->dim, one ? ", or one number" : "");
     if (!(*out = mem_array(mem_product(m->K, m->dim, 1), sizeof **out))) return fail_memory();
     for (size_t k = 0; k < m->K; k++) {
-        snprintf(place.where, sizeof place.where, "%.*s, %s[%zu]", JSON_WHERE - 60, in->where, key,
-                 k);
-        TRY(read_row(&place, json_array_get(rows, k), one, m->dim, *out + k * m->dim));
+        snprintf(where, sizeof where, "%.*s, %s[%zu]", JSON_WHERE - 60, in->where, key, k);
+        TRY(read_row(where, json_array_get(rows, k), m->dim, *out + k * m->dim));
     }
     return DFL_OK;
 }
@@ -158,6 +173,11 @@ static dfl_status make_card(const json_in *in, mixture *m, int64_t classes) {
         return fail(DFL_E_FORMAT, "%s: \"card\" must be an object", in->where);
     double lo, hi;
     TRY(find_range(in, m, &lo, &hi));
+    if (!(lo < hi) && !(own && json_object_get(own, "sample")))
+        return fail(DFL_E_RANGE,
+                    "%s: \"stds\" are lost beside \"means\" of %g; larger ones are needed, or the "
+                    "card's \"sample\" with a \"range\"",
+                    in->where, lo);
     json_t *root = own ? json_copy((json_t *)(uintptr_t)own) : json_object();
     text json = {0};
     dfl_status status = fail_memory();

@@ -242,6 +242,11 @@ static dfl_status add_edm(config *c, text *out, text *clock) {
     TRY(config_real(c, "sigma_data", 0.5, &data));
     TRY(config_word(c, "prediction_type", "epsilon", &type));
     if (!word_is(type, "epsilon")) return config_refuse(c, "prediction_type", type);
+    if (!(lo > 0 && lo < hi))
+        return fail(DFL_E_RANGE,
+                    "%s: \"sigma_min\" is %g and \"sigma_max\" %g; above 0, and the second larger, "
+                    "is needed",
+                    c->in.where, lo, hi);
     scheduler_add_real(out, ", \"process\": {\"type\": \"edm\", \"sigma_max\": ", hi);
     scheduler_add_real(
         out,
@@ -267,15 +272,18 @@ static dfl_status add_ve(config *c, text *out, text *clock) {
     return DFL_OK;
 }
 
+/* Of the multistep classes it is left out, so that any will do. */
 dfl_status config_shift(const config *c, double *shift) {
-    TRY(config_real(c, c->is->kind == FLOW ? "shift" : "flow_shift", 1, shift));
-    if (*shift >= 0.01 && *shift <= 100) return DFL_OK;
+    const bool own = c->is->kind == FLOW;
+    TRY(config_real(c, own ? "shift" : "flow_shift", 1, shift));
+    if (!own || (*shift >= 0.01 && *shift <= 100)) return DFL_OK;
     return fail(DFL_E_RANGE, "%s: a shift of %g; 0.01 to 100 is allowed", c->in.where, *shift);
 }
 
 static dfl_status add_flow(config *c, text *out, text *clock) {
     double shift;
     TRY(config_shift(c, &shift));
+    if (c->is->kind != FLOW) shift = 1;
     text_add(out, ", \"process\": \"flow\"");
     TRY(add_prediction(c, true, out));
     scheduler_add_real(out, ", \"t_min\": ", netform_shifted(1 / (double)c->length, shift));

@@ -129,7 +129,7 @@ dfl_status flow_card_read(const char *folder, flow_card *out) {
     *out = (flow_card){0};
     text_add(&path, "%s/prior.json", folder);
     TRY_GOTO(path.failed ? fail_memory() : DFL_OK, done);
-    TRY_GOTO(file_read(path.data, CARD_BYTES_MAX, &json, &length), done);
+    TRY_GOTO(file_read_inside(folder, "prior.json", CARD_BYTES_MAX, &json, &length), done);
     TRY_GOTO(flow_card_parse(path.data, json, length, out), done);
     status = find_file(folder, path.data, "sampler", &out->sampler);
     if (status == DFL_OK) status = find_file(folder, path.data, "density", &out->density);

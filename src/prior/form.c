@@ -81,6 +81,11 @@ static dfl_status check_wish(const form_wish *w) {
         return fail(DFL_E_RANGE,
                     "a prior of kind %s in %zu dimensions: at most %d; diag, ppca and fa take more",
                     kind_names[w->kind], w->d, DENSE_SIDE_MAX);
+    if (low && w->d < 2)
+        return fail(DFL_E_RANGE,
+                    "a prior of kind %s has a rank below the dimensions, of which there must be 2; "
+                    "gauss, diag, full and tied take 1",
+                    kind_names[w->kind]);
     if (low && (w->q < 1 || w->q >= w->d))
         return fail(DFL_E_RANGE, "rank %zu in %zu dimensions: 1 to %zu is possible", w->q, w->d,
                     w->d - 1);

@@ -58,11 +58,11 @@ static dfl_status init(process *p, const opts *o) {
     par->Minv = gap * gap / 4;
     par->M = 1 / par->Minv;
     const char *name = p->row->is.name;
-    if (gap == 0)
+    if (!isfinite(par->M)) /* the gap is 0, or its square no double */
         return fail(
             DFL_E_COMBINATION,
-            "process %s: Gamma and nu are both %.17g; critical damping needs them to differ", name,
-            par->nu);
+            "process %s: Gamma is %.17g and nu %.17g; critical damping needs them to differ", name,
+            par->Gamma, par->nu);
     if (par->beta_0 + par->beta_1 <= 0)
         return fail(DFL_E_COMBINATION, "process %s: beta_0 and beta_1 are both 0; nothing diffuses",
                     name);
@@ -114,6 +114,8 @@ static double exp_tail(double u) {
 /* e^-u N over an integral D of beta. */
 static phase_cov accumulated(const phase_par *par, double D) {
     const double u = (par->nu + par->Gamma) * D / 2, decay = exp(-u);
+    /* near the end of e^u in doubles, and of e^-u: where Sigma has long come to rest */
+    if (u > 700) return (phase_cov){1, 0, par->M, par->M};
     const double q = par->nu * par->Gamma * D * D / 2, tail = exp_tail(u);
     const double xx = decay * (par->Gamma * D + q + tail);
     const double xm = decay * (par->nu - par->Gamma) * D * D / 4;

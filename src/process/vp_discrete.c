@@ -84,8 +84,7 @@ static void rescale_zero_snr(process *p, size_t n) {
         const double below = -first * expm1(-(L[i] - first_L) / 2) * first / span;
         set_entry(p, i, -2 * log1p(-(fall + below)));
     }
-    const double extended = n > 2 ? 2 * L[n - 1] - L[n - 2] : 0;
-    set_entry(p, n, fmax(24 * log(2), extended));
+    set_entry(p, n, fmax(24 * log(2), 2 * L[n - 1] - L[n - 2]));
 }
 
 static dfl_status init(process *p, const opts *o) {
@@ -146,7 +145,9 @@ static void at(const process *p, double t, scalar_at *out) {
     }
     const double signal = w < 1 ? A[i] + w * (A[i + 1] - A[i]) : A[i + 1];
     const double noise = w < 1 ? U[i] + w * (U[i + 1] - U[i]) : U[i + 1];
-    const double slope = (U[i + 1] - U[i]) / span / signal;
+    /* of the one that has its digits: alpha_bar falls to 0, 1 - alpha_bar rises to 1 */
+    const double rise = U[i + 1] < 0.5 ? U[i + 1] - U[i] : A[i] - A[i + 1];
+    const double slope = rise / span / signal;
     out->a = sqrt(signal);
     out->b = sqrt(noise);
     out->rho = out->b / out->a;

@@ -20,7 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         data += own + (end != NULL);
         size -= own + (end != NULL);
     }
-    fuzz_check(diffusers_is_folder(fuzz_folder()), "its configuration is not found");
+    bool found = false;
+    fuzz_check(diffusers_is_folder(fuzz_folder(), &found) == DFL_OK && found,
+               "its configuration is not found");
     const dfl_status made = diffusers_card(fuzz_folder(), &json, &warnings);
     fuzz_outcome(made, made == DFL_OK ? &json : NULL);
     const dfl_status read = card_read(fuzz_folder(), &c);

@@ -199,6 +199,22 @@ def test_paths_in_cards(refuse, tmp_path, model, path):
         refuse("file", *command, code=MODEL)
 
 
+@pytest.mark.parametrize("card, command", [
+    ("model.json", ["info", "place"]),
+    ("model.json", ["sample", "place", "-o", "o.npz"]),
+    ("prior.json", ["sample", FLAT, "--prior", "place", "--steps", 2, "-o", "o.npz"]),
+    ("prior.json", ["prior", "sample", "place", "-n", 2, "-o", "o.npy"]),
+])
+def test_cards_are_files_of_their_folder(refuse, tmp_path, card, command):
+    (tmp_path / "place").mkdir()
+    path = tmp_path / "place" / card
+    path.symlink_to("/etc/passwd")
+    refuse("leads out of its folder", *command)
+    path.unlink()
+    os.mkfifo(path)  # opening it would wait for ever
+    refuse("is not a regular file", *command)
+
+
 def test_statistics_of_a_folder_stay_there(refuse, tmp_path, model):
     place = folder(tmp_path, model)
     (place / "score_statistics.json").unlink()

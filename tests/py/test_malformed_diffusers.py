@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import foreign
 
@@ -38,6 +39,25 @@ def test_damaged_graphs(run, tmp_path):
             data[at] = generator.integers(256)
         file.write_bytes(bytes(data))
         assert run("info", folder, "--card", ok=None).returncode in (0, MODEL)
+
+
+@pytest.mark.parametrize("sigmas", [{"sigma_max": 0}, {"sigma_min": 0}, {"sigma_min": -1}, {"sigma_min": 80}])
+def test_sigmas_of_edm(run, tmp_path, sigmas):
+    folder = foreign.folder(tmp_path / "model", {"_class_name": "EDMEulerScheduler", **sigmas}, np.zeros(8))
+    said = run("info", folder, ok=False).stderr
+    assert "scheduler_config.json: " in said and '"sigma_min" is' in said and "the second larger" in said
+
+
+@pytest.mark.parametrize("shift", [3, 1000, 0, -1])
+@pytest.mark.parametrize("name", ["UniPCMultistepScheduler", "DPMSolverMultistepScheduler"])
+def test_flow_shift_is_left_out(run, tmp_path, name, shift):
+    """Whatever it is; the times are those without it."""
+    config = {"_class_name": name, "use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+    plain = foreign.folder(tmp_path / "plain", config, np.zeros(8))
+    folder = foreign.folder(tmp_path / "model", {**config, "flow_shift": shift}, np.zeros(8))
+    card, same = (json.loads(run("info", path, "--card").stdout) for path in (folder, plain))
+    assert "flow_shift is left out" in card["sampler_differs"]
+    assert [card[k] for k in ("t_min", "sampler")] == [same[k] for k in ("t_min", "sampler")]
 
 
 def test_damaged_configurations(run, tmp_path):

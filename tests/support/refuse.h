@@ -20,4 +20,7 @@ typedef struct {
    tell apart. */
 void refuse_each(const refuse_case *cases, size_t n);
 
+/* The same where what jansson has no memory for may be missed: it cuts long words, and says nothing. */
+void refuse_each_cut(const refuse_case *cases, size_t n);
+
 #endif
