@@ -140,7 +140,8 @@ static dfl_status judge(const prior *p) {
         if (row[i].gain - 2 * row[i].error > best->gain - 2 * best->error) best = &row[i];
     }
     return fail(DFL_E_RANGE,
-                "the gate rejects this prior: at best, held-out data gain %.4g nats over N(0, I), "
+                "the gate rejects this prior: nearest to passing, held-out data gain %.4g nats "
+                "over N(0, I), "
                 "with standard error %.4g, where more than two are needed; start from N(0, I)",
                 best->gain, best->error);
 }
