@@ -105,9 +105,10 @@ static dfl_status digest_folder(folder_source *s) {
         text_add(&t, "%s/%s", s->path, s->name[i]);
         status = t.failed ? fail_memory() : digest_file(t.data, file);
         text_free(&t);
+        if (status != DFL_OK) break;
         text_add(&t, "%s %s %s", hex, s->name[i], file);
         if (!t.failed) digest_bytes(t.data, t.len, hex);
-        if (t.failed && status == DFL_OK) status = fail_memory();
+        status = t.failed ? fail_memory() : DFL_OK;
         text_free(&t);
     }
     return status;
