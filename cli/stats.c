@@ -22,7 +22,7 @@ static const arg_row rows[] = {
     {'n', "samples", NULL, "N", "256", "samples that are averaged over", ARG_INT, 1, 1 << 20},
     {0, "nfe", NULL, "N", "1000", "evaluations per sample", ARG_INT, 2, 1e5},
     {0, "solver", "sampling-method", "TEXT", "deis:order=2", "solver of the runs", ARG_TEXT, 0, 0},
-    {0, "grid", "scheduler", "TEXT", "trailing", "time grid of the runs", ARG_TEXT, 0, 0},
+    {0, "grid", "scheduler", "TEXT", "trailing; uniform if t_max < 1", "time grid of the runs", ARG_TEXT, 0, 0},
     {0, "process", NULL, "TEXT", "the card's", "forward process and its options", ARG_TEXT, 0, 0},
     {0, "t-start", NULL, "T", "the grid's", "time to start from", ARG_REAL, 0, 1},
     {0, "t-end", NULL, "T", "the grid's", "time to end at", ARG_REAL, 0, 1},

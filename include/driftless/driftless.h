@@ -400,8 +400,8 @@ DFL_API dfl_status dfl_tuned_spec(const dfl_model *model, const char *store, con
 typedef struct dfl_stats dfl_stats;
 
 /* Prepares the runs; the model is borrowed until dfl_stats_free. `spec` as in dfl_plan_new, with
-   defaults solver=deis:order=2 grid=trailing nfe=1000, and without thresholding. `options` is text,
-   may be NULL; keys, separated by commas: samples (default 256), seed and first (default 0: the
+   defaults solver=deis:order=2 grid=trailing (uniform if t_max is below 1) nfe=1000, and without
+   thresholding. `options` is text, may be NULL; keys, separated by commas: samples (default 256), seed and first (default 0: the
    samples are those of dfl_run_sample), batch (default 64; no influence on results), bins (times of
    the result, default as many as are evaluated).
    Errors: E_KEY, E_RANGE, E_COMBINATION, E_ARG (a model that has no digest), E_MEMORY. */

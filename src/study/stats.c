@@ -68,14 +68,16 @@ static int tap_eval(dfl_model *self, const dfl_request *rq) {
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
-/* The spec of a plan with defaults of its own: a fine run at evenly spaced times. */
-static dfl_status complete_spec(const char *spec, text *out) {
+/* The spec of a plan with defaults of its own: a fine run at evenly spaced times, those of a table
+   where the network was trained up to t = 1. */
+static dfl_status complete_spec(const card *c, const char *spec, text *out) {
     opts o;
     TRY(opts_parse_words("statistics", plan_options, spec, &o));
     dfl_status status = DFL_OK;
     text_add(out, "%s", spec);
     if (!opt_get(&o, "solver")->given) text_add(out, " solver=deis:order=2");
-    if (!opt_get(&o, "grid")->given) text_add(out, " grid=trailing");
+    if (!opt_get(&o, "grid")->given)
+        text_add(out, c->t_max < 1 ? " grid=uniform" : " grid=trailing");
     if (!opt_get(&o, "steps")->given && !opt_get(&o, "nfe")->given) text_add(out, " nfe=1000");
     if (opt_bool(&o, "thresholding"))
         status = fail(DFL_E_COMBINATION, "statistics are gathered without thresholding");
@@ -86,7 +88,7 @@ static dfl_status complete_spec(const char *spec, text *out) {
 
 static dfl_status make_plan(dfl_stats *s, const char *spec) {
     text full = {0};
-    dfl_status status = complete_spec(spec, &full);
+    dfl_status status = complete_spec(&s->model->card, spec, &full);
     if (status == DFL_OK) status = dfl_plan_new(s->model, full.data, &s->plan);
     text_free(&full);
     TRY(status);

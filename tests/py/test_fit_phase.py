@@ -152,6 +152,6 @@ def test_prior_is_refused(mixture, run, tmp_path):
     """Of data alone, where a start needs a momentum, too."""
     model = mixture()
     np.save(tmp_path / "data.npy", np.random.default_rng(0).normal(size=(100, 2)))
-    run("prior", "fit", "data.npy", "--kind", "gauss", "-o", "prior.json")
-    done = run("fit", model, "--steps", 3, "-o", "x.json", "--t-start", 0.5, "--prior", "prior.json", ok=False)
+    run("prior", "fit", "data.npy", "--kind", "gauss", "-o", "prior.npz")
+    done = run("fit", model, "--steps", 3, "-o", "x.json", "--t-start", 0.5, "--prior", "prior.npz", ok=False)
     assert done.returncode == 2 and "in phase space a start at T needs" in done.stderr
