@@ -103,7 +103,6 @@ static dfl_status compare(const sweep_job *j, const capsule *c) {
     const bool bits = strcmp(now->features, then->features) == 0;
     const bool same = fabs(now->fid - then->fid) <= same_within * fabs(then->fid) + 1e-9;
     text_add(&out, bits ? "\nthe same features, bit for bit\n" : "\nother features\n");
-    if (out.data) text_tame(out.data);
     dfl_status status = out.failed ? fail_memory() : DFL_OK;
     if (status == DFL_OK && !arg_given(j->args, "quiet")) status = print_page(out.data);
     text_free(&out);

@@ -53,13 +53,16 @@ static int steps_for(const front *f, int nfe, bool to_zero) {
 
 /* steps as asked, or what the budget pays for; 0 if neither is given. At t = 0 there is nothing left
    to denoise. */
-static dfl_status count_steps(front *f, bool to_zero, int *steps) {
+static dfl_status count_steps(front *f, const grid_wish *wish, int *steps) {
+    double last;
     const opt_value *asked = opt_get(&f->spec, "steps"), *budget = opt_get(&f->spec, "nfe");
     *steps = asked->set ? (int)asked->number : 0;
     if (!budget->set) return DFL_OK;
     if (asked->set)
         return fail(DFL_E_COMBINATION, "steps=%d and nfe=%d are both given; choose one", *steps,
                     (int)budget->number);
+    TRY(grid_last(f->process, wish, &last));
+    const bool to_zero = last == 0;
     const int nfe = (int)budget->number - (opt_bool(&f->spec, "denoise") && !to_zero ? 1 : 0);
     f->nfe = nfe;
     *steps = steps_for(f, nfe, to_zero);
@@ -136,9 +139,7 @@ static dfl_status front_build(front *f, const char *spec) {
         .unit = integers ? 1 / form->scale : 0,
         .origin = integers ? -form->offset / form->scale : 0,
     };
-    double last;
-    TRY(grid_last(f->process, &wish, &last));
-    TRY(count_steps(f, last == 0, &wish.steps));
+    TRY(count_steps(f, &wish, &wish.steps));
     TRY(grid_new(f->process, &wish, &f->t, &f->steps));
     return check_trained(f);
 }

@@ -137,8 +137,9 @@ static dfl_status write_rows(import *m, program *code) {
     bool asked = false;
     for (size_t i = 0; i < m->t->n; i++) {
         TRY(check_coefficients(&m->t->steps[i], i));
-        if (is_used(m->t, i)) m->output[i] = ask(m, &r, x, m->time[i]);
-        asked = asked || is_used(m->t, i);
+        const bool used = is_used(m->t, i);
+        if (used) m->output[i] = ask(m, &r, x, m->time[i]);
+        asked = asked || used;
         x = take_step(m, &r, x, i);
         check_step(m, i);
     }
