@@ -4,6 +4,7 @@ import warnings
 
 import torch
 
+from . import rows
 from .evaluate import onnx_runner
 
 OPSET = 17
@@ -23,6 +24,7 @@ def write(model, path, inputs, outputs, batch=None):
         torch.onnx.export(model, example, str(path), dynamo=False, opset_version=OPSET,
                           input_names=list(inputs), output_names=list(outputs),
                           dynamic_axes=None if batch else {name: {0: "batch"} for name in names})
+    rows.rewrite(path)
 
 
 @torch.no_grad()
