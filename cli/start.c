@@ -94,7 +94,7 @@ dfl_status start_time(const args *a, const dfl_model *model, text *spec) {
     if (spec_is_auto(a, &status)) return status;
     TRY(start_time_of_prior(file, law ? law : model->card.process, &fitted, &t));
     if (!fitted) return DFL_OK;
-    text_add(spec, "%st_start=%.17g", spec->len ? " " : "", t);
+    text_add(spec, "%st_start=%s", spec->len ? " " : "", real_text(t).s);
     if (spec->failed) return fail_memory();
     if (!arg_given(a, "quiet"))
         fprintf(stderr, "driftless: T = %.6g, where %s was fitted\n", t, file);

@@ -120,6 +120,8 @@ static void check_numbers(void) {
         assert_memory_equal(&back, &cases[i].x, sizeof back);
         text_free(&t);
     }
+    assert_string_equal(real_text(0.3).s, "0.3");
+    assert_string_equal(real_text(HUGE_VAL).s, "inf");
     fail(DFL_E_RANGE, "x=%g", 0.5);
     assert_string_equal(dfl_last_message(), "x=0.5");
 }

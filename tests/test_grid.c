@@ -390,7 +390,7 @@ static void test_refusals(void **state) {
         {"karras", 1e-4, 0, 3, DFL_E_COMBINATION, "t_min=0.001"},
         {"leading", 1, NAN, 3, DFL_E_COMBINATION, "leave t_start out"},
         {"leading", NAN, NAN, 1001, DFL_E_RANGE, "number of steps is 1000"},
-        {"leading:steps_offset=900", NAN, NAN, 5, DFL_E_RANGE, "t_start=1.7010000000000001"},
+        {"leading:steps_offset=900", NAN, NAN, 5, DFL_E_RANGE, "t_start=1.701"},
         {"linspace", NAN, NAN, 1001, DFL_E_RANGE, "number of steps is 1000"},
         {"trailing", NAN, NAN, 1001, DFL_E_RANGE, "number of steps is 1000"},
         {"trailing:num_train_timesteps=1", NAN, NAN, 1, DFL_E_RANGE, "num_train_timesteps=1"},
@@ -398,7 +398,7 @@ static void test_refusals(void **state) {
         {"list", NAN, NAN, 0, DFL_E_KEY, "times"},
         {"list:times=[1]", NAN, NAN, 0, DFL_E_KEY, "two times"},
         {"list:times=[1,0.5,0.5,0.1]", NAN, NAN, 0, DFL_E_RANGE, "0.5 follows 0.5"},
-        {"list:times=[1,0.3,0.5,0.1]", NAN, NAN, 0, DFL_E_RANGE, "0.5 follows 0.29999999999999999"},
+        {"list:times=[1,0.3,0.5,0.1]", NAN, NAN, 0, DFL_E_RANGE, "0.5 follows 0.3"},
         {"list:times=[0.1,0.5,1]", NAN, NAN, 0, DFL_E_RANGE, "t_start=0.1"},
         {"list:times=[2,0.5,0.1]", NAN, NAN, 0, DFL_E_RANGE, "t_start=2"},
         {"list:times=[1,-0.5,0.1]", NAN, NAN, 0, DFL_E_RANGE, "-0.5"},
@@ -456,7 +456,7 @@ static void test_integer_start(void **state) {
     double *t;
     int n;
     assert_int_equal(grid_new(p, &w, &t, &n), DFL_E_RANGE);
-    assert_message_has("t_start=0.50039999999999996");
+    assert_message_has("t_start=0.5004");
     assert_message_has("nearest is 0.5");
     process_free(p);
 }

@@ -65,7 +65,14 @@ __attribute__((format(printf, 2, 3))) void text_add(text *t, const char *format,
 /* vsnprintf with "." as the decimal point, whatever the locale. */
 __attribute__((format(printf, 3, 0))) int text_vformat(char *buf, size_t cap, const char *format,
                                                        va_list args);
-void text_real(text *t, double x); /* shortest decimals that read back as x; "." always the point */
+
+/* A number in as few decimals as read back as the same one, "." always the point; for a sentence:
+   fail(status, "t=%s", real_text(t).s). */
+typedef struct {
+    char s[40];
+} real_digits;
+real_digits real_text(double x);
+void text_real(text *t, double x);
 dfl_status text_result(text *t, char *buf, size_t cap, size_t *need); /* copies out, frees t */
 void text_free(text *t);
 /* Appends `words` broken at blanks so that no line passes 80 columns; the cursor stands in

@@ -56,15 +56,19 @@ static void format_plain(char *buf, size_t cap, const char *format, ...) {
     va_end(args);
 }
 
-void text_real(text *t, double x) {
-    char digits[40];
+real_digits real_text(double x) {
+    real_digits made;
     for (int precision = 15; precision <= 17; precision++) {
         double back = 0;
-        format_plain(digits, sizeof digits, "%.*g", precision, x);
-        if (text_to_real(digits, &back) && back == x) break;
+        format_plain(made.s, sizeof made.s, "%.*g", precision, x);
+        if (text_to_real(made.s, &back) && back == x) break;
     }
+    return made;
+}
+
+void text_real(text *t, double x) {
     /* without a point, JSON readers take -0 for the integer 0 */
-    text_add(t, "%s", x == 0 && signbit(x) ? "-0.0" : digits);
+    text_add(t, "%s", x == 0 && signbit(x) ? "-0.0" : real_text(x).s);
 }
 
 dfl_status text_result(text *t, char *buf, size_t cap, size_t *need) {

@@ -72,10 +72,11 @@ dfl_status denoiser_start(const denoiser *d, const opt_value *asked, double *T) 
     if (!asked->set && !isfinite(process_at(p, *T).rho)) *T = most * (1 - 1.0 / INFINITE_BEFORE);
     TRY(process_check_time(p, "t_start", *T));
     if (*T > most)
-        return fail(DFL_E_RANGE, "t_start=%.17g: the model was made for times up to %.17g", *T,
-                    most);
+        return fail(DFL_E_RANGE, "t_start=%s: the model was made for times up to %s",
+                    real_text(*T).s, real_text(most).s);
     if (*T > 0 && isfinite(process_at(p, *T).rho)) return DFL_OK;
-    return fail(DFL_E_RANGE, "t_start=%.17g: a time with both signal and noise is needed", *T);
+    return fail(DFL_E_RANGE, "t_start=%s: a time with both signal and noise is needed",
+                real_text(*T).s);
 }
 
 /* An analytic mixture is exact at every time; networks, from where they were trained. */
@@ -86,10 +87,11 @@ dfl_status denoiser_end(const denoiser *d, const opt_value *asked, double T, dou
     *eps = asked->set ? asked->number : fmax(analytic ? 1e-5 : least, p->t_lo);
     TRY(process_check_time(p, "t_end", *eps));
     if (!(*eps >= least && *eps > 0))
-        return fail(DFL_E_RANGE, "t_end=%.17g: the model was made for times from %.17g", *eps,
-                    least);
+        return fail(DFL_E_RANGE, "t_end=%s: the model was made for times from %s",
+                    real_text(*eps).s, real_text(least).s);
     if (*eps < T) return DFL_OK;
-    return fail(DFL_E_RANGE, "t_end=%.17g must be below t_start=%.17g", *eps, T);
+    return fail(DFL_E_RANGE, "t_end=%s must be below t_start=%s", real_text(*eps).s,
+                real_text(T).s);
 }
 
 dfl_status denoise_at(denoiser *d, double t, denoise_time *out) {
@@ -105,7 +107,8 @@ dfl_status denoise_at(denoiser *d, double t, denoise_time *out) {
         if (w->op == ROW_EVAL) out->ask = (request_point){w->t, w->tau, w->at, w->gives};
     }
     if (isfinite(out->split.n_x) && isfinite(out->split.n_y)) return DFL_OK;
-    return fail(DFL_E_RANGE, "the network's output does not give the noise at t=%.17g", t);
+    return fail(DFL_E_RANGE, "the network's output does not give the noise at t=%s",
+                real_text(t).s);
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */

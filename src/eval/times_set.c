@@ -59,7 +59,7 @@ static dfl_status given_times(times_study *s, const opt_value *list) {
     s->m = list->nlist;
     for (size_t j = 1; j < s->m; j++)
         if (!(s->t[j] > s->t[j - 1]))
-            return fail(DFL_E_ARG, "times: %.17g is there twice", s->t[j]);
+            return fail(DFL_E_ARG, "times: %s is there twice", real_text(s->t[j]).s);
     /* the ends are what the model goes from and to */
     double end;
     const opt_value last = {.set = true, .number = s->t[s->m - 1]};

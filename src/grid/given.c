@@ -38,8 +38,8 @@ static dfl_status time_of_rho(const process *p, int quantity, double x, double r
         *t = rho > 0 ? fmin(fmax(process_time_of_rho(p, rho), p->t_lo), p->t_hi) : 0;
         if (fabs(process_at(p, *t).rho - rho) <= 1e-6 * rho) return DFL_OK;
     }
-    return fail(DFL_E_RANGE, "process %s is nowhere at %s = %.17g", p->row->is.name,
-                names[quantity], x);
+    return fail(DFL_E_RANGE, "process %s is nowhere at %s = %s", p->row->is.name, names[quantity],
+                real_text(x).s);
 }
 
 dfl_status grid_time(const process *p, const grid_unit *unit, double x, double *t) {

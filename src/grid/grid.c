@@ -43,9 +43,8 @@ static dfl_status take_times(draft *d) {
                     name, n + 1, n, d->wish.steps);
     if ((!isnan(d->wish.start) && d->wish.start != d->t[0]) ||
         (!isnan(d->wish.end) && d->wish.end != d->t[n]))
-        return fail(DFL_E_COMBINATION,
-                    "grid %s: runs from %.17g to %.17g; leave t_start and t_end out", name, d->t[0],
-                    d->t[n]);
+        return fail(DFL_E_COMBINATION, "grid %s: runs from %s to %s; leave t_start and t_end out",
+                    name, real_text(d->t[0]).s, real_text(d->t[n]).s);
     d->wish.start = d->t[0];
     d->wish.end = d->t[n];
     d->steps = n;
@@ -111,17 +110,17 @@ static dfl_status check_decreasing(draft *d) {
     if (!stall) return DFL_OK;
     const double before = d->t[stall - 1], after = d->t[stall];
     if (brings_times(d))
-        return fail(DFL_E_RANGE, "grid %s: times must fall, but %.17g follows %.17g", name, after,
-                    before);
+        return fail(DFL_E_RANGE, "grid %s: times must fall, but %s follows %s", name,
+                    real_text(after).s, real_text(before).s);
     int usable = most_steps(d);
     do {
         usable--;
         if (usable > 0) fill(d, usable);
     } while (usable > 0 && first_stall(d->t, usable));
     return fail(DFL_E_RANGE,
-                "grid %s: step %d of %d would have zero length (t = %.17g twice); the largest "
+                "grid %s: step %d of %d would have zero length (t = %s twice); the largest "
                 "usable number of steps is %d",
-                name, stall, d->steps, after, usable);
+                name, stall, d->steps, real_text(after).s, usable);
 }
 
 static dfl_status settle_ends(draft *d) {
@@ -136,25 +135,23 @@ static dfl_status settle_ends(draft *d) {
     TRY(process_check_time(d->p, "t_start", wish->start));
     TRY(process_check_time(d->p, "t_end", wish->end));
     if (!(wish->start > wish->end))
-        return fail(DFL_E_RANGE, "grid %s: t_start=%.17g must be above t_end=%.17g", name,
-                    wish->start, wish->end);
+        return fail(DFL_E_RANGE, "grid %s: t_start=%s must be above t_end=%s", name,
+                    real_text(wish->start).s, real_text(wish->end).s);
     if (!d->row->in_sigma) return DFL_OK;
     if (d->p->row->components != 1)
         return fail(DFL_E_COMBINATION,
                     "grid %s: process %s is in phase space and has no sigma; choose another grid",
                     name, d->p->row->is.name);
     if (!isfinite(process_at(d->p, wish->start).rho))
-        return fail(
-            DFL_E_COMBINATION,
-            "grid %s: sigma is infinite at t_start=%.17g; start lower or choose another grid", name,
-            wish->start);
+        return fail(DFL_E_COMBINATION,
+                    "grid %s: sigma is infinite at t_start=%s; start lower or choose another grid",
+                    name, real_text(wish->start).s);
     if (wish->end == 0 && d->row->reaches_zero &&
         !(wish->model_end > 0 && wish->model_end < wish->start))
-        return fail(
-            DFL_E_COMBINATION,
-            "grid %s: on the way to t_end=0 it passes the model's t_min=%.17g, which must be "
-            "above 0 and below t_start=%.17g",
-            name, wish->model_end, wish->start);
+        return fail(DFL_E_COMBINATION,
+                    "grid %s: on the way to t_end=0 it passes the model's t_min=%s, which must be "
+                    "above 0 and below t_start=%s",
+                    name, real_text(wish->model_end).s, real_text(wish->start).s);
     if (wish->end == 0 && !d->row->reaches_zero)
         return fail(
             DFL_E_COMBINATION,
@@ -166,9 +163,9 @@ static dfl_status check_integers(const draft *d) {
     const double nearest = snap(&d->wish, d->t[0]);
     if (fabs(nearest - d->t[0]) <= 1e-9) return DFL_OK;
     return fail(DFL_E_RANGE,
-                "t_start=%.17g is not a time of this network, which takes integers only; the "
-                "nearest is %.17g",
-                d->t[0], nearest);
+                "t_start=%s is not a time of this network, which takes integers only; the "
+                "nearest is %s",
+                real_text(d->t[0]).s, real_text(nearest).s);
 }
 
 static dfl_status build(draft *d) {

@@ -29,18 +29,39 @@ static void print_blk(text *out, const blk *c) {
     text_add(out, "]");
 }
 
+static void add_term(const program *code, const row *r, size_t j, text *out) {
+    const term *const s = &code->terms[r->src + j];
+    if (r->op == ROW_LIN) {
+        print_blk(out, &s->c);
+        text_add(out, " ");
+    }
+    text_add(out, "v%d", s->v);
+}
+
+/* Terms that would pass the 80th column stand in a line below. */
+static void add_terms(const program *code, const row *r, size_t start, text *out) {
+    enum { WIDTH = 80, INDENT = 12 };
+    for (size_t j = 0; j < r->nsrc; j++) {
+        text one = {0};
+        if (j) text_add(&one, r->op == ROW_LIN ? " + " : ", ");
+        add_term(code, r, j, &one);
+        if (j && out->len - start + one.len > WIDTH) {
+            start = out->len + 1;
+            text_add(out, "\n%*s", INDENT - 1, "");
+        }
+        if (one.failed)
+            out->failed = true;
+        else
+            text_add(out, "%s", one.data);
+        text_free(&one);
+    }
+}
+
 static void print_row(const program *code, const row *r, text *out) {
+    const size_t start = out->len;
     text_add(out, "        v%d = ", r->dst);
     if (r->op != ROW_LIN) text_add(out, "%s ", plan_ops[r->op]);
-    for (size_t j = 0; j < r->nsrc; j++) {
-        const term *s = &code->terms[r->src + j];
-        if (j) text_add(out, r->op == ROW_LIN ? " + " : ", ");
-        if (r->op == ROW_LIN) {
-            print_blk(out, &s->c);
-            text_add(out, " ");
-        }
-        text_add(out, "v%d", s->v);
-    }
+    add_terms(code, r, start, out);
     if (r->op == ROW_EVAL) {
         text_add(out, " at t = ");
         number(out, r->t, 0, 8);
@@ -100,5 +121,8 @@ void plan_print(const dfl_plan *plan, text *out) {
         begin = i + 1;
     }
     for (size_t k = begin; k < code->nrows; k++) print_row(code, &code->rows[k], out);
-    if (plan->warnings.len) text_add(out, "\n%s", plan->warnings.data);
+    if (plan->warnings.len) {
+        text_add(out, "\n");
+        text_wrap(out, plan->warnings.data, 0, 0);
+    }
 }

@@ -24,8 +24,8 @@ typedef struct {
 static dfl_status check_joint(const plan_table *t, size_t i) {
     const double end = t->steps[i - 1].to, begin = t->steps[i].from;
     if (fabs(begin - end) <= same_time * fmax(fabs(begin), fabs(end))) return DFL_OK;
-    return fail(DFL_E_RANGE, "step %zu begins at %.17g, but the one before ends at %.17g", i + 1,
-                begin, end);
+    return fail(DFL_E_RANGE, "step %zu begins at %s, but the one before ends at %s", i + 1,
+                real_text(begin).s, real_text(end).s);
 }
 
 static dfl_status find_times(import *m) {
@@ -36,8 +36,8 @@ static dfl_status find_times(import *m) {
         TRY(grid_time(m->process, &t->unit, x, &m->time[i]));
         TRY(process_check_time(m->process, "a step's time", m->time[i]));
         if (i > 0 && !(m->time[i] < m->time[i - 1]))
-            return fail(DFL_E_RANGE, "times must fall, but step %zu goes from t = %.17g to %.17g",
-                        i, m->time[i - 1], m->time[i]);
+            return fail(DFL_E_RANGE, "times must fall, but step %zu goes from t = %s to %s", i,
+                        real_text(m->time[i - 1]).s, real_text(m->time[i]).s);
     }
     if (m->time[0] <= m->to->t_max * (1 + 1e-12)) return DFL_OK;
     return fail(DFL_E_RANGE,

@@ -47,9 +47,8 @@ void process_free(process *p) {
 
 dfl_status process_check_time(const process *p, const char *what, double t) {
     if (t == 0 || (t >= p->t_lo && t <= p->t_hi)) return DFL_OK;
-    return fail(DFL_E_RANGE,
-                "%s=%.17g: process %s knows times from %.17g to %.17g, and 0 (clean data)", what, t,
-                p->row->is.name, p->t_lo, p->t_hi);
+    return fail(DFL_E_RANGE, "%s=%s: process %s knows times from %s to %s, and 0 (clean data)",
+                what, real_text(t).s, p->row->is.name, real_text(p->t_lo).s, real_text(p->t_hi).s);
 }
 
 scalar_at process_at(const process *p, double t) {

@@ -59,10 +59,9 @@ static dfl_status init(process *p, const opts *o) {
     par->M = 1 / par->Minv;
     const char *name = p->row->is.name;
     if (!isfinite(par->M)) /* the gap is 0, or its square no double */
-        return fail(
-            DFL_E_COMBINATION,
-            "process %s: Gamma is %.17g and nu %.17g; critical damping needs them to differ", name,
-            par->Gamma, par->nu);
+        return fail(DFL_E_COMBINATION,
+                    "process %s: Gamma is %s and nu %s; critical damping needs them to differ",
+                    name, real_text(par->Gamma).s, real_text(par->nu).s);
     if (par->beta_0 + par->beta_1 <= 0)
         return fail(DFL_E_COMBINATION, "process %s: beta_0 and beta_1 are both 0; nothing diffuses",
                     name);

@@ -108,8 +108,8 @@ static dfl_status init(process *p, const opts *o) {
         const double beta = trained->set ? trained->list[i] : beta_of(o, i, n);
         if (!(beta > 0 && beta < 1))
             return fail(DFL_E_RANGE,
-                        "process vp_discrete: beta %zu is %.17g; every beta must be inside (0, 1)",
-                        i, beta);
+                        "process vp_discrete: beta %zu is %s; every beta must be inside (0, 1)", i,
+                        real_text(beta).s);
         L -= log1p(-beta);
         if (L > 700)
             return fail(DFL_E_RANGE,

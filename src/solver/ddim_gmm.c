@@ -70,7 +70,7 @@ static dfl_status read_priors(const opts *o, priors *out) {
             return fail(DFL_E_RANGE, "solver ddim_gmm: every pi must be above 0");
     }
     if (fabs(sum - 1) > 1e-9)
-        return fail(DFL_E_RANGE, "solver ddim_gmm: pi sums to %.17g, not to 1", sum);
+        return fail(DFL_E_RANGE, "solver ddim_gmm: pi sums to %s, not to 1", real_text(sum).s);
     return DFL_OK;
 }
 
@@ -113,9 +113,9 @@ static dfl_status check_exact(const opts *o, const priors *p) {
     const double limit = largest_rho(o, p);
     if (!opt_get(o, "s")->set && rho > limit * (1 + 1e-12))
         return fail(DFL_E_RANGE,
-                    "solver ddim_gmm: mode=exact: rho=%.17g is above %.17g, where a "
+                    "solver ddim_gmm: mode=exact: rho=%s is above %s, where a "
                     "variance would be negative",
-                    rho, limit);
+                    real_text(rho).s, real_text(limit).s);
     return DFL_OK;
 }
 
@@ -126,10 +126,10 @@ static dfl_status check_exact_step(const opts *o, const priors *p, double s, dou
     if (opt_choice(o, "mode") == 0 || !opt_get(o, "s")->set || s <= limit * (1 + 1e-12))
         return DFL_OK;
     return fail(DFL_E_RANGE,
-                "solver ddim_gmm: mode=exact: s=%.17g is above %.17g, where a variance would be "
-                "negative in the step to t=%.17g; choose a smaller s, or rho, which follows the "
+                "solver ddim_gmm: mode=exact: s=%s is above %s, where a variance would be "
+                "negative in the step to t=%s; choose a smaller s, or rho, which follows the "
                 "steps",
-                s, limit, t);
+                real_text(s).s, real_text(limit).s, real_text(t).s);
 }
 
 /* Whether a component's variance may fall below zero, where it is cut. */

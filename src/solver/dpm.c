@@ -153,8 +153,8 @@ static val singlestep(const dpm *d, rows *r, val x, double t, double s, const sc
     if (expo_stage_time(p, &at, e.h, f[order - 2]) == 0)
         rows_fail(r, fail(DFL_E_COMBINATION,
                           "solver dpm: process %s has no times for the stages below rho=%.3g, "
-                          "where eta=%.15g leads; end above t_end=%.17g",
-                          p->row->is.name, p->rho_lo, d->eta, d->pb->t[d->pb->steps]));
+                          "where eta=%.15g leads; end above t_end=%s",
+                          p->row->is.name, p->rho_lo, d->eta, real_text(d->pb->t[d->pb->steps]).s));
     if (r->status != DFL_OK) return x;
     const double s1 = expo_stage_time(p, &at, e.h, f[0]);
     const val x1 = stage(d, r, x, &at, s1, m[0], m[0], 0);

@@ -41,6 +41,6 @@ val expo_predict(rows *r, val x, double t, bool data) {
 dfl_status expo_check_start(const problem *pb, const char *solver) {
     if (process_at(pb->process, pb->t[0]).a > 0) return DFL_OK;
     return fail(DFL_E_COMBINATION,
-                "solver %s: works in log-SNR, which is infinite at t_start=%.17g; start lower",
-                solver, pb->t[0]);
+                "solver %s: works in log-SNR, which is infinite at t_start=%s; start lower", solver,
+                real_text(pb->t[0]).s);
 }

@@ -75,7 +75,8 @@ static val fill(const problem *pb, rows *r, val x) {
     const tableau *m = tableau_of(pb->o);
     if (process_at(pb->process, pb->t[0]).a == 0)
         rows_fail(r, fail(DFL_E_COMBINATION,
-                          "solver rhork: rho is infinite at t_start=%.17g; start lower", pb->t[0]));
+                          "solver rhork: rho is infinite at t_start=%s; start lower",
+                          real_text(pb->t[0]).s));
     bool at_end = false;
     for (int i = 0; i < m->stages; i++) at_end = at_end || m->c[i] == 1;
     if (pb->t[pb->steps] == 0 && m->stages > 1 && pb->process->rho_lo > 0)

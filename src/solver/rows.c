@@ -51,11 +51,10 @@ static size_t tidy(const term *in, size_t n, term *out) {
 }
 
 static dfl_status undetermined(double t, const char *what) {
-    return fail(
-        DFL_E_COMBINATION,
-        "at t=%.17g this network's output does not determine the %s, which the solver needs "
-        "there; choose another t_start or t_end, or a network with another prediction type",
-        t, what);
+    return fail(DFL_E_COMBINATION,
+                "at t=%s this network's output does not determine the %s, which the solver needs "
+                "there; choose another t_start or t_end, or a network with another prediction type",
+                real_text(t).s, what);
 }
 
 /* Why the step from the latest evaluation has no finite coefficients. */
@@ -68,13 +67,13 @@ static dfl_status not_finite(const rows *r) {
     const char *name = r->process->row->is.name;
     if (r->t > 0 && !isfinite(process_drift(r->process, r->t).v[0]))
         return fail(DFL_E_COMBINATION,
-                    "process %s has no finite drift at t=%.17g, and this solver's step needs it; "
+                    "process %s has no finite drift at t=%s, and this solver's step needs it; "
                     "choose a smaller t_start or another solver",
-                    name, r->t);
+                    name, real_text(r->t).s);
     return fail(DFL_E_NONFINITE,
-                "the solver's step from t=%.17g on process %s has an infinite coefficient; choose "
+                "the solver's step from t=%s on process %s has an infinite coefficient; choose "
                 "other times, more steps or milder options",
-                r->t, name);
+                real_text(r->t).s, name);
 }
 
 val rows_lin(rows *r, const term *terms, size_t n) {
@@ -92,9 +91,9 @@ val rows_lin(rows *r, const term *terms, size_t n) {
         }
     if (count == 0) {
         rows_fail(r, fail(DFL_E_COMBINATION,
-                          "the coefficients of the step from t=%.17g cancel on process %s, and "
+                          "the coefficients of the step from t=%s cancel on process %s, and "
                           "nothing is left of state and outputs",
-                          r->t, r->process->row->is.name));
+                          real_text(r->t).s, r->process->row->is.name));
         return 0;
     }
     if (count == 1 && blk_is_one(kept[0].c)) return kept[0].v;
@@ -173,16 +172,15 @@ rows_split rows_split_at(const rows *r, double t) {
 static dfl_status check_exchange(const rows *r, double t, exchange *e) {
     if (!isfinite(e->tau) || !isfinite(e->scale) || !isfinite(e->cx) || !isfinite(e->cn))
         return fail(DFL_E_COMBINATION,
-                    "the network cannot be evaluated at t=%.17g: its time or its prediction type "
+                    "the network cannot be evaluated at t=%s: its time or its prediction type "
                     "has no finite value there; choose other end times",
-                    t);
+                    real_text(t).s);
     if (r->form->time_dtype != NET_INT32 && r->form->time_dtype != NET_INT64) return DFL_OK;
     if (fabs(e->tau - nearbyint(e->tau)) > 1e-6)
-        return fail(
-            DFL_E_COMBINATION,
-            "the network takes integer times, and t=%.17g is %.17g in its time; this solver "
-            "needs a network with real times here",
-            t, e->tau);
+        return fail(DFL_E_COMBINATION,
+                    "the network takes integer times, and t=%s is %s in its time; this solver "
+                    "needs a network with real times here",
+                    real_text(t).s, real_text(e->tau).s);
     e->tau = nearbyint(e->tau);
     return DFL_OK;
 }

@@ -97,15 +97,15 @@ static dfl_status check_ends(const scire *s) {
     const double first = pb->t[0];
     if (s->variant != V2 && process_at(pb->process, first).a == 0)
         return fail(DFL_E_COMBINATION,
-                    "solver scire: v1 and ei work in rho, which is infinite at t_start=%.17g; "
+                    "solver scire: v1 and ei work in rho, which is infinite at t_start=%s; "
                     "start lower or choose variant=v2",
-                    first);
+                    real_text(first).s);
     if (process_at(pb->process, first).a == 0 && s->order > 1 &&
         (s->method == MULTISTEP || needs_inner_grid(s)))
         return fail(DFL_E_COMBINATION,
                     "solver scire: multistep, and stages from an inner grid, need a finite rho at "
-                    "t_start=%.17g; start lower or choose profile=paper",
-                    first);
+                    "t_start=%s; start lower or choose profile=paper",
+                    real_text(first).s);
     if (pb->t[pb->steps] > 0) return DFL_OK;
     if (s->variant != V1)
         return fail(DFL_E_COMBINATION,

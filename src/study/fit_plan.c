@@ -207,10 +207,18 @@ dfl_status fit_json(fit *f, const char *command, text *out) {
 
 /* ---- for people -------------------------------------------------------------------------------- */
 
-static void print_rival(const fit *f, const fit_rival *r, const char *mark, text *out) {
-    char solver[64];
-    snprintf(solver, sizeof solver, "%s%s", mark, r->solver);
-    text_add(out, "%-46s  %-14s  ", solver, r->grid ? r->grid : grid_name(f));
+enum { SOLVER_WIDTH = 46, GRID_WIDTH = 14 }; /* of a table that keeps within 80 columns */
+
+/* One cell; if it is too long, the line goes on below, where it would have ended. */
+static void print_cell(const char *words, int indent, int width, text *out) {
+    text_add(out, "%-*s", width, words);
+    if (strlen(words) > (size_t)width) text_add(out, "\n%*s", indent + width, "");
+    text_add(out, "  ");
+}
+
+static void print_rival(const fit *f, const fit_rival *r, text *out) {
+    print_cell(r->solver, 0, SOLVER_WIDTH, out);
+    print_cell(r->grid ? r->grid : grid_name(f), SOLVER_WIDTH + 2, GRID_WIDTH, out);
     if (*r->why)
         text_add(out, "not at this budget\n");
     else if (!isfinite(r->rms))
@@ -245,8 +253,8 @@ void fit_print(const fit *f, text *out) {
     text_add(out, "\n\n");
     print_steps(f, out);
     refine_print(f, out);
-    text_add(out, "\nheld out: %zu starts, distance to the teacher\n%-46s  %-14s  %7s %7s\n",
-             f->held_out, "", "grid", "rms", "median");
-    print_rival(f, &f->own, "", out);
-    for (size_t i = 0; i < f->nrivals; i++) print_rival(f, &f->rivals[i], "", out);
+    text_add(out, "\nheld out: %zu starts, distance to the teacher\n%-*s  %-*s  %7s %7s\n",
+             f->held_out, SOLVER_WIDTH, "", GRID_WIDTH, "grid", "rms", "median");
+    print_rival(f, &f->own, out);
+    for (size_t i = 0; i < f->nrivals; i++) print_rival(f, &f->rivals[i], out);
 }

@@ -72,7 +72,7 @@ dfl_status flow_evaluate(flow *f, double t, flow_at *out) {
     else
         scalar(&r, t, out);
     if (!blk_is_finite(out->on_z) || !blk_is_finite(out->on_y))
-        return fail(DFL_E_RANGE, "the flow has no finite slope at t=%.17g; choose other end times",
-                    t);
+        return fail(DFL_E_RANGE, "the flow has no finite slope at t=%s; choose other end times",
+                    real_text(t).s);
     return DFL_OK;
 }

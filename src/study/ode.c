@@ -46,17 +46,18 @@ static dfl_status set_times(dfl_ode *ode, const opts *spec) {
         if (ode->t[i] > 0) ode->u[i] = flow_variable(&ode->flow, ode->t[i]);
         if (ode->t[i] <= 0 || !isfinite(ode->u[i]))
             return fail(DFL_E_RANGE,
-                        "%s=%.17g: adaptive steps need a time with both signal and noise; choose "
+                        "%s=%s: adaptive steps need a time with both signal and noise; choose "
                         "t_end above 0 (denoise=1 lands on x_0) and t_start below the end of the "
                         "signal",
-                        keys[i], ode->t[i]);
+                        keys[i], real_text(ode->t[i]).s);
     }
     if (ode->t[0] > c->t_max * (1 + 1e-12))
         return fail(DFL_E_RANGE,
                     "t_start=%.15g: this model was trained up to t = %.15g (t_max of its card)",
                     ode->t[0], c->t_max);
     if (ode->t[0] > ode->t[1]) return DFL_OK;
-    return fail(DFL_E_RANGE, "t_start=%.17g must be above t_end=%.17g", ode->t[0], ode->t[1]);
+    return fail(DFL_E_RANGE, "t_start=%s must be above t_end=%s", real_text(ode->t[0]).s,
+                real_text(ode->t[1]).s);
 }
 
 static dfl_status open_start(dfl_ode *ode, const char *process_text) {

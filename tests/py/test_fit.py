@@ -79,7 +79,8 @@ def test_quiet_says_nothing(mixture, fit):
 
 def test_refit_is_the_same_file(mixture, fit, run, tmp_path):
     model, options = mixture(), ("--steps", 3, "-n", 50, "--compare", "few")
-    fit(model, *options)
+    table = fit(model, *options)[0].stdout.split("held out: ")[1].splitlines()
+    assert len(table) > 10 and max(map(len, table)) <= 80
     first = (tmp_path / "plan.json").read_bytes()
     fit(model, *options)
     assert (tmp_path / "plan.json").read_bytes() == first

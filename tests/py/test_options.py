@@ -49,8 +49,11 @@ def test_noise_beside_given_states(run, tmp_path, options, word):
 
 
 def test_pages_fit_a_terminal(run):
-    """Help, lists, and the summary of a run with options of some length."""
+    """Help, lists, the summary of a run with options of some length, the combinations of plans."""
     commands = re.findall(r"^  (\w+) ", run("help").stdout.split("commands:")[1], re.M)
     pages = [run("help", c).stdout for c in commands] + [run(c).stdout for c in ("grids", "processes")]
     pages.append(run("sample", FLAT, "-n", 2, "--solver", "deis:order=3", "--steps", 4, *OUT).stdout)
+    pages += [run("plan", "--process", process, "--solver", solver, "--steps", 5).stdout.split("\n\n", 1)[1]
+              for process, solver in (("vp_linear", "deis:order=4"), ("ve", "unipc:order=3"),
+                                      ("psld", "deis:order=3"), ("psld", "conjugate_splitting"))]
     assert len(pages) > 15 and not [line for page in pages for line in page.splitlines() if len(line) > 80]
