@@ -8,6 +8,7 @@
 #include "output.h"
 #include "progress.h"
 #include "spec.h"
+#include "start.h"
 #include "stop.h"
 #include "study/study.h"
 
@@ -96,6 +97,21 @@ static dfl_status tune(const args *a, dfl_tuning *tuning, size_t runs) {
     return dfl_tuning_save(tuning, arg(a, "output")->text);
 }
 
+/* Every choice begins at the same time: one step is enough to say how far that is from the data. */
+static dfl_status tell_start(const args *a, dfl_model *model) {
+    static const char *const words[] = {"process", "t-start", "t-end"};
+    text spec = {0};
+    dfl_plan *plan = NULL;
+    dfl_status status = spec_add(a, words, sizeof words / sizeof *words, false, &spec);
+    text_add(&spec, "%ssolver=deis:order=0 steps=1", spec.len ? " " : "");
+    if (status == DFL_OK) status = spec.failed ? fail_memory() : DFL_OK;
+    if (status == DFL_OK) status = dfl_plan_new(model, spec.data, &plan);
+    if (status == DFL_OK) status = start_tell_plan(a, model, plan);
+    dfl_plan_free(plan);
+    text_free(&spec);
+    return status;
+}
+
 /* Whatever can be refused is refused before the first evaluation. */
 static dfl_status prepare(const args *a, dfl_model **model, dfl_tuning **tuning, int *code) {
     text spec = {0};
@@ -114,6 +130,7 @@ static dfl_status prepare(const args *a, dfl_model **model, dfl_tuning **tuning,
     }
     if (status == DFL_OK) status = dfl_tuning_new(*model, spec.data, tuning);
     if (status == DFL_OK) status = store_check(*model, output);
+    if (status == DFL_OK) status = tell_start(a, *model);
     text_free(&spec);
     return status;
 }

@@ -251,7 +251,10 @@ static void test_refusals(void **state) {
          "a stage at rho=0;"},
         {"solver=scire:order=1 process=ve t_end=0", DFL_OK, ""},
         {"solver=heun:variable=t,s_churn=10", DFL_E_COMBINATION, "s_churn"},
-        {"solver=deis:kind=ipndm,quadrature=riemann process=flow", DFL_E_COMBINATION, "clean data"},
+        {"solver=deis:kind=ipndm process=flow", DFL_E_COMBINATION, "clean data"},
+        {"solver=deis:kind=ipndm,quadrature=riemann", DFL_E_COMBINATION, "constant weights"},
+        {"solver=deis:factor=flow", DFL_E_COMBINATION, "factor=flow is for phase-space"},
+        {"solver=conjugate:factor=flow", DFL_E_COMBINATION, "factor=flow is for phase-space"},
         {"solver=scire:order=3 t_end=0", DFL_OK, ""},
     };
     const plan_source from = source("vp_linear");

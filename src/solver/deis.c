@@ -70,13 +70,16 @@ static dfl_status check(const problem *pb, int kind, int order) {
     if (phase && (kind != TAB || order > DEIS_PHASE_ORDER_MAX))
         return fail(DFL_E_COMBINATION, "solver deis: in phase space kind=tab, order 0 to %d",
                     DEIS_PHASE_ORDER_MAX);
-    if (!phase && opt_choice(pb->o, "factor") != FACTOR_CHOLESKY)
-        return fail(DFL_E_COMBINATION, "solver deis: factor is for phase-space processes");
+    if (kind == IPNDM && riemann)
+        return fail(
+            DFL_E_COMBINATION,
+            "solver deis: quadrature=riemann is for the kinds that integrate; kind=ipndm has "
+            "constant weights");
     if (kind == LOGRAB && (pb->t[pb->steps] == 0 || process_at(pb->process, pb->t[0]).a == 0))
         return fail(DFL_E_COMBINATION,
                     "solver deis: kind=lograb works in log rho, which is infinite at "
                     "t_end=0 and where the signal is 0; choose another kind");
-    const bool in_rho = (kind == RHOAB && order > 0) || (kind != IPNDM && riemann);
+    const bool in_rho = (kind == RHOAB && order > 0) || riemann;
     if (in_rho && process_at(pb->process, pb->t[0]).a == 0)
         return fail(DFL_E_COMBINATION,
                     "solver deis: kind=rhoab and quadrature=riemann cannot start where rho is "
@@ -86,10 +89,11 @@ static dfl_status check(const problem *pb, int kind, int order) {
 
 static val fill(const problem *pb, rows *r, val x) {
     const int order = (int)opt_int(pb->o, "order"), kind = opt_choice(pb->o, "kind");
+    const noise_factor factor = (noise_factor)opt_choice(pb->o, "factor");
     rows_fail(r, check(pb, kind, order));
+    noise_check(r, factor);
     if (r->status != DFL_OK) return x;
-    if (r->out->components == 2)
-        return deis_phase_fill(pb, r, x, order, (noise_factor)opt_choice(pb->o, "factor"));
+    if (r->out->components == 2) return deis_phase_fill(pb, r, x, order, factor);
     deis_basis b = {.p = pb->process,
                     .variable = (deis_variable)kind,
                     .riemann = opt_choice(pb->o, "quadrature") == 1};

@@ -63,7 +63,6 @@ blk deis_phase_hold(const rows *r, noise_factor factor, double t, double s) {
 val deis_phase_fill(const problem *pb, rows *r, val z, int order, noise_factor factor) {
     const process *p = pb->process;
     val y[DEIS_PHASE_ORDER_MAX + 1] = {0}; /* newest first */
-    noise_check(r, factor);
     for (int n = 0; n < pb->steps && r->status == DFL_OK; n++) {
         const double t = pb->t[n], s = pb->t[n + 1];
         double node[DEIS_PHASE_ORDER_MAX + 1];

@@ -113,7 +113,10 @@ blk noise_from_output(const rows *r, noise_factor factor, double t) {
 }
 
 void noise_check(rows *r, noise_factor factor) {
-    if (factor == FACTOR_FLOW && r->out->components == 2 && r->form->half != NET_BOTH)
+    if (factor == FACTOR_CHOLESKY) return;
+    if (r->out->components == 1)
+        rows_fail(r, fail(DFL_E_COMBINATION, "factor=flow is for phase-space processes"));
+    else if (r->form->half != NET_BOTH)
         rows_fail(r,
                   fail(DFL_E_COMBINATION,
                        "factor=flow needs a network that predicts both halves, x and m; this one "

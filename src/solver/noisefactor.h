@@ -39,8 +39,8 @@ blk noise_flow(const process *p, double variance, double from, double to);
 /* eps in these coordinates at time t from the raw output y there: eps = (this) y. */
 blk noise_from_output(const rows *r, noise_factor factor, double t);
 
-/* eps_R needs the whole score, also the half that meets a zero coefficient: fails the rows where
-   the network answers one half only. */
+/* eps_R needs phase space and the whole score, also the half that meets a zero coefficient: fails the
+   rows on a scalar process, and where the network answers one half only. */
 void noise_check(rows *r, noise_factor factor);
 
 /* Integrals over [lo, hi], 0 <= lo, of m functions with inverse-root ends at 0: Gauss-Legendre in

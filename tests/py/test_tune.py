@@ -175,6 +175,15 @@ def test_a_scan_of_grids_alone_and_a_plain_reference(run, mixture, tmp_path):
     assert "grid=power:kappa=" in done.stderr
 
 
+@pytest.mark.parametrize("process", ["vp_linear", "psld"])
+def test_what_a_start_below_one_costs_is_told(run, mixture, process):
+    command = ("tune", mixture(process), "--solver", "euler", "--nfe", "8", "--grid", "uniform", "--samples", 8,
+               "-o", "tuned.json")
+    assert "start at" not in run(*command).stderr
+    assert "start at t = 0.4" in run(*command, "--t-start", 0.4).stderr
+    assert run(*command, "--t-start", 0.4, "-q").stderr == ""
+
+
 def test_scans_are_repeatable_and_replace_their_entries(run, mixture, tmp_path):
     model, store = mixture("psld"), tmp_path / "tuned.json"
     options = ("--solver", "conjugate", "--nfe", 20, "--samples", 32, "-o", store)

@@ -175,6 +175,14 @@ static bool same_solver(const char *one, const char *other) {
     return same;
 }
 
+static bool of_phase_space(const char *solver) {
+    const plan_case c = {.process = "vp_linear", .solver = solver, .steps = 6};
+    dfl_plan *plan = NULL;
+    const dfl_status status = case_try(&c, &plan);
+    plan_free(plan);
+    return status != DFL_OK && strstr(dfl_last_message(), "is for phase-space processes");
+}
+
 /* The variants a solver names, or every combination of its options. */
 static spec_list solver_specs(void) {
     spec_list list = {0};
@@ -194,7 +202,11 @@ spec_list scalar_solvers(void) {
     spec_list list = solver_specs();
     for (size_t i = list.n; i-- > 0;) {
         const plan_case c = {.solver = list.spec[i]};
-        bool drop = !(case_solver(&c)->spaces & SOLVER_SCALAR);
+        const bool scalar = case_solver(&c)->spaces & SOLVER_SCALAR;
+        if (!scalar || of_phase_space(c.solver)) list_drop(&list, i);
+    }
+    for (size_t i = list.n; i-- > 0;) {
+        bool drop = false;
         for (size_t k = 0; k < i && !drop; k++) drop = same_solver(list.spec[k], list.spec[i]);
         if (drop) list_drop(&list, i);
     }
