@@ -52,6 +52,8 @@ class _Rows:
         self.fixed = {value.name for value in self.graph.output}
 
     def rewrite(self):
+        if any(a.HasField("g") or a.graphs for node in self.graph.node for a in node.attribute):
+            return 0  # what a branch or loop takes from outside is not an input of its node
         count = sum(self._normalisation(node) for node in list(self.graph.node)
                     if node.op_type == "InstanceNormalization")
         nodes = [n for node in self.graph.node for n in (*self.before.get(node.output[0], ()), node)]
@@ -66,7 +68,7 @@ class _Rows:
             return False
         back = back[0]
         places, size = back.output[0], self.sizes.get(back.output[0], [])
-        if len(size) < 4 or size[1] == 0 or places == node.input[0]:
+        if len(size) != 4 or size[1] == 0:
             return False
         rows, followers = {places}, []
         for user in self.graph.node:

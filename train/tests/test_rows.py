@@ -98,6 +98,24 @@ def test_denoiser(make, tmp_path, untouched, half, capsys):
     assert (made[0] - made[1]).abs().max() < 1e-6 and (made[0] - made[2]).abs().max() < 1e-6
 
 
+def test_volumes_are_left_alone(tmp_path):
+    norm = nn.Sequential(nn.GroupNorm(2, 4), nn.SiLU(), nn.Flatten())
+    graph.write(norm, tmp_path / "n.onnx", {"sample": torch.randn(2, 4, 3, 5, 2)}, ["made"])
+    assert ranks(tmp_path / "n.onnx", "Sigmoid") == {5}
+
+
+def test_branches_are_left_alone(tmp_path, untouched):
+    """A branch reads tensors of the graph around it by name, whatever shape they have there."""
+    norm = nn.Sequential(nn.GroupNorm(2, 4), nn.SiLU(), nn.Flatten())
+    untouched(graph.write, norm, tmp_path / "n.onnx", {"sample": torch.randn(2, 4, 3, 5)}, ["made"])
+    model, make = onnx.load(tmp_path / "n.onnx"), onnx.helper
+    value = make.make_tensor_value_info("branch", onnx.TensorProto.FLOAT, None)
+    branch = make.make_graph([make.make_node("Identity", ["sample"], ["branch"])], "branch", [], [value])
+    model.graph.node.append(make.make_node("If", ["yes"], ["other"], then_branch=branch, else_branch=branch))
+    onnx.save(model, tmp_path / "b.onnx")
+    assert rows.rewrite(tmp_path / "b.onnx") == 0 and rows.rewrite(tmp_path / "n.onnx") == 1
+
+
 def test_refusals(make, tmp_path, untouched, capsys):
     plain, broken, output = tmp_path / "plain.onnx", tmp_path / "broken.onnx", tmp_path / "o.onnx"
     graph.write(nn.Flatten(), plain, {"sample": torch.randn(2, 8, 4)}, ["made"])
