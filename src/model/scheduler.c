@@ -214,6 +214,9 @@ static dfl_status add_betas(config *c, text *out) {
 static dfl_status add_prediction(const config *c, bool flow, text *out) {
     const char *type;
     TRY(config_word(c, "prediction_type", flow ? "flow_prediction" : "epsilon", &type));
+    if (!word_is(type, "epsilon") && !word_is(type, "sample") && !word_is(type, "v_prediction") &&
+        !word_is(type, "flow_prediction"))
+        return config_refuse(c, "prediction_type", type);
     if (flow != word_is(type, "flow_prediction"))
         return fail(DFL_E_COMBINATION,
                     "%s: \"prediction_type\" is \"%.40s\", but the process is %s", c->in.where,

@@ -441,7 +441,7 @@ REFUSED = [
     ("EulerDiscreteScheduler", {"timestep_type": "continuous"}, {}, "timestep_type"),
     ("FlowMatchEulerDiscreteScheduler", {"invert_sigmas": True}, {}, "invert_sigmas"),
     ("DDIMScheduler", {"prediction_type": "flow_prediction"}, {}, "flow"),
-    ("DDIMScheduler", {"prediction_type": "noise"}, {}, "noise"),
+    ("DDIMScheduler", {"prediction_type": "noise"}, {}, 'scheduler_config.json: "prediction_type": "noise" is not'),
     ("DPMSolverMultistepScheduler", {"use_flow_sigmas": True, "prediction_type": "epsilon"}, {}, "flow"),
     ("EDMEulerScheduler", {"prediction_type": "v_prediction"}, {}, "v_prediction"),
     ("DDIMScheduler", {"num_train_timesteps": 1}, {}, "num_train_timesteps"),
