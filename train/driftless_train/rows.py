@@ -43,7 +43,7 @@ class _Rows:
 
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
         self.graph = model.graph
-        self.made = {}  # new tensors by (name, what was made of it)
+        self.made = set()  # names of new tensors
         self.before = {}  # new nodes by the output of the node that they stand before
         self.sizes = {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
                       for value in (*inferred.value_info, *inferred.input)}
@@ -63,12 +63,13 @@ class _Rows:
 
     def _normalisation(self, node):
         """Rewrite what follows one instance normalisation; whether there is something."""
-        back = self._users(node.output[0])
-        if len(back) != 1 or back[0].op_type != "Reshape" or back[0].output[0] in self.fixed:
+        users = [user for user in self.graph.node if node.output[0] in user.input]
+        if len(users) != 1 or users[0].op_type != "Reshape":
             return False
-        back = back[0]
-        places, size = back.output[0], self.sizes.get(back.output[0], [])
-        if len(size) != 4 or size[1] == 0:
+        (back,) = users
+        (places,) = back.output
+        size = self.sizes.get(places, [])
+        if places in self.fixed or len(size) != 4 or size[1] == 0:
             return False
         rows, followers = {places}, []
         for user in self.graph.node:
@@ -87,9 +88,6 @@ class _Rows:
                     flat = [0] * (len(self.sizes[name]) - 2) + [-1]
                     user.input[i] = self._reshaped(name, self._constant(flat), user)
         return True
-
-    def _users(self, name):
-        return [node for node in self.graph.node if name in node.input]
 
     def _follows(self, node, rows):
         """Element by element, from rows and what has one number a row."""
@@ -115,7 +113,7 @@ class _Rows:
 
         name = "rows.shape." + ".".join(map(str, values))
         if name not in self.made:
-            self.made[name] = name
+            self.made.add(name)
             self.graph.initializer.append(
                 helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
         return name
@@ -126,7 +124,7 @@ class _Rows:
 
         made = f"{name}.as.{shape}"
         if made not in self.made:
-            self.made[made] = made
+            self.made.add(made)
             self.before.setdefault(user.output[0], []).append(
                 helper.make_node("Reshape", [name, shape], [made], name=made))
         return made
