@@ -161,6 +161,28 @@ static void test_triangle(void **state) {
     refused(dense_triangle(0, MANY, x, r), DFL_E_RANGE, "side 0");
 }
 
+/* Q R is the matrix and Q'Q the identity, also where a column repeats another one. */
+static void test_orthonormal(void **state) {
+    (void)state;
+    enum { HIGH = 40 };
+    double x[HIGH * N], q[HIGH * N], r[N * N], s[N * N] = {0};
+    draw(HIGH * N, 6, x);
+    for (int i = 0; i < HIGH; i++) x[i * N + 2] = x[i * N];
+    memcpy(q, x, sizeof q);
+    assert_ok(dense_orthonormal(HIGH, N, q, r));
+    assert_ok(dense_gram(N, HIGH, q, s));
+    for (int i = 0; i < N * N; i++) {
+        assert_true(fabs(s[i] - (i / N == i % N)) < 1e-13);
+        if (i / N > i % N) assert_true(r[i] == 0);
+    }
+    const dense_product back = {HIGH, N, N, false, false, -1, 1};
+    assert_ok(dense_multiply(&back, q, r, x));
+    for (int i = 0; i < HIGH * N; i++) assert_true(fabs(x[i]) < 1e-13);
+    refused(dense_orthonormal(N - 1, N, q, r), DFL_E_RANGE, "fewer than");
+    q[N + 1] = NAN;
+    refused(dense_orthonormal(HIGH, N, q, r), DFL_E_NONFINITE, "(1, 1)");
+}
+
 /* The residual is normal to the columns; columns that repeat others share what one alone would get,
    which is what least length means. */
 static void test_least_squares(void **state) {
@@ -203,10 +225,10 @@ static void test_least_squares(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gram),          cmocka_unit_test(test_eigen),
-        cmocka_unit_test(test_singular),      cmocka_unit_test(test_cholesky),
-        cmocka_unit_test(test_multiply),      cmocka_unit_test(test_triangle),
-        cmocka_unit_test(test_least_squares),
+        cmocka_unit_test(test_gram),        cmocka_unit_test(test_eigen),
+        cmocka_unit_test(test_singular),    cmocka_unit_test(test_cholesky),
+        cmocka_unit_test(test_multiply),    cmocka_unit_test(test_triangle),
+        cmocka_unit_test(test_orthonormal), cmocka_unit_test(test_least_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

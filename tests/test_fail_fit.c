@@ -114,6 +114,7 @@ static dfl_status try_dense(void) {
     size_t rank;
     const dense_squares p = {3, 2, x, b, 1e-10};
     TRY(dense_triangle(2, 3, x, r));
+    TRY(dense_orthonormal(3, 2, x, r));
     return dense_least_squares(&p, z, &rank);
 }
 
@@ -123,7 +124,7 @@ static const refuse_case attempts[] = {
     {"a fit, kept", try_kept, 60},
     {"a fit, read back", try_read_back, 60},
     {"solver auto", try_stored, 20},
-    {"least squares", try_dense, 3},
+    {"least squares", try_dense, 4},
     {"a search", try_search, 100},
     {"a fit in phase space", try_phase, 150},
     {"a table", try_table, 20},

@@ -104,6 +104,32 @@ static void test_density(void **state) {
     prior_free(p);
 }
 
+/* W = [w w], w = (3, 4, 0), with little noise: variance 50 + s along w, s across it. 4 x - 3 y is exact
+   for the points here, so that what remains is rounding of x beside the root of s. */
+static void test_thin(void **state) {
+    (void)state;
+    static const double w[] = {3, 3, 4, 4, 0, 0};
+    prior *p;
+    assert_ok(form_new(&(form_wish){KIND_FA, 3, 1, 2, 0}, &p));
+    p->weight[0] = 1;
+    memcpy(p->factor, w, sizeof w);
+    for (int e = 0; e <= 80; e += 10) {
+        const double s = ldexp(1, -e), across = ldexp(1, -e / 2);
+        for (int i = 0; i < 3; i++) p->psi[i] = s;
+        assert_ok(form_finish(p));
+        const double x[] = {3 + 4 * across, 4 - 2 * across, across};
+        const double on = 3 * x[0] + 4 * x[1], off = 4 * x[0] - 3 * x[1];
+        const double form = on * on / (25 * (50 + s)) + (off * off / 25 + x[2] * x[2]) / s;
+        double logp, fast;
+        assert_ok(prior_logp(p, x, 1, &logp));
+        assert_ok(prior_logp_block(p, x, 1, &fast));
+        near(logp, -(3 * log(2 * acos(-1)) + log(50 + s) + 2 * log(s) + form) / 2,
+             1e-14 * (1 + 1 / across), "little noise");
+        near(fast, logp, 1e-14 * (1 + 1 / across), "through BLAS");
+    }
+    prior_free(p);
+}
+
 /* Through BLAS, which is used from some size on, in more rows than one block. */
 static void test_wide(void **state) {
     (void)state;
@@ -326,10 +352,10 @@ static void test_classes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_density),   cmocka_unit_test(test_wide),
-        cmocka_unit_test(test_transport), cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_draws),     cmocka_unit_test(test_standard),
-        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_density),   cmocka_unit_test(test_thin),
+        cmocka_unit_test(test_wide),      cmocka_unit_test(test_transport),
+        cmocka_unit_test(test_reference), cmocka_unit_test(test_draws),
+        cmocka_unit_test(test_standard),  cmocka_unit_test(test_classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -160,6 +160,30 @@ dfl_status dense_triangle(size_t n, size_t count, const double *x, double *r) {
     return status;
 }
 
+/* Our rows are LAPACK's columns: a' = L Q there, with a's memory as it is. */
+dfl_status dense_orthonormal(size_t m, size_t n, double *a, double *r) {
+    TRY(check_size(m));
+    TRY(check_size(n));
+    if (m < n) return fail(DFL_E_RANGE, "%zu rows are fewer than %zu columns", m, n);
+    TRY(check_finite(m, n, a));
+    const lapack_int high = (lapack_int)n, wide = (lapack_int)m;
+    double one = 0, two = 0;
+    LAPACKE_dgelqf_work(LAPACK_COL_MAJOR, high, wide, a, high, NULL, &one, -1);
+    LAPACKE_dorglq_work(LAPACK_COL_MAJOR, high, wide, high, a, high, NULL, &two, -1);
+    const size_t length = (size_t)(one > two ? one : two);
+    double *const tau = mem_array(n + length, sizeof *tau);
+    if (!tau) return fail_memory();
+    double *const work = tau + n;
+    lapack_int info =
+        LAPACKE_dgelqf_work(LAPACK_COL_MAJOR, high, wide, a, high, tau, work, (lapack_int)length);
+    for (size_t i = 0; i < n * n; i++) r[i] = i / n > i % n ? 0 : a[i];
+    if (info == 0)
+        info = LAPACKE_dorglq_work(LAPACK_COL_MAJOR, high, wide, high, a, high, tau, work,
+                                   (lapack_int)length);
+    free(tau);
+    return info == 0 ? DFL_OK : fail(DFL_E_INTERNAL, "dgelqf or dorglq answers %d", (int)info);
+}
+
 static void to_columns(const dense_squares *p, double *a) {
     for (size_t i = 0; i < p->m; i++)
         for (size_t j = 0; j < p->n; j++) a[j * p->m + i] = p->a[i * p->n + j];

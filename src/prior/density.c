@@ -13,7 +13,7 @@ dfl_status form_work_new(const prior *p, form_work *w) {
     const size_t d = p->d > p->q ? p->d : p->q;
     w->diff = mem_array(mem_product(FORM_ROWS, d, 1), sizeof(double));
     w->image = mem_array(mem_product(FORM_ROWS, d, 1), sizeof(double));
-    w->y = mem_array(p->basis ? mem_product(FORM_ROWS, d, 1) : 0, sizeof(double));
+    w->y = mem_array(p->basis || p->factor ? mem_product(FORM_ROWS, d, 1) : 0, sizeof(double));
     w->common = mem_array(FORM_ROWS, sizeof(double));
     if (w->diff && w->image && w->y && w->common) return DFL_OK;
     form_work_free(w);
@@ -112,18 +112,24 @@ static void subtract(const prior *p, size_t k, size_t n, const double *x, size_t
         for (size_t i = 0; i < m; i++) diff[r * m + i] = x[r * stride + i] - mean[i];
 }
 
+/* Low rank: z = G diff into w->image [n][q], diff less W z. */
+static dfl_status take_factors(const prior *p, size_t k, bool fast, size_t n, form_work *w) {
+    const size_t d = p->d, q = p->q, in[2] = {q, d}, back[2] = {d, q};
+    TRY(product(fast, in, p->root + k * q * d, n, w->diff, w->image));
+    TRY(product(fast, back, p->factor + k * d * q, n, w->image, w->y));
+    for (size_t i = 0; i < n * d; i++) w->diff[i] -= w->y[i];
+    return DFL_OK;
+}
+
 static dfl_status component(const prior *p, size_t k, bool fast, size_t n, form_work *w,
                             double *logs) {
     const size_t m = form_size(p, 'm'), d = p->d, q = p->q;
     if (p->cov) TRY(solve(fast, m, p->root + form_cov_of(p, k) * m * m, n, w->diff));
-    if (p->factor) {
-        const size_t size[2] = {q, d};
-        TRY(product(fast, size, p->root + k * q * d, n, w->diff, w->image));
-    }
+    if (p->factor) TRY(take_factors(p, k, fast, n, w));
     for (size_t r = 0; r < n; r++) {
         double form = w->common[r];
         form += p->cov ? squares(m, w->diff + r * m) : weighed(d, w->diff + r * d, p->psi + k * d);
-        if (p->factor) form -= squares(q, w->image + r * q);
+        if (p->factor) form += squares(q, w->image + r * q);
         logs[r * p->k + k] = p->log_scale[k] - form / 2;
     }
     return DFL_OK;

@@ -176,7 +176,7 @@ static void hard(em *e, const uint32_t *labels, size_t n) {
 /* labels NULL: by expectation */
 static dfl_status pass(em *e, const uint32_t *labels) {
     clear_sums(e);
-    if (e->sums == SUM_ALONG) TRY(lowrank_begin(e));
+    if (e->sums == SUM_ALONG) lowrank_begin(e);
     for (size_t at = 0; at < e->data->n; at += FORM_ROWS) {
         const size_t left = e->data->n - at, n = left < FORM_ROWS ? left : FORM_ROWS;
         TRY(rows_get(e->data, at, n, e->x));
@@ -213,6 +213,7 @@ void form_remove(prior *p, size_t k) {
     if (p->kind != KIND_TIED) move_down(p->cov, m * m, k, last);
     move_down(p->factor, d * p->q, k, last);
     move_down(p->psi, d, k, last);
+    if (p->factor) move_down(p->root, p->q * d, k, last); /* factor analysers go on from it */
     memmove(p->label + k, p->label + k + 1, (last - k) * sizeof *p->label);
     p->k = last;
     for (size_t i = 0; i < last; i++) sum += p->weight[i];

@@ -59,7 +59,7 @@ dfl_status em_score(em *e, const rows *data, double *mean);
 
 enum { SUM_DIAGONAL, SUM_WHOLE, SUM_ALONG };
 int lowrank_sums(const em_settings *set, size_t d, size_t *width);
-dfl_status lowrank_begin(em *e); /* directions for the pass that follows */
+void lowrank_begin(em *e); /* directions for the pass that follows */
 dfl_status lowrank_maximise(em *e, size_t k, double n, const double *delta);
 
 /* ---- dp.c ------------------------------------------------------------------------------------ */

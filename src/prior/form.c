@@ -1,7 +1,8 @@
 /* The structures of a prior: memory, checks, and what densities are computed from.
 
-   Low rank, S = W W' + Psi: with M = I + W' Psi^-1 W = R R' the quadratic form is
-   sum x^2/psi - |G x|^2, G = R^-1 W' Psi^-1, and |S| = |M| prod psi (Woodbury). */
+   Low rank, S = W W' + Psi: with M = I + W' Psi^-1 W, z = G x and G = W' S^-1 = M^-1 W' Psi^-1 the
+   quadratic form is sum (x - W z)^2/psi + |z|^2, and |S| = |M| prod psi. Woodbury's sum x^2/psi -
+   x' Psi^-1 W z is the same number, but loses all its digits where psi is small beside W W'. */
 #include "prior/form.h"
 
 #include <math.h>
@@ -256,42 +257,35 @@ static dfl_status finish_dense(prior *p) {
     return status;
 }
 
-/* One component: G into g [q][d], log|M| as result; m [q][q] is scratch. */
+/* One component: G into g [q][d], log|M| as result. The rows Psi^-1/2 W and I are Q R, so M = R'R and
+   G = R^-1 Q' Psi^-1/2, without squares that would lose the I. Scratch: q (d + 3 q) numbers. */
 static dfl_status finish_low(size_t d, size_t q, const double *w, const double *psi, double *g,
-                             double *m, double *log_m) {
-    for (size_t j = 0; j < q; j++)
-        for (size_t i = 0; i < d; i++) g[j * d + i] = w[i * q + j] / psi[i];
-    const dense_product by = {q, q, d, false, false, 1, 0};
-    TRY(dense_multiply(&by, g, w, m));
-    for (size_t j = 0; j < q; j++) { /* rounding leaves it a little unsymmetric */
-        for (size_t i = 0; i < j; i++) m[i * q + j] = m[j * q + i];
-        m[j * q + j] += 1;
-    }
-    TRY(dense_cholesky(q, m));
-    *log_m = 2 * log_sum(q, m, q + 1);
-    for (size_t i = 0; i < q; i++) { /* rows of G by forward substitution, all d at once */
-        double *const row = g + i * d;
-        for (size_t j = 0; j < i; j++) {
-            const double c = m[i * q + j], *const above = g + j * d;
-            for (size_t e = 0; e < d; e++) row[e] -= c * above[e];
-        }
-        for (size_t e = 0; e < d; e++) row[e] /= m[i * q + i];
-    }
+                             double *scratch, double *log_m) {
+    double *const rows = scratch, *const r = rows + q * (d + q), *const l = r + q * q;
+    for (size_t i = 0; i < d * q; i++) rows[i] = w[i] / sqrt(psi[i / q]);
+    for (size_t i = 0; i < q * q; i++) rows[q * d + i] = i / q == i % q;
+    TRY(dense_orthonormal(d + q, q, rows, r));
+    for (size_t i = 0; i < q * q; i++) l[i] = r[i % q * q + i / q];
+    TRY(dense_solve_lower(q, l, true, d, rows));
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = 0; j < q; j++) g[j * d + i] = rows[i * q + j] / sqrt(psi[i]);
+    *log_m = 0;
+    for (size_t j = 0; j < q; j++) *log_m += 2 * log(fabs(r[j * (q + 1)]));
     return DFL_OK;
 }
 
 static dfl_status finish_factors(prior *p) {
     const size_t d = p->d, q = p->q;
-    double *const m = mem_array(mem_product(q, q, 1), sizeof *m);
-    dfl_status status = m ? DFL_OK : fail_memory();
+    double *const scratch = mem_array(mem_product(q, d + 3 * q, 1), sizeof *scratch);
+    dfl_status status = scratch ? DFL_OK : fail_memory();
     for (size_t k = 0; k < p->k && status == DFL_OK; k++) {
         double log_m = 0;
-        status =
-            finish_low(d, q, p->factor + k * d * q, p->psi + k * d, p->root + k * q * d, m, &log_m);
+        status = finish_low(d, q, p->factor + k * d * q, p->psi + k * d, p->root + k * q * d,
+                            scratch, &log_m);
         if (status != DFL_OK) fail_in(status, "factors of component %zu of a prior", k);
         p->log_scale[k] = -log_m / 2;
     }
-    free(m);
+    free(scratch);
     return status;
 }
 

@@ -41,7 +41,7 @@ struct prior {
     size_t ngate;
     struct flow *flow; /* instead of a mixture: k is 0, and no array of numbers is there */
     /* derived by form_finish */
-    double *root;      /* Cholesky factors of cov; low rank: G [k][q][d], see form.c */
+    double *root;      /* Cholesky factors of cov; low rank: G = W' S^-1 [k][q][d] */
     double *log_scale; /* [k]: log w - log|S|/2 - (d/2) log 2 pi */
 };
 
@@ -83,7 +83,7 @@ dfl_status form_class_weight(const prior *p, int64_t label, double *out);
    through BLAS, whose last bits may depend on where in the block a row stands. */
 enum { FORM_ROWS = 256 };
 typedef struct {
-    double *diff, *image, *y, *common;
+    double *diff, *image, *y, *common; /* y: a basis or factors alone */
 } form_work;
 dfl_status form_work_new(const prior *p, form_work *w);
 void form_work_free(form_work *w);

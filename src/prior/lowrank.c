@@ -27,50 +27,27 @@ int lowrank_sums(const em_settings *set, size_t d, size_t *width) {
 
 /* ---- directions ------------------------------------------------------------------------------ */
 
-/* beta' = S^-1 W = Psi^-1 W M^-1, [d][q], with M = I + W' Psi^-1 W. */
-static dfl_status make_beta(const prior *p, size_t k, double *beta) {
-    const size_t d = p->d, q = p->q;
-    const double *const w = p->factor + k * d * q, *const psi = p->psi + k * d;
-    double *const m = mem_array(mem_product(q, q, 1), sizeof *m);
-    if (!m) return fail_memory();
-    for (size_t i = 0; i < d; i++)
-        for (size_t j = 0; j < q; j++) beta[i * q + j] = w[i * q + j] / psi[i];
-    const dense_product by = {q, q, d, true, false, 1, 0};
-    dfl_status status = dense_multiply(&by, beta, w, m);
-    for (size_t j = 0; j < q; j++) m[j * q + j] += 1;
-    if (status == DFL_OK) status = dense_cholesky(q, m);
-    if (status == DFL_OK) status = dense_solve_lower(q, m, false, d, beta);
-    if (status == DFL_OK) status = dense_solve_lower(q, m, true, d, beta);
-    free(m);
-    return status;
-}
-
 static bool analysing(const em *e) { /* PPCA until there are factors to go on from */
     const size_t warm = e->sums == SUM_ALONG ? 3 : 1;
     return e->set.kind == KIND_FA && e->steps >= warm;
 }
 
-static dfl_status beta_rows(em *e, size_t k) {
+/* beta is what densities are computed with (form.h), q of the directions. */
+static void beta_rows(em *e, size_t k) {
     const size_t d = e->data->d, q = e->p->q;
-    double *const v = e->v + k * e->width * d, *const beta = mem_array(d * q, sizeof *beta);
-    if (!beta) return fail_memory();
-    const dfl_status status = make_beta(e->p, k, beta);
+    double *const v = e->v + k * e->width * d;
     memset(v, 0, e->width * d * sizeof *v);
-    for (size_t j = 0; j < q; j++)
-        for (size_t i = 0; i < d; i++) v[j * d + i] = beta[i * q + j];
-    free(beta);
-    return status;
+    memcpy(v, e->p->root + k * q * d, q * d * sizeof *v);
 }
 
-dfl_status lowrank_begin(em *e) {
+void lowrank_begin(em *e) {
     const size_t d = e->data->d, w = e->width;
     for (size_t k = 0; k < e->p->k; k++) {
-        if (analysing(e)) TRY(beta_rows(e, k));
+        if (analysing(e)) beta_rows(e, k);
         if (e->steps > 0) continue;
         noise_normals(k, DFL_DRAW_TABLE, 0, 0, 0, w * d, e->v + k * w * d);
         rows_orthonormal(w, d, e->v + k * w * d);
     }
-    return DFL_OK;
 }
 
 /* ---- PPCA ------------------------------------------------------------------------------------ */
@@ -192,7 +169,7 @@ static dfl_status ppca_along(em *e, size_t k, double trace) {
 
 /* ---- factor analysers ------------------------------------------------------------------------ */
 
-/* From cb = C beta' [d][q] and the diagonal of C. */
+/* From beta [q][d], cb = C beta' [d][q] and the diagonal of C. */
 static dfl_status set_factors(em *e, size_t k, const double *beta, const double *cb,
                               const double *diag) {
     const size_t d = e->data->d, q = e->p->q;
@@ -200,7 +177,8 @@ static dfl_status set_factors(em *e, size_t k, const double *beta, const double 
     double *const m = mem_array(mem_product(q, q, 1), sizeof *m);
     if (!m) return fail_memory();
     /* I - beta W + beta C beta', symmetric because beta W = W'S^-1 W is */
-    const dense_product minus = {q, q, d, true, false, -1, 0}, plus = {q, q, d, true, false, 1, 1};
+    const dense_product minus = {q, q, d, false, false, -1, 0},
+                        plus = {q, q, d, false, false, 1, 1};
     dfl_status status = dense_multiply(&minus, beta, w, m);
     if (status == DFL_OK) status = dense_multiply(&plus, beta, cb, m);
     for (size_t i = 0; i < q; i++) {
@@ -226,12 +204,11 @@ static dfl_status set_factors(em *e, size_t k, const double *beta, const double 
 /* c: C whole [d][d], or its diagonal alone where b = C v' was summed up. */
 static dfl_status analyse(em *e, size_t k, const double *c) {
     const size_t d = e->data->d, q = e->p->q;
-    double *const beta = mem_array(mem_product(d, q, 1), sizeof *beta);
+    const double *const beta = e->p->root + k * q * d;
     double *const cb = mem_array(mem_product(d, q, 1), sizeof *cb);
     double *const diag = mem_array(d, sizeof *diag);
-    const dense_product by = {d, q, d, false, false, 1, 0};
-    dfl_status status = beta && cb && diag ? DFL_OK : fail_memory();
-    if (status == DFL_OK) status = make_beta(e->p, k, beta);
+    const dense_product by = {d, q, d, false, true, 1, 0};
+    dfl_status status = cb && diag ? DFL_OK : fail_memory();
     if (status == DFL_OK && e->sums == SUM_WHOLE) status = dense_multiply(&by, c, beta, cb);
     for (size_t i = 0; i < d && status == DFL_OK; i++) {
         diag[i] = e->sums == SUM_WHOLE ? c[i * d + i] : c[i];
@@ -239,7 +216,6 @@ static dfl_status analyse(em *e, size_t k, const double *c) {
             cb[i * q + j] = e->along[(k * e->width + j) * d + i];
     }
     if (status == DFL_OK) status = set_factors(e, k, beta, cb, diag);
-    free(beta);
     free(cb);
     free(diag);
     return status;
