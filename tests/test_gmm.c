@@ -355,7 +355,7 @@ static void test_warnings(void **state) {
         {"eta=0,s=1", "at eta=0"},
         {"eta=0", NULL},
         {"eta=1,s=1,covariance=iso", NULL},
-        {"eta=1,s=1,K=1", NULL},
+        {"eta=1,s=1,K=1", "s=1 changes nothing here"},
     };
     dfl_model *model = knowing();
     for (size_t i = 0; i < LENGTH(cases); i++) {

@@ -377,6 +377,63 @@ static void test_text(void **state) {
     plan_free(plan);
 }
 
+/* ---- options that change nothing ------------------------------------------------------------- */
+
+typedef struct {
+    const char *process, *spec;
+    const char *warning; /* NULL: none */
+} idle_case;
+
+static const idle_case idle_cases[] = {
+    {"vp_linear", "solver=dpm:stages=even", "solver dpm: stages=even changes nothing here\n"},
+    {"vp_linear", "solver=dpm:stages=even,method=singlestep", NULL},
+    {"vp_linear", "solver=dpm:stages=grid", NULL}, /* as it is anyway */
+    {"vp_linear", "solver=dpm:corrected=1,stages=even",
+     "solver dpm: corrected=1 changes nothing here\nsolver dpm: stages=even changes nothing "
+     "here\n"},
+    {"vp_linear", "solver=heun:s_noise=1.1", "solver heun: s_noise=1.1 changes nothing here\n"},
+    {"vp_linear", "solver=heun:s_noise=1.1,s_churn=10", NULL},
+    {"vp_linear", "solver=heun:s_churn=10,s_min=1e6",
+     "solver heun: s_churn=10 changes nothing here\n"},
+    /* not by the times of as many steps, because it buys fewer */
+    {"vp_linear", "solver=dpm:method=singlestep nfe=5", NULL},
+    {"vp_linear", "solver=ddim_gmm:mode=exact", NULL}, /* refuses, or lets pass */
+    {"vp_linear", "solver=ddim_gmm:pi=[0.5,0.5],K=2",
+     "solver ddim_gmm: pi=[0.5,0.5] changes nothing here\n"},
+    {"vp_linear", "solver=conjugate:type=1", "solver conjugate: type=1 changes nothing here\n"},
+    {"psld", "solver=conjugate:type=1", NULL},
+    {"psld", "solver=conjugate:type=1,lambda=0", "solver conjugate: type=1 changes nothing here\n"},
+    {"psld", "solver=conjugate:matrix=[1,1,1,1]",
+     "solver conjugate: matrix=[1,1,1,1] changes nothing here\n"},
+};
+
+static void test_idle(void **state) {
+    (void)state;
+    for (size_t i = 0; i < LENGTH(idle_cases); i++) {
+        const idle_case *const c = &idle_cases[i];
+        const plan_source from = source(c->process);
+        dfl_plan *const plan = compile(c->spec, &from);
+        const char *const said = plan->warnings.data ? plan->warnings.data : "";
+        if (strcmp(said, c->warning ? c->warning : "") != 0)
+            REFUTE("%s, %s: \"%s\"", c->process, c->spec, said);
+        plan_free(plan);
+    }
+}
+
+/* Nobody typed what another name stands for. */
+static void test_idle_aliases(void **state) {
+    (void)state;
+    const plan_source from = source("vp_linear");
+    for (size_t i = 0; i < solver_family.naliases; i++) {
+        text spec = {0};
+        text_add(&spec, "solver=%s nfe=12", solver_family.aliases[i].name);
+        dfl_plan *const plan = compile(spec.data, &from);
+        if (plan->warnings.len) REFUTE("%s: %s", spec.data, plan->warnings.data);
+        plan_free(plan);
+        text_free(&spec);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_budgets),       cmocka_unit_test(test_ends),
@@ -384,6 +441,7 @@ int main(void) {
         cmocka_unit_test(test_largest_steps), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_untrained),     cmocka_unit_test(test_undetermined),
         cmocka_unit_test(test_prune),         cmocka_unit_test(test_text),
+        cmocka_unit_test(test_idle),          cmocka_unit_test(test_idle_aliases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

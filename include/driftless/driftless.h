@@ -195,7 +195,7 @@ DFL_API dfl_status dfl_plan_to_json(const dfl_plan *plan, char *buf, size_t cap,
 DFL_API dfl_status dfl_plan_to_text(const dfl_plan *plan, char *buf, size_t cap, size_t *need);
 
 /* Lines of text about a plan that will run, but perhaps not as hoped: unknown fields of its JSON,
-   coefficients that grow. Empty for most plans. */
+   coefficients that grow, options of the solver that change nothing. Empty for most plans. */
 DFL_API dfl_status dfl_plan_warnings(const dfl_plan *plan, char *buf, size_t cap, size_t *need);
 
 /* Known before anything runs: evaluations per sample, steps, draws of noise per sample, state

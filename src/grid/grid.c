@@ -207,12 +207,13 @@ dfl_status grid_last(const process *p, const grid_wish *wish, double *t) {
     return status;
 }
 
-bool grid_is(const char *spec, const char *name) {
+dfl_status grid_is(const char *spec, const char *name, bool *is) {
     opts o;
     const family_row *found;
-    const bool known = family_parse(&grid_family, spec, &found, &o) == DFL_OK;
+    const dfl_status status = family_parse(&grid_family, spec, &found, &o);
+    *is = status == DFL_OK && strcmp(found->name, name) == 0;
     opts_free(&o);
-    return known && strcmp(found->name, name) == 0;
+    return status;
 }
 
 dfl_status grid_new(const process *p, const grid_wish *wish, double **times, int *steps) {

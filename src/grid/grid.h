@@ -38,7 +38,7 @@ dfl_status grid_between(const process *p, const char *spec, double start, double
 dfl_status grid_last(const process *p, const grid_wish *wish, double *t);
 
 /* Whether option text names that grid, in whatever spelling. */
-bool grid_is(const char *spec, const char *name);
+dfl_status grid_is(const char *spec, const char *name, bool *is);
 
 /* *times is [*steps + 1], to be freed. Ends exact; strictly decreasing, else E_RANGE naming the
    largest usable number of steps. */

@@ -204,6 +204,59 @@ static dfl_status write_rows(const front *f, program *code, text *warnings) {
     return program_prune(code);
 }
 
+/* ---- options that change nothing ------------------------------------------------------------- */
+
+static bool same_value(const opt_value *a, const opt_value *b) {
+    if (a->set != b->set || a->nlist != b->nlist) return false;
+    for (size_t i = 0; i < a->nlist; i++)
+        if (a->list[i] != b->list[i]) return false;
+    return !a->set || a->nlist > 0 || a->number == b->number;
+}
+
+static bool may_be_idle(const front *f, const opt_value *v, const opt_value *plain) {
+    const bool checks = f->solver->checks && strcmp(f->solver->checks, v->row->key) == 0;
+    return v->given && v->row->type != OPT_TEXT && !checks && !opt_is_auto(plain) &&
+           !same_value(v, plain);
+}
+
+/* The program of these options as text; none if they pay for another number of steps. */
+static dfl_status write_as(const front *f, text *out) {
+    dfl_plan plan = {0};
+    if (f->nfe > 0 && steps_for(f, f->nfe, f->t[f->steps] == 0) != f->steps) return DFL_OK;
+    const dfl_status status = write_rows(f, &plan.code, NULL);
+    if (status == DFL_OK) plan_write(&plan, out);
+    program_free(&plan.code);
+    return out->failed ? fail_memory() : status;
+}
+
+/* Warns of each option given that the plan would be the same without: one for another kind of the
+   solver, or for times that are not reached. What only checks, or names a file, is left alone. */
+static dfl_status tell_idle(front *f, const program *code, text *warnings) {
+    opts plain;
+    text with = {0};
+    TRY(opts_parse(f->solver->is.name, f->solver->is.options, "", &plain));
+    dfl_status status = DFL_OK;
+    for (int i = 0; i < plain.n && status != DFL_E_MEMORY; i++) {
+        opt_value *const v = &f->solver_opts.v[i];
+        const opt_value mine = *v;
+        text without = {0};
+        if (!may_be_idle(f, v, &plain.v[i])) continue;
+        if (!with.data) plan_write(&(dfl_plan){.code = *code}, &with);
+        *v = plain.v[i];
+        status = with.failed ? fail_memory() : write_as(f, &without);
+        *v = mine;
+        if (status == DFL_OK && without.data && strcmp(with.data, without.data) == 0)
+            text_add(warnings, "solver %s: %s=%s changes nothing here\n", f->solver->is.name,
+                     mine.row->key, mine.text);
+        text_free(&without);
+    }
+    text_free(&with);
+    opts_free(&plain);
+    return status == DFL_E_MEMORY ? status : DFL_OK;
+}
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
 static dfl_status keep(char **to, text *from) {
     const bool failed = from->failed || !from->data;
     *to = failed ? NULL : from->data;
@@ -236,6 +289,7 @@ dfl_status plan_compile(const char *spec, const plan_source *source, dfl_plan **
         text_add(&warnings, "the card's sampler is not all of the published one: %s\n",
                  source->sampler_differs);
     if (status == DFL_OK) status = write_rows(&f, &code, &warnings);
+    if (status == DFL_OK) status = tell_idle(&f, &code, &warnings);
     if (status == DFL_OK && warnings.failed) status = fail_memory();
     if (status == DFL_OK)
         status = plan_finish(&code, out);

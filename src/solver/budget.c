@@ -33,7 +33,8 @@ static int spend(int nfe, int p, int *order) {
 /* Every sum(order)-th point of a grid with one step per evaluation; on logsnr, and so here on any
    grid without one, a fresh grid with as many steps as are taken. */
 static dfl_status place(const problem *pb, outer_steps *o) {
-    const bool fresh = grid_is(pb->grid, "logsnr");
+    bool fresh;
+    TRY(grid_is(pb->grid, "logsnr", &fresh));
     if (fresh) return grid_between(pb->process, pb->grid, pb->t[0], pb->t[pb->steps], o->n, o->t);
     int at = 0;
     o->t[0] = pb->t[0];

@@ -153,6 +153,9 @@ static dfl_status read_B(const problem *pb, conjugation *c) {
             return fail(DFL_E_COMBINATION,
                         "solver conjugate: matrix takes four numbers, row by row, "
                         "and a phase-space process");
+        if (lambda != 1 || !ones)
+            return fail(DFL_E_COMBINATION,
+                        "solver conjugate: matrix is B itself: leave out type and lambda");
         memcpy(B->v, matrix->list, sizeof B->v);
     }
     if (scalar) return DFL_OK;

@@ -243,5 +243,6 @@ const solver_row solver_ddim_gmm = {
     .spaces = SOLVER_SCALAR,
     .claims = claims,
     .variants = variants,
+    .checks = "mode",
     .fill = fill,
 };

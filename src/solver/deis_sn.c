@@ -141,5 +141,6 @@ const solver_row solver_deis_sn = {
     .spaces = SOLVER_SCALAR,
     .claims = claims,
     .variants = variants,
+    .checks = "force",
     .fill = fill,
 };

@@ -21,7 +21,7 @@ static const family_alias aliases[] = {
     {"dpmpp_2s", "dpm:order=2,method=singlestep,stages=even"},
     {"dpmpp_2s_a", "dpm:order=2,method=singlestep,eta=1"},
     {"dpmpp_2s_ancestral", "dpm:order=2,method=singlestep,eta=1"},
-    {"dpm_1", "dpm:algorithm_type=dpmsolver,order=1,method=singlestep"},
+    {"dpm_1", "dpm:algorithm_type=dpmsolver,order=1"},
     {"dpm_2", "dpm:algorithm_type=dpmsolver,order=2,method=singlestep,stages=even"},
     {"dpm_2_a", "dpm:algorithm_type=dpmsolver,order=2,method=singlestep,eta=1"},
     {"dpm_2_ancestral", "dpm:algorithm_type=dpmsolver,order=2,method=singlestep,eta=1"},

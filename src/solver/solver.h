@@ -44,6 +44,7 @@ typedef struct {
     /* Options that stand for all of them in tests and tables, as texts, ended by NULL: for solvers
        not all of whose options go together, or that need a file. NULL: every combination. */
     const char *const *variants;
+    const char *checks; /* an option that changes no row but refuses, or lets pass; NULL: none */
     /* Writes one step after the other from state x; returns the last state. */
     val (*fill)(const problem *pb, rows *r, val x);
 } solver_row;
