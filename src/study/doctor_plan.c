@@ -43,10 +43,10 @@ static dfl_status check_times(dfl_doctor *d) {
 
 /* ---- steps ------------------------------------------------------------------------------------- */
 
-static const marginal *state_label(const program *code, size_t step) {
-    if (step == 0) return &code->inputs[0].at;
-    for (size_t i = 0; i < code->nrows; i++)
-        if (code->rows[i].op == ROW_STEP && --step == 0) return &code->rows[i].at;
+/* Of the state after the last step. */
+static const marginal *end_label(const program *code) {
+    for (size_t i = code->nrows; i-- > 0;)
+        if (code->rows[i].op == ROW_STEP) return &code->rows[i].at;
     return &code->inputs[0].at;
 }
 
@@ -54,17 +54,17 @@ static double log_snr(const marginal *at) {
     return log(at->a[0] / at->b[0]);
 }
 
-/* How far step k of 1, 2, ... goes in log-SNR; not finite at the ends of infinite log-SNR. */
-static double step_length(const program *code, size_t k) {
-    return log_snr(state_label(code, k)) - log_snr(state_label(code, k - 1));
-}
-
+/* How far each step goes in log-SNR, which is not finite at the ends of infinite log-SNR. */
 static dfl_status check_lengths(dfl_doctor *d) {
     const program *code = &d->plan->code;
     double sum = 0, least = INFINITY;
-    size_t count = 0, at = 0;
-    for (size_t k = 1; k <= d->plan->steps; k++) {
-        const double length = step_length(code, k);
+    size_t count = 0, at = 0, k = 0;
+    double before = log_snr(&code->inputs[0].at);
+    for (size_t i = 0; i < code->nrows; i++) {
+        if (code->rows[i].op != ROW_STEP) continue;
+        const double now = log_snr(&code->rows[i].at), length = now - before;
+        before = now;
+        k++;
         if (!isfinite(length)) continue;
         sum += length;
         count++;
@@ -150,7 +150,7 @@ static dfl_status check_end(dfl_doctor *d) {
     const card *c = &d->model->card;
     double a, b;
     d->ran[CHECK_END] = true;
-    label_half(code, state_label(code, d->plan->steps), 0, &a, &b);
+    label_half(code, end_label(code), 0, &a, &b);
     d->end_noise = b;
     const double levels = b * 255 / (c->range[1] - c->range[0]);
     if (!(levels > 2)) return DFL_OK;
