@@ -246,8 +246,8 @@ static dfl_status tell_idle(front *f, const program *code, text *warnings) {
         status = with.failed ? fail_memory() : write_as(f, &without);
         *v = mine;
         if (status == DFL_OK && without.data && strcmp(with.data, without.data) == 0)
-            text_add(warnings, "solver %s: %s=%s changes nothing here\n", f->solver->is.name,
-                     mine.row->key, mine.text);
+            text_add(warnings, "solver %s: %s%s%s changes nothing here\n", f->solver->is.name,
+                     mine.row->key, mine.nlist ? "" : "=", mine.nlist ? "" : mine.text);
         text_free(&without);
     }
     text_free(&with);
