@@ -161,26 +161,26 @@ static void test_triangle(void **state) {
     refused(dense_triangle(0, MANY, x, r), DFL_E_RANGE, "side 0");
 }
 
-/* Q R is the matrix and Q'Q the identity, also where a column repeats another one. */
+/* Q L' is the matrix and Q'Q the identity, also where a column repeats another one. */
 static void test_orthonormal(void **state) {
     (void)state;
     enum { HIGH = 40 };
-    double x[HIGH * N], q[HIGH * N], r[N * N], s[N * N] = {0};
+    double x[HIGH * N], q[HIGH * N], l[N * N], s[N * N] = {0};
     draw(HIGH * N, 6, x);
     for (int i = 0; i < HIGH; i++) x[i * N + 2] = x[i * N];
     memcpy(q, x, sizeof q);
-    assert_ok(dense_orthonormal(HIGH, N, q, r));
+    assert_ok(dense_orthonormal(HIGH, N, q, l));
     assert_ok(dense_gram(N, HIGH, q, s));
     for (int i = 0; i < N * N; i++) {
         assert_true(fabs(s[i] - (i / N == i % N)) < 1e-13);
-        if (i / N > i % N) assert_true(r[i] == 0);
+        if (i % N > i / N) assert_true(l[i] == 0);
     }
-    const dense_product back = {HIGH, N, N, false, false, -1, 1};
-    assert_ok(dense_multiply(&back, q, r, x));
+    const dense_product back = {HIGH, N, N, false, true, -1, 1};
+    assert_ok(dense_multiply(&back, q, l, x));
     for (int i = 0; i < HIGH * N; i++) assert_true(fabs(x[i]) < 1e-13);
-    refused(dense_orthonormal(N - 1, N, q, r), DFL_E_RANGE, "fewer than");
+    refused(dense_orthonormal(N - 1, N, q, l), DFL_E_RANGE, "fewer than");
     q[N + 1] = NAN;
-    refused(dense_orthonormal(HIGH, N, q, r), DFL_E_NONFINITE, "(1, 1)");
+    refused(dense_orthonormal(HIGH, N, q, l), DFL_E_NONFINITE, "(1, 1)");
 }
 
 /* The residual is normal to the columns; columns that repeat others share what one alone would get,

@@ -161,7 +161,7 @@ dfl_status dense_triangle(size_t n, size_t count, const double *x, double *r) {
 }
 
 /* Our rows are LAPACK's columns: a' = L Q there, with a's memory as it is. */
-dfl_status dense_orthonormal(size_t m, size_t n, double *a, double *r) {
+dfl_status dense_orthonormal(size_t m, size_t n, double *a, double *l) {
     TRY(check_size(m));
     TRY(check_size(n));
     if (m < n) return fail(DFL_E_RANGE, "%zu rows are fewer than %zu columns", m, n);
@@ -176,7 +176,7 @@ dfl_status dense_orthonormal(size_t m, size_t n, double *a, double *r) {
     double *const work = tau + n;
     lapack_int info =
         LAPACKE_dgelqf_work(LAPACK_COL_MAJOR, high, wide, a, high, tau, work, (lapack_int)length);
-    for (size_t i = 0; i < n * n; i++) r[i] = i / n > i % n ? 0 : a[i];
+    for (size_t i = 0; i < n * n; i++) l[i] = i % n > i / n ? 0 : a[i % n * n + i / n];
     if (info == 0)
         info = LAPACKE_dorglq_work(LAPACK_COL_MAJOR, high, wide, high, a, high, tau, work,
                                    (lapack_int)length);

@@ -37,9 +37,10 @@ dfl_status dense_gram(size_t n, size_t count, const double *x, double *s);
    matrix's Cholesky factor, from a QR factorisation, so that no digits are lost to squares. */
 dfl_status dense_triangle(size_t n, size_t count, const double *x, double *r);
 
-/* a [m][n], m >= n, becomes Q with orthonormal columns, whatever a's rank, and r [n][n] is upper
-   triangular, of either sign: a = Q R. E_NONFINITE if a has an entry that is not finite. */
-dfl_status dense_orthonormal(size_t m, size_t n, double *a, double *r);
+/* a [m][n], m >= n, becomes Q with orthonormal columns, whatever a's rank, and l [n][n] is lower
+   triangular, its diagonal of either sign: a = Q L', a'a = L L'. E_NONFINITE if a has an entry that
+   is not finite. */
+dfl_status dense_orthonormal(size_t m, size_t n, double *a, double *l);
 
 /* x [n] of least length among those that make |a x - b| least, a [m][n], m >= n, as far as a is of
    full rank: *rank is the number of its directions that stand out by more than rcond of the

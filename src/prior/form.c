@@ -257,26 +257,25 @@ static dfl_status finish_dense(prior *p) {
     return status;
 }
 
-/* One component: G into g [q][d], log|M| as result. The rows Psi^-1/2 W and I are Q R, so M = R'R and
-   G = R^-1 Q' Psi^-1/2, without squares that would lose the I. Scratch: q (d + 3 q) numbers. */
+/* One component: G into g [q][d], log|M| as result. The rows Psi^-1/2 W and I are Q L', so M = L L' and
+   G = L'^-1 Q' Psi^-1/2, without squares that would lose the I. Scratch: q (d + 2 q) numbers. */
 static dfl_status finish_low(size_t d, size_t q, const double *w, const double *psi, double *g,
                              double *scratch, double *log_m) {
-    double *const rows = scratch, *const r = rows + q * (d + q), *const l = r + q * q;
+    double *const rows = scratch, *const l = rows + q * (d + q);
     for (size_t i = 0; i < d * q; i++) rows[i] = w[i] / sqrt(psi[i / q]);
     for (size_t i = 0; i < q * q; i++) rows[q * d + i] = i / q == i % q;
-    TRY(dense_orthonormal(d + q, q, rows, r));
-    for (size_t i = 0; i < q * q; i++) l[i] = r[i % q * q + i / q];
+    TRY(dense_orthonormal(d + q, q, rows, l));
     TRY(dense_solve_lower(q, l, true, d, rows));
     for (size_t i = 0; i < d; i++)
         for (size_t j = 0; j < q; j++) g[j * d + i] = rows[i * q + j] / sqrt(psi[i]);
     *log_m = 0;
-    for (size_t j = 0; j < q; j++) *log_m += 2 * log(fabs(r[j * (q + 1)]));
+    for (size_t j = 0; j < q; j++) *log_m += 2 * log(fabs(l[j * (q + 1)]));
     return DFL_OK;
 }
 
 static dfl_status finish_factors(prior *p) {
     const size_t d = p->d, q = p->q;
-    double *const scratch = mem_array(mem_product(q, d + 3 * q, 1), sizeof *scratch);
+    double *const scratch = mem_array(mem_product(q, d + 2 * q, 1), sizeof *scratch);
     dfl_status status = scratch ? DFL_OK : fail_memory();
     for (size_t k = 0; k < p->k && status == DFL_OK; k++) {
         double log_m = 0;
