@@ -1,51 +1,77 @@
 /* Gauss-Legendre quadrature and Lagrange bases. */
 #include "base/base.h"
 
-#include <math.h>
+#include <assert.h>
 
-enum { POINTS_MAX = 48, VALUES_MAX = 16 };
+enum { VALUES_MAX = 16 };
 
-/* Node i (counted from the left, in (-1, 1)) and weight of the n-point rule by Newton's iteration
-   on the Legendre polynomial, from Tricomi's first guess. It costs far less than the integrands it
-   is used for, and no table can be mistyped. */
-static void gauss_node(int n, int i, double *node, double *weight) {
-    const double pi = 3.14159265358979323846;
-    double x = -cos(pi * (i + 0.75) / (n + 0.5)), slope = 0;
-    for (int iteration = 0; iteration < 10; iteration++) {
-        double p0 = 1, p1 = x;
-        for (int k = 2; k <= n; k++) {
-            const double p2 = ((2 * k - 1) * x * p1 - (k - 1) * p0) / k;
-            p0 = p1;
-            p1 = p2;
-        }
-        slope = n * (x * p1 - p0) / (x * x - 1);
-        const double move = p1 / slope;
-        x -= move;
-        if (fabs(move) < 1e-16) break;
-    }
-    *node = x;
-    *weight = 2 / ((1 - x * x) * slope * slope);
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+/* The right half of a rule on [-1, 1], from the middle: the other is its mirror image. Computed with 50
+   digits, by Newton's iteration on the Legendre polynomial; tests/test_quad.c does it again. */
+typedef struct {
+    double node, weight;
+} point;
+
+static const point of_8[] = {{0.18343464249564981, 0.36268378337836199},
+                             {0.52553240991632899, 0.31370664587788727},
+                             {0.79666647741362673, 0.22238103445337448},
+                             {0.96028985649753629, 0.10122853629037626}};
+static const point of_16[] = {
+    {0.095012509837637441, 0.1894506104550685}, {0.28160355077925892, 0.18260341504492358},
+    {0.45801677765722737, 0.16915651939500254}, {0.61787624440264377, 0.14959598881657674},
+    {0.755404408355003, 0.12462897125553388},   {0.86563120238783176, 0.095158511682492786},
+    {0.9445750230732326, 0.062253523938647894}, {0.98940093499164994, 0.027152459411754096}};
+static const point of_32[] = {
+    {0.048307665687738317, 0.096540088514727798}, {0.14447196158279649, 0.095638720079274861},
+    {0.23928736225213706, 0.093844399080804566},  {0.33186860228212767, 0.091173878695763891},
+    {0.42135127613063533, 0.087652093004403811},  {0.50689990893222936, 0.083311924226946749},
+    {0.5877157572407623, 0.078193895787070311},   {0.66304426693021523, 0.072345794108848505},
+    {0.73218211874028971, 0.065822222776361849},  {0.79448379596794239, 0.058684093478535544},
+    {0.84936761373256997, 0.050998059262376175},  {0.89632115576605209, 0.042835898022226683},
+    {0.93490607593773967, 0.034273862913021431},  {0.96476225558750639, 0.025392065309262059},
+    {0.98561151154526838, 0.01627439473090567},   {0.99726386184948157, 0.0070186100094700964}};
+static const point of_48[] = {
+    {0.03238017096286936, 0.064737696812683918},  {0.097004699209462697, 0.064466164435950088},
+    {0.16122235606889171, 0.063924238584648185},  {0.22476379039468905, 0.06311419228625402},
+    {0.28736248735545555, 0.062039423159892665},  {0.34875588629216075, 0.060704439165893881},
+    {0.40868648199071672, 0.059114839698395635},  {0.46690290475095841, 0.057277292100403214},
+    {0.523160974722233, 0.055199503699984165},    {0.57722472608397268, 0.052890189485193667},
+    {0.6288673967765136, 0.050359035553854473},   {0.67787237963266389, 0.047616658492490478},
+    {0.72403413092381463, 0.04467456085669428},   {0.76715903251574036, 0.041545082943464748},
+    {0.80706620402944262, 0.038241351065830709},  {0.84358826162439349, 0.034777222564770442},
+    {0.87657202027424785, 0.03116722783279809},   {0.90587913671556963, 0.027426509708356948},
+    {0.93138669070655433, 0.02357076083932438},   {0.95298770316043091, 0.019616160457355529},
+    {0.97059159254624727, 0.015579315722943849},  {0.98412458372282685, 0.01147723457923454},
+    {0.99353017226635076, 0.0073275539012762625}, {0.99877100725242607, 0.0031533460523058385}};
+
+static const point *rule(int n) {
+    assert(n == 8 || n == 16 || n == 32 || n == 48);
+    return n == 8 ? of_8 : n == 16 ? of_16 : n == 32 ? of_32 : of_48;
 }
+
+/* ---- integrals ------------------------------------------------------------------------------- */
 
 void quad_gauss_n(void (*f)(double x, void *user, double *out), void *user, double lo, double hi,
                   int n, int m, double *sum) {
     const double middle = (lo + hi) / 2, half = (hi - lo) / 2;
+    const point *const points = rule(n);
     for (int k = 0; k < m; k++) sum[k] = 0;
-    for (int i = 0; i < n && i < POINTS_MAX; i++) {
-        double node, weight, out[VALUES_MAX];
-        gauss_node(n, i, &node, &weight);
-        f(middle + half * node, user, out);
-        for (int k = 0; k < m; k++) sum[k] += half * weight * out[k];
+    for (int i = 0; i < n / 2; i++) {
+        double left[VALUES_MAX], right[VALUES_MAX];
+        f(middle - half * points[i].node, user, left);
+        f(middle + half * points[i].node, user, right);
+        for (int k = 0; k < m; k++) sum[k] += half * points[i].weight * (left[k] + right[k]);
     }
 }
 
 double quad_gauss(double (*f)(double x, void *user), void *user, double lo, double hi, int n) {
     const double middle = (lo + hi) / 2, half = (hi - lo) / 2;
+    const point *const points = rule(n);
     double sum = 0;
-    for (int i = 0; i < n && i < POINTS_MAX; i++) {
-        double node, weight;
-        gauss_node(n, i, &node, &weight);
-        sum += weight * f(middle + half * node, user);
+    for (int i = 0; i < n / 2; i++) {
+        const double move = half * points[i].node;
+        sum += points[i].weight * (f(middle - move, user) + f(middle + move, user));
     }
     return half * sum;
 }

@@ -219,38 +219,35 @@ static bool may_be_idle(const front *f, const opt_value *v, const opt_value *pla
            !same_value(v, plain);
 }
 
-/* The program of these options as text; none if they pay for another number of steps. */
-static dfl_status write_as(const front *f, text *out) {
-    dfl_plan plan = {0};
+/* Whether these options make the same program; not if they pay for another number of steps. */
+static dfl_status makes_same(const front *f, const program *code, bool *same) {
+    program made = {0};
+    *same = false;
     if (f->nfe > 0 && steps_for(f, f->nfe, f->t[f->steps] == 0) != f->steps) return DFL_OK;
-    const dfl_status status = write_rows(f, &plan.code, NULL);
-    if (status == DFL_OK) plan_write(&plan, out);
-    program_free(&plan.code);
-    return out->failed ? fail_memory() : status;
+    const dfl_status status = write_rows(f, &made, NULL);
+    if (status == DFL_OK) *same = program_equal(&made, code);
+    program_free(&made);
+    return status;
 }
 
 /* Warns of each option given that the plan would be the same without: one for another kind of the
    solver, or for times that are not reached. What only checks, or names a file, is left alone. */
 static dfl_status tell_idle(front *f, const program *code, text *warnings) {
     opts plain;
-    text with = {0};
     TRY(opts_parse(f->solver->is.name, f->solver->is.options, "", &plain));
     dfl_status status = DFL_OK;
     for (int i = 0; i < plain.n && status != DFL_E_MEMORY; i++) {
         opt_value *const v = &f->solver_opts.v[i];
         const opt_value mine = *v;
-        text without = {0};
+        bool same;
         if (!may_be_idle(f, v, &plain.v[i])) continue;
-        if (!with.data) plan_write(&(dfl_plan){.code = *code}, &with);
         *v = plain.v[i];
-        status = with.failed ? fail_memory() : write_as(f, &without);
+        status = makes_same(f, code, &same);
         *v = mine;
-        if (status == DFL_OK && without.data && strcmp(with.data, without.data) == 0)
+        if (same)
             text_add(warnings, "solver %s: %s%s%s changes nothing here\n", f->solver->is.name,
                      mine.row->key, mine.nlist ? "" : "=", mine.nlist ? "" : mine.text);
-        text_free(&without);
     }
-    text_free(&with);
     opts_free(&plain);
     return status == DFL_E_MEMORY ? status : DFL_OK;
 }

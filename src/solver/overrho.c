@@ -24,7 +24,7 @@ static double in_log_rho(double u, void *user) { /* drho = rho du */
 static double over_decades(integrand *g, double lo, double hi, int points) {
     const double u = log(lo), length = log(hi) - u;
     const int pieces = length > 2 ? (int)ceil(length / 2) : 1;
-    if (length < 0.05) points = 5;
+    if (length < 0.05) points = 8;
     double sum = 0;
     for (int i = 0; i < pieces; i++)
         sum += quad_gauss(in_log_rho, g, u + length * i / pieces, u + length * (i + 1) / pieces,

@@ -1,4 +1,4 @@
-/* Growing and freeing the arrays of a program. */
+/* Growing, comparing and freeing the arrays of a program. */
 #include "solver/rows.h"
 
 #include <stdlib.h>
@@ -118,4 +118,57 @@ dfl_status program_prune(program *p) {
     free(uses);
     free(renamed);
     return ok ? DFL_OK : fail_memory();
+}
+
+/* ---- equality -------------------------------------------------------------------------------- */
+
+static bool same_numbers(const double *a, const double *b, size_t n) {
+    return n == 0 || memcmp(a, b, n * sizeof *a) == 0;
+}
+
+static bool same_block(const blk *a, const blk *b) {
+    return a->m == b->m && a->n == b->n && same_numbers(a->v, b->v, a->m ? a->m * a->n : 1);
+}
+
+static bool same_label(const marginal *a, const marginal *b) {
+    return same_numbers(a->a, b->a, 2) && same_numbers(a->b, b->b, 4);
+}
+
+static bool same_row(const program *p, const row *a, const program *q, const row *b) {
+    const double numbers[] = {a->t, a->tau, a->lo, a->hi}, others[] = {b->t, b->tau, b->lo, b->hi};
+    if (a->op != b->op || a->dst != b->dst || a->nsrc != b->nsrc || a->order != b->order ||
+        a->draw != b->draw || a->index != b->index || !same_numbers(numbers, others, 4) ||
+        !same_label(&a->at, &b->at) || !same_numbers(a->gives.cx, b->gives.cx, 2) ||
+        !same_numbers(a->gives.cn, b->gives.cn, 4))
+        return false;
+    for (size_t j = 0; j < a->nsrc; j++) {
+        const term *const x = &p->terms[a->src + j], *const y = &q->terms[b->src + j];
+        if (x->v != y->v || (a->op == ROW_LIN && !same_block(&x->c, &y->c))) return false;
+    }
+    return true;
+}
+
+static bool same_input(const plan_input *a, const plan_input *b) {
+    return a->id == b->id && same_numbers(&a->t, &b->t, 1) && same_label(&a->at, &b->at) &&
+           same_block(&a->scale, &b->scale);
+}
+
+static bool same_kernel(const mix_kernel *a, const mix_kernel *b) {
+    const double numbers[] = {a->s, a->sigma}, others[] = {b->s, b->sigma};
+    return a->K == b->K && a->law == b->law && a->table == b->table && a->ndata == b->ndata &&
+           a->covariance == b->covariance && same_numbers(numbers, others, 2) &&
+           same_numbers(a->pi, b->pi, (size_t)a->K) && same_numbers(a->data, b->data, a->ndata);
+}
+
+bool program_equal(const program *p, const program *q) {
+    bool same = p->components == q->components && p->nrows == q->nrows &&
+                p->nvalues == q->nvalues && p->ninputs == q->ninputs &&
+                p->noutputs == q->noutputs && p->nkernels == q->nkernels && p->nnames == q->nnames;
+    for (size_t i = 0; same && i < p->nrows; i++) same = same_row(p, &p->rows[i], q, &q->rows[i]);
+    for (size_t i = 0; same && i < p->ninputs; i++) same = same_input(&p->inputs[i], &q->inputs[i]);
+    for (size_t i = 0; same && i < p->noutputs; i++) same = p->outputs[i] == q->outputs[i];
+    for (size_t i = 0; same && i < p->nkernels; i++)
+        same = same_kernel(&p->kernels[i], &q->kernels[i]);
+    for (size_t i = 0; same && i < p->nnames; i++) same = strcmp(p->names[i], q->names[i]) == 0;
+    return same;
 }

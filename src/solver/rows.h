@@ -87,6 +87,8 @@ typedef struct {
 } program;
 
 void program_free(program *p);
+/* Whether they are the same, bit for bit. */
+bool program_equal(const program *p, const program *q);
 /* Drops LIN rows whose value nobody uses, and numbers the values anew. */
 dfl_status program_prune(program *p);
 dfl_status program_add_row(program *p, const row *r, const term *terms); /* appends a copy */
