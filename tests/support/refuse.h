@@ -16,9 +16,8 @@ typedef struct {
 } refuse_case;
 
 /* Every attempt with its n-th allocation failing, for every n; or for every 7th, say, where the
-   environment has REFUSE_EVERY=7. Each time it must say E_MEMORY and
-   leave no block behind; what fails inside jansson comes back as a syntax error, which it does not
-   tell apart. */
+   environment has REFUSE_EVERY=7. Each time it must say E_MEMORY and leave no block behind; what
+   fails inside jansson comes back as a syntax error, which it does not tell apart. */
 void refuse_each(const refuse_case *cases, size_t n);
 
 /* The same where what jansson has no memory for may be missed: it cuts long words, and says nothing. */
