@@ -25,6 +25,10 @@ void assert_ok(dfl_status status);
 void refused(dfl_status status, dfl_status expected, const char *part);
 void assert_message_has(const char *part);
 
+/* How many cases one is taken of: 1, or what the environment says under this name. For checkers under
+   which each case takes long. */
+size_t one_of_every(const char *variable);
+
 /* Numbers get a decimal comma, until setlocale() again. Skips the test where no such locale is
    installed. */
 void comma_locale(void);

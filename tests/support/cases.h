@@ -21,7 +21,8 @@ typedef struct {
    and maximum of real ones, or default and middle where the range is wide. */
 spec_list specs_of(const family *f, bool numbers);
 /* Those that work on one component. Of a solver's variants, those that make no difference there
-   (options of phase space, defaults under two names) are left out: their plans are equal. */
+   (options of phase space, defaults under two names) are left out: their plans are equal. Where the
+   environment has SOLVERS_EVERY=3, say, the first variant of each solver is taken and every third. */
 spec_list scalar_processes(void);
 spec_list scalar_solvers(void);
 void specs_free(spec_list *list);

@@ -1,6 +1,7 @@
 #include "check.h"
 
 #include <locale.h>
+#include <stdlib.h>
 #include <string.h>
 
 void assert_ok(dfl_status status) {
@@ -16,6 +17,12 @@ void refused(dfl_status status, dfl_status expected, const char *part) {
 
 void assert_message_has(const char *part) {
     if (!strstr(dfl_last_message(), part)) REFUTE("'%s' is not in '%s'", part, dfl_last_message());
+}
+
+size_t one_of_every(const char *variable) {
+    const char *const every = getenv(variable);
+    const long n = every ? strtol(every, NULL, 10) : 1;
+    return n > 1 ? (size_t)n : 1;
 }
 
 void comma_locale(void) {

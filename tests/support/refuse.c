@@ -93,17 +93,10 @@ static bool attempt_with(const refuse_case *c, size_t n) {
     return memory.failed;
 }
 
-/* 1, or what REFUSE_EVERY says: for checkers under which each attempt takes long. */
-static size_t stride(void) {
-    const char *const every = getenv("REFUSE_EVERY");
-    const long n = every ? strtol(every, NULL, 10) : 1;
-    return n > 1 ? (size_t)n : 1;
-}
-
 void refuse_each(const refuse_case *cases, size_t count) {
     for (const refuse_case *c = cases; c < cases + count; c++) {
         attempt_with(c, 0);
-        for (size_t n = 1; attempt_with(c, n);) n += stride();
+        for (size_t n = 1; attempt_with(c, n);) n += one_of_every("REFUSE_EVERY");
         print_message("%s: %zu allocations\n", c->name, memory.calls);
         assert_true(memory.calls >= c->least);
         attempt_with(c, 0); /* and nothing is left disturbed */

@@ -162,9 +162,13 @@ static bool same_rows(const program *p, const program *q) {
     return true;
 }
 
-static bool same_solver(const char *one, const char *other) {
+static bool same_name(const char *one, const char *other) {
     const size_t length = strcspn(one, ":");
-    if (length != strcspn(other, ":") || strncmp(one, other, length) != 0) return false;
+    return length == strcspn(other, ":") && strncmp(one, other, length) == 0;
+}
+
+static bool same_solver(const char *one, const char *other) {
+    if (!same_name(one, other)) return false;
     const plan_case c = {.process = "vp_linear", .solver = one, .steps = 6};
     plan_case d = c;
     d.solver = other;
@@ -198,6 +202,19 @@ static spec_list solver_specs(void) {
     return list;
 }
 
+/* Of each solver's variants, which follow each other, the first and then one of every few. */
+static void thin(spec_list *list) {
+    const size_t every = one_of_every("SOLVERS_EVERY");
+    size_t kept = 0, variant = 0;
+    char last[SPEC_SIZE] = "";
+    for (size_t i = 0; i < list->n; i++) {
+        variant = same_name(list->spec[i], last) ? variant + 1 : 0;
+        memcpy(last, list->spec[i], SPEC_SIZE);
+        if (variant % every == 0) memmove(list->spec[kept++], last, SPEC_SIZE);
+    }
+    list->n = kept;
+}
+
 spec_list scalar_solvers(void) {
     spec_list list = solver_specs();
     for (size_t i = list.n; i-- > 0;) {
@@ -210,6 +227,7 @@ spec_list scalar_solvers(void) {
         for (size_t k = 0; k < i && !drop; k++) drop = same_solver(list.spec[k], list.spec[i]);
         if (drop) list_drop(&list, i);
     }
+    thin(&list);
     return list;
 }
 
