@@ -225,14 +225,21 @@ static dfl_status read_graph(network *m) {
     return check_derivative(m);
 }
 
+/* A folder for each precision: the runtime names what it keeps by the network alone, and would run
+   in bf16 what it packed for f32. */
+static dfl_status use_cache(network *m, const char *cache, const char *precision) {
+    text path = {0};
+    TRY(cache_folder(cache));
+    text_add(&path, "%s/%s", cache, precision);
+    if (!(m->cache = path.data) || path.failed) return fail_memory();
+    return cache_folder(m->cache);
+}
+
 static dfl_status configure(network *m, const opts *o) {
     char threads[16];
     const char *const cache = opt_text(o, "cache");
     snprintf(threads, sizeof threads, "%lld", opt_int(o, "threads"));
-    if (cache && *cache) {
-        TRY(cache_folder(cache));
-        if (!(m->cache = text_copy(cache))) return fail_memory();
-    }
+    if (cache && *cache) TRY(use_cache(m, cache, opt_text(o, "precision")));
     /* Pinned threads would all sit on the first cores, whatever other processes run there: two
        runs of one thread each would share a core and leave the second one idle. */
     const char *const settings[][2] = {{"INFERENCE_PRECISION_HINT", opt_text(o, "precision")},

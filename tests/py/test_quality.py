@@ -53,6 +53,18 @@ def test_shipped_model(model, distance_of):
     assert found < BOUND
 
 
+def test_cache_keeps_precisions_apart(model, run, tmp_path):
+    """What was compiled for one precision is not taken for another."""
+    for precision in ("f32", "bf16"):
+        out = tmp_path / f"{precision}.npy"
+        words = ["sample", model, "-n", 2, "--steps", 2, "-q", "--precision", precision, "-o", out]
+        run(*words)
+        alone = np.load(out)
+        run(*words, "--model-cache", tmp_path / "cache")
+        assert np.array_equal(np.load(out), alone), precision
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["bf16", "f32"]
+
+
 def test_too_few_evaluations(model, distance_of):
     """The distance sees what a fifth of the evaluations costs."""
     found = distance_of(model, steps=2)
