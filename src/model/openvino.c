@@ -225,8 +225,8 @@ static dfl_status read_graph(network *m) {
     return check_derivative(m);
 }
 
-/* A folder for each precision: the runtime names what it keeps by the network alone, and would run
-   in bf16 what it packed for f32. */
+/* A folder for each precision: OpenVINO 2026.4.1 names what it keeps by the network alone, and what
+   it kept for f32 gave numbers that are not finite in bf16 (on a CPU with AMX). */
 static dfl_status use_cache(network *m, const char *cache, const char *precision) {
     text path = {0};
     TRY(cache_folder(cache));
